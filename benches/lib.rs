@@ -1,0 +1,1 @@
+//! Criterion benches of mrpf: see README.md for how to run and read them. Nothing is exported here.

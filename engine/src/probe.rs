@@ -1,0 +1,88 @@
+//! The contract between the engine and a scanner, after zmap's four steps.
+//!
+//! ```text
+//! prepare   once per frame slot     the bytes that never change
+//! make      per target and attempt  patches the slot in place
+//! validate  per received packet     is it an answer to us? from the bytes alone
+//! classify  per valid answer        what does it say?
+//! ```
+
+use std::fmt;
+
+use crate::{
+    target::Target,
+    wire::{MacAddr, Packet},
+};
+
+/// One frame to be made.
+#[derive(Clone, Copy, Debug)]
+pub struct Shot {
+    /// Whom to ask.
+    pub target: Target,
+    /// Which try this is, from 0. Attempt `a` leaves from the `a`-th part of the source ports.
+    pub attempt: u8,
+    /// The hardware address of the next hop; ignored on links without one.
+    pub next_hop: MacAddr,
+}
+
+/// A reply that proved itself ours: which probe it answers.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Claim {
+    /// Whom we asked.
+    pub target: Target,
+    /// Which try is answered, from 0.
+    pub attempt: u8,
+}
+
+/// Why a received packet is not an answer to us. Anyone can cause one, so it is counted and nothing else.
+#[non_exhaustive]
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Invalid {
+    /// An acknowledgement of another connection (RFC 5961, section 5: a challenge ACK). The next attempt leaves from
+    /// another source port, which a host that keeps an old connection on this one has no reason to challenge.
+    Challenge,
+    /// It is addressed to us, but the number that only an answer to us can carry is wrong.
+    Cookie,
+    /// A protocol or a kind of packet that is never an answer to this probe.
+    Kind,
+    /// It is not for our address and source ports.
+    NotForUs,
+}
+
+/// What a scanner asks and how it reads the answers. One value is shared by the sender and the receiver thread.
+pub trait Probe: fmt::Debug + Send + Sync + 'static {
+    /// What one answer says. Kept small: it crosses a bounded queue by value.
+    type Reply: Copy + fmt::Debug + Send + 'static;
+
+    /// What a closing frame is made from.
+    type Closing: Copy + fmt::Debug + Send + 'static;
+
+    /// The length of every probe frame, which is the length of the slots to prepare.
+    fn frame_len(&self) -> usize;
+
+    /// Writes into a slot what [`make`](Self::make) leaves alone. `slot.len() >= self.frame_len()`.
+    fn prepare(&self, slot: &mut [u8]);
+
+    /// Patches a prepared slot so that it asks `shot`.
+    fn make(&self, slot: &mut [u8], shot: &Shot);
+
+    /// Whether `packet` answers a probe of ours, from its bytes alone.
+    ///
+    /// # Errors
+    ///
+    /// The reason why not, for the counters.
+    fn validate(&self, packet: &Packet<'_>) -> Result<Claim, Invalid>;
+
+    /// What a packet that [`validate`](Self::validate) accepted says.
+    fn classify(&self, packet: &Packet<'_>) -> Self::Reply;
+
+    /// What must be sent to end what this answer left open at the host (a RST after a SYN-ACK); `None` where nothing was
+    /// left open.
+    fn closing(&self, packet: &Packet<'_>) -> Option<Self::Closing>;
+
+    /// Writes into a slot what [`make_closing`](Self::make_closing) leaves alone.
+    fn prepare_closing(&self, slot: &mut [u8]);
+
+    /// Patches a slot prepared for closing and returns the length of the frame.
+    fn make_closing(&self, slot: &mut [u8], closing: &Self::Closing) -> u16;
+}

@@ -1,0 +1,320 @@
+//! The loop that joins the parts.
+//!
+//! ```text
+//!   Sender::poll(now, tx)                          Receiver::handle(frame)
+//!   retries due, then new targets                  parse, validate, target -> number
+//!   a token of the governor each                   first answer? -> Found into the queue
+//!   frames patched in the slots of the link        SYN-ACK? -> closing frame owed
+//!   one send per batch                             Receiver::poll_transmit(now, tx) sends those
+//!            \                                        /
+//!             '------ Shared: atomics only ----------'
+//! ```
+//!
+//! Both halves take `now` and a link as arguments and never wait, so the same code runs on two threads over a real link
+//! ([`Running`]) and on one under virtual time ([`Simulated`]).
+//!
+//! # What holds
+//!
+//! - A target is probed at most `1 + retries` times, and exactly so often if it never answers.
+//! - Two probes of a target are at least [`Settings::spacing`] apart, whatever the size of the scan.
+//! - No probe of a target leaves after its first valid answer was taken from the link.
+//! - One [`Found`] a target at most; a target that never answered gives one only if silence was asked for.
+//! - Neither half allocates after its first call.
+
+mod adapt;
+mod receiver;
+mod run;
+mod sender;
+mod simulated;
+
+use std::{
+    num::NonZeroU64,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+    time::Duration,
+};
+
+use crossbeam_channel as channel;
+
+pub use self::{
+    receiver::Receiver,
+    run::{Failure, Running},
+    sender::{Next, Sender},
+    simulated::Simulated,
+};
+use crate::{
+    answered::{Answered, Grouping, MAX_RETRIES},
+    governor::{Governor, Rate},
+    link::LinkLayer,
+    neighbour::NextHops,
+    probe::Probe,
+    stats::{Counters, Counts},
+    target::{Target, Walk},
+    time::Instant,
+};
+
+/// How a scan is paced and when it ends.
+#[derive(Clone, Copy, Debug)]
+pub struct Settings {
+    /// All frames together.
+    pub rate: Rate,
+    /// Most probes a second for one host, on average over the hosts: the permutation spreads them.
+    pub host_rate: NonZeroU64,
+    /// Further attempts after the first, at most [`MAX_RETRIES`].
+    pub retries: u8,
+    /// Least time between two attempts on one target.
+    pub spacing: Duration,
+    /// How long answers are still taken after the last attempt on a target.
+    pub cooldown: Duration,
+    /// Whether a connection that an answer opened is closed by a frame of ours.
+    pub close: bool,
+    /// Whether targets that never answered are found too.
+    pub silent: bool,
+    /// What the link can send at most, in frames a second: the size of the ring under [`Rate::Max`].
+    pub link_rate: u64,
+}
+
+impl Default for Settings {
+    /// The defaults of the command line: 10 k/s, 2 retries 1 s apart, 8 s of cooldown.
+    fn default() -> Self {
+        Self {
+            rate: Rate::PerSecond(NonZeroU64::new(10_000).expect("not zero")),
+            host_rate: NonZeroU64::new(1_000).expect("not zero"),
+            retries: 2,
+            spacing: Duration::from_secs(1),
+            cooldown: Duration::from_secs(8),
+            close: true,
+            silent: false,
+            link_rate: 4_000_000,
+        }
+    }
+}
+
+/// Longest window of the answered ring, whose times wrap after 71 minutes.
+const MAX_WINDOW: Duration = Duration::from_secs(3600);
+/// Above this rate, send times are kept per block: see [`crate::answered`].
+const SINGLE_TIMES_UPTO: u64 = 100_000;
+
+impl Settings {
+    /// The rate in force for `hosts` hosts: the lower of the rate and the hosts' limits together.
+    pub fn effective_rate(&self, hosts: u128) -> Rate {
+        let limit = u64::try_from(hosts.saturating_mul(u128::from(self.host_rate.get()))).unwrap_or(u64::MAX);
+        match (self.rate, NonZeroU64::new(limit)) {
+            (rate, None) => rate,
+            (Rate::Max, Some(limit)) if limit.get() >= self.link_rate => Rate::Max,
+            (rate, Some(limit)) => rate.capped(limit),
+        }
+    }
+
+    /// How long a target stays in the ring.
+    pub fn window(&self) -> Duration {
+        self.spacing * u32::from(self.retries) + self.cooldown
+    }
+
+    fn check(&self) -> Result<(), SettingsError> {
+        if self.retries > MAX_RETRIES {
+            return Err(SettingsError::Retries(self.retries));
+        }
+        if self.window() > MAX_WINDOW {
+            return Err(SettingsError::Window(self.window()));
+        }
+        Ok(())
+    }
+}
+
+/// Settings that cannot be met.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+pub enum SettingsError {
+    /// Too many retries.
+    #[error("{0} retries are too many: the source ports can be told apart for {MAX_RETRIES}")]
+    Retries(u8),
+    /// Retries and cooldown last too long.
+    #[error("retries and cooldown take {0:?} a target, and answers can be told apart for an hour: lower --cooldown or --retries")]
+    Window(Duration),
+}
+
+/// What became of one target.
+#[derive(Clone, Copy, Debug)]
+pub struct Found<R> {
+    /// Which.
+    pub target: Target,
+    /// When it was known.
+    pub at: Instant,
+    /// What.
+    pub outcome: Outcome<R>,
+    /// Which attempt was answered, from 1; for silence, how many were made.
+    pub attempts: u8,
+    /// From the probe to its answer; `None` when a later probe had left before the answer came, and without an answer. Exact to the
+    /// microsecond up to 100 k/s, to 64 probes' time above.
+    pub rtt: Option<Duration>,
+}
+
+/// See [`Found`].
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Outcome<R> {
+    /// It answered.
+    Reply(R),
+    /// It did not, and the cooldown of its last attempt is over.
+    Silent,
+    /// It is on our link and nobody answers ARP for it: nothing was sent.
+    NoNeighbour,
+}
+
+/// What the two halves of a scan share.
+#[derive(Debug)]
+pub struct Shared<P: Probe> {
+    pub(crate) probe: P,
+    pub(crate) walk: Walk,
+    pub(crate) next_hops: NextHops,
+    pub(crate) layer: LinkLayer,
+    pub(crate) settings: Settings,
+    pub(crate) rate: Rate,
+    pub(crate) governor: Governor,
+    pub(crate) answered: Answered,
+    pub(crate) counters: Counters,
+    pub(crate) stop: Stop,
+    pub(crate) queue: channel::Sender<Found<P::Reply>>,
+}
+
+impl<P: Probe> Shared<P> {
+    /// Joins the parts of one scan; also gives the queue on which what it finds arrives.
+    ///
+    /// # Errors
+    ///
+    /// [`SettingsError`] when the settings contradict what the engine can tell apart.
+    #[expect(clippy::type_complexity, reason = "two handles, named where they are taken")]
+    pub fn new(
+        probe: P,
+        walk: Walk,
+        next_hops: NextHops,
+        layer: LinkLayer,
+        settings: Settings,
+    ) -> Result<(Arc<Self>, channel::Receiver<Found<P::Reply>>), SettingsError> {
+        settings.check()?;
+        let rate = settings.effective_rate(walk.targets().hosts());
+        let per_second = rate.per_second().map_or(settings.link_rate, NonZeroU64::get);
+        let grouping = if per_second <= SINGLE_TIMES_UPTO { Grouping::Single } else { Grouping::Block };
+        // A tenth more than the window needs, so that the head does not wait for a tail that moves in steps.
+        let window = (u128::from(per_second) * settings.window().as_millis() * 11 / 10_000 + 1_024)
+            .min(u128::from(walk.len())) as u64;
+        let (queue, found) = channel::bounded(queue_len(per_second));
+        let shared = Self {
+            probe,
+            walk,
+            next_hops,
+            layer,
+            settings,
+            rate,
+            governor: Governor::new(rate),
+            answered: Answered::new(window, grouping),
+            counters: Counters::default(),
+            stop: Stop::default(),
+            queue,
+        };
+        Ok((Arc::new(shared), found))
+    }
+
+    /// A copy of the counters.
+    pub fn counts(&self) -> Counts {
+        self.counters.counts()
+    }
+
+    /// Counts ARP requests sent and ARP frames received before the scan, so that its sums agree with the interface's.
+    pub fn count_neighbours(&self, requests: u64, received: u64) {
+        self.counters.generated.add(requests);
+        self.counters.sent.add(requests);
+        self.counters.arp_requests.add(requests);
+        self.counters.received.add(received);
+        self.counters.arp_received.add(received);
+    }
+
+    /// How far the scan is.
+    pub fn progress(&self) -> Progress {
+        let total = self.walk.len();
+        let counts = self.counters.counts();
+        Progress { total, started: self.answered.head(), settled: counts.first + counts.silent + counts.no_neighbour }
+    }
+
+    /// The handle that ends the scan early.
+    pub fn stop(&self) -> Stop {
+        self.stop.clone()
+    }
+
+    /// The rate in force, after the hosts' limits.
+    pub fn rate(&self) -> Rate {
+        self.rate
+    }
+
+    /// The targets in the order of this scan.
+    pub fn walk(&self) -> &Walk {
+        &self.walk
+    }
+
+    /// Whether what was found is taken too slowly for more to be asked.
+    pub(crate) fn queue_is_half_full(&self) -> bool {
+        self.queue.len() * 2 >= self.queue.capacity().unwrap_or(usize::MAX)
+    }
+}
+
+/// Half of the queue holds what may still come when the other half is full: half a second of answers.
+fn queue_len(per_second: u64) -> usize {
+    (per_second as usize).clamp(8 << 10, 256 << 10)
+}
+
+/// How far a scan is, in targets.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Progress {
+    /// All of this shard.
+    pub total: u64,
+    /// Had their first attempt.
+    pub started: u64,
+    /// Have an outcome.
+    pub settled: u64,
+}
+
+/// Ends a scan early, from any thread. What was found until then is kept.
+#[derive(Clone, Debug, Default)]
+pub struct Stop(Arc<AtomicBool>);
+
+impl Stop {
+    /// No further probe leaves after the batch under way.
+    pub fn stop(&self) {
+        self.0.store(true, Relaxed);
+    }
+
+    /// Whether someone has asked.
+    pub fn is_stopped(&self) -> bool {
+        self.0.load(Relaxed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn per_second(n: u64) -> Rate {
+        Rate::PerSecond(NonZeroU64::new(n).unwrap())
+    }
+
+    #[test]
+    fn hosts_together_cap_the_rate() {
+        let settings = Settings { rate: per_second(50_000), ..Settings::default() };
+        assert_eq!(settings.effective_rate(1), per_second(1_000));
+        assert_eq!(settings.effective_rate(50), per_second(50_000));
+        assert_eq!(settings.effective_rate(u128::MAX), per_second(50_000));
+        let max = Settings { rate: Rate::Max, ..settings };
+        assert_eq!(max.effective_rate(10), per_second(10_000));
+        assert_eq!(max.effective_rate(65_536), Rate::Max);
+    }
+
+    #[test]
+    fn settings_that_cannot_be_met_are_refused() {
+        let settings = Settings { retries: 16, ..Settings::default() };
+        assert_eq!(settings.check(), Err(SettingsError::Retries(16)));
+        let settings = Settings { cooldown: Duration::from_secs(3600), ..Settings::default() };
+        assert!(matches!(settings.check(), Err(SettingsError::Window(_))));
+        assert_eq!(Settings::default().check(), Ok(()));
+    }
+}

@@ -1,0 +1,149 @@
+//! The half of a scan that reads answers.
+
+use std::{collections::VecDeque, sync::Arc, time::Duration};
+
+use super::{Found, Outcome, Shared};
+use crate::{
+    answered::{ANSWERED, OPENED},
+    governor::Class,
+    link::{Frame, LinkError, MAX_BATCH, Tx},
+    probe::{Claim, Probe},
+    time::Instant,
+    wire::{self, Network, Packet},
+};
+
+/// Closing frames that may be owed at once; a burst of answers beyond it leaves connections half open at the hosts,
+/// which is counted.
+const MAX_OWED: usize = 8 << 10;
+
+/// Reads frames where they lie and says what they answer. See the [module](super).
+#[derive(Debug)]
+pub struct Receiver<P: Probe> {
+    shared: Arc<Shared<P>>,
+    owed: VecDeque<P::Closing>,
+    is_prepared: bool,
+}
+
+impl<P: Probe> Receiver<P> {
+    /// The receiving half of a scan.
+    pub fn new(shared: Arc<Shared<P>>) -> Self {
+        Self { shared, owed: VecDeque::with_capacity(MAX_OWED), is_prepared: false }
+    }
+
+    /// Takes one received frame.
+    #[inline]
+    pub fn handle(&mut self, frame: Frame<'_>) {
+        let shared = &*self.shared;
+        shared.counters.received.add(1);
+        let packet = match wire::parse(frame.bytes, shared.layer) {
+            Ok(packet) => packet,
+            Err(malformed) => return shared.counters.malformed(malformed),
+        };
+        if let Network::Arp(_) = packet.network {
+            return shared.counters.arp_received.add(1);
+        }
+        match shared.probe.validate(&packet) {
+            Ok(claim) => self.take(claim, &packet, frame.at),
+            Err(invalid) => shared.counters.invalid(invalid),
+        }
+    }
+
+    /// A packet that only somebody who saw our probe can have sent.
+    fn take(&mut self, claim: Claim, packet: &Packet<'_>, at: Instant) {
+        let shared = &*self.shared;
+        let counters = &shared.counters;
+        let Some(sequence) = shared.walk.sequence(claim.target) else {
+            return counters.invalid_target.add(1);
+        };
+        // The time before the attempts: a retry publishes its pass before its time, so that a time we see never
+        // belongs to an attempt that we do not.
+        let since_sent = shared.answered.since_sent(sequence, at);
+        let attempts = shared.answered.attempts(sequence);
+        if claim.attempt >= attempts {
+            return counters.invalid_target.add(1);
+        }
+        counters.valid.add(1);
+        if shared.queue.is_full() {
+            // Not marked, so a retry brings it again when there is room.
+            return counters.refused.add(1);
+        }
+        let closing = if shared.settings.close { shared.probe.closing(packet) } else { None };
+        let bits = if closing.is_some() { ANSWERED | OPENED } else { ANSWERED };
+        let Some(before) = shared.answered.mark(sequence, bits) else {
+            return counters.late.add(1);
+        };
+        if let Some(closing) = closing
+            && before & OPENED == 0
+        {
+            if self.owed.len() < MAX_OWED {
+                self.owed.push_back(closing);
+            } else {
+                counters.resets_skipped.add(1);
+            }
+        }
+        if before & ANSWERED != 0 {
+            return counters.duplicate.add(1);
+        }
+        let found = Found {
+            target: claim.target,
+            at,
+            outcome: Outcome::Reply(shared.probe.classify(packet)),
+            attempts: claim.attempt + 1,
+            rtt: (attempts == claim.attempt + 1).then(|| elapsed(since_sent)),
+        };
+        if shared.queue.try_send(found).is_err() {
+            // Only when nobody takes what is found any more: there is nothing to go on for.
+            shared.stop.stop();
+            return counters.refused.add(1);
+        }
+        counters.answered_by_attempt[usize::from(claim.attempt)].add(1);
+        counters.first.add(1);
+    }
+
+    /// Sends closing frames that are owed, as the governor allows; returns when to call again if some remain.
+    ///
+    /// # Errors
+    ///
+    /// [`LinkError`] when the link is gone.
+    pub fn poll_transmit<T: Tx>(&mut self, now: Instant, link: &mut T) -> Result<Option<Instant>, LinkError> {
+        let shared = &*self.shared;
+        if !self.is_prepared {
+            for slot in 0..link.slots() {
+                shared.probe.prepare_closing(link.frame(slot));
+            }
+            self.is_prepared = true;
+        }
+        let mut lens = [0; MAX_BATCH];
+        while !self.owed.is_empty() {
+            let want = self.owed.len().min(link.slots()) as u32;
+            let got = shared.governor.take(Class::Flow, want, now);
+            if got == 0 {
+                shared.governor.set_waiting(Class::Flow, self.owed.len() as u32);
+                return Ok(Some(shared.governor.ready_at(Class::Flow, want)));
+            }
+            for (slot, closing) in self.owed.drain(..got as usize).enumerate() {
+                lens[slot] = shared.probe.make_closing(link.frame(slot), &closing);
+            }
+            let sent = link.send(&lens[..got as usize])?;
+            shared.counters.batch(sent);
+            shared.counters.resets.add(u64::from(sent.sent));
+        }
+        shared.governor.set_waiting(Class::Flow, 0);
+        Ok(None)
+    }
+
+    /// Whether the scan was ended early.
+    pub(super) fn was_stopped(&self) -> bool {
+        self.shared.stop.is_stopped()
+    }
+
+    /// Notes how many frames the link has lost so far before they could be shown.
+    pub fn note_ring_drops(&mut self, drops: u64) {
+        self.shared.counters.ring_drops.set(drops);
+    }
+}
+
+/// A time that seems to lie in the future is one of a block whose last probe left after the one that was answered.
+fn elapsed(wrapped_micros: u32) -> Duration {
+    if wrapped_micros > u32::MAX / 2 { Duration::ZERO } else { Duration::from_micros(u64::from(wrapped_micros)) }
+}

@@ -1,0 +1,189 @@
+//! A scan on two threads over a real link.
+
+use std::{
+    io,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+    thread,
+    time::Duration,
+};
+
+use super::{Next, Receiver, Sender, Shared, Stop};
+use crate::{
+    link::{LinkError, Rx, Tx},
+    probe::Probe,
+    time::{Clock, Instant},
+};
+
+/// How long the receiver waits for frames before it looks whether the scan has ended.
+const LOOK: Duration = Duration::from_millis(20);
+/// How long answers are taken after a scan was stopped: what was in flight is mostly there by then.
+const LINGER: Duration = Duration::from_secs(1);
+
+/// The two threads of a scan. Dropped, it stops the scan and waits for them.
+#[derive(Debug)]
+pub struct Running<P: Probe> {
+    shared: Arc<Shared<P>>,
+    threads: Vec<thread::JoinHandle<Result<(), LinkError>>>,
+}
+
+/// Why a scan ended before its time.
+#[derive(Debug, thiserror::Error)]
+pub enum Failure {
+    /// The link is gone.
+    #[error(transparent)]
+    Link(#[from] LinkError),
+    /// A packet thread panicked: a defect of ours, and its message is on stderr.
+    #[error("a packet thread panicked; please report the message above")]
+    Panicked,
+    /// The system gave no thread.
+    #[error("starting a packet thread: {0}")]
+    Thread(io::Error),
+}
+
+impl<P: Probe> Running<P> {
+    /// Starts the sender on `tx` and the receiver on `rx`, with `closing_tx` for the frames that the receiver sends.
+    ///
+    /// Both threads have the network namespace of the calling one. The scan ends by itself; what it finds arrives on the
+    /// queue that [`Shared::new`] gave, which is closed at the end once `shared` is dropped too.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure::Thread`] when the system gives no thread.
+    pub fn start(
+        shared: Arc<Shared<P>>,
+        clock: Clock,
+        tx: impl Tx + 'static,
+        rx: impl Rx + 'static,
+        closing_tx: impl Tx + 'static,
+    ) -> Result<Self, Failure> {
+        let has_ended = Arc::new(AtomicBool::new(false));
+        let mut running = Self { shared: Arc::clone(&shared), threads: Vec::with_capacity(2) };
+        let receiver = Receiver::new(Arc::clone(&shared));
+        let sender = Sender::new(Arc::clone(&shared));
+        // The receiver first: an answer may come before the sender's first call returns.
+        let ended = Arc::clone(&has_ended);
+        running.spawn("mrpf-recv", move || receive(receiver, clock, rx, closing_tx, &ended))?;
+        running.spawn("mrpf-send", move || send(sender, clock, tx, &has_ended))?;
+        Ok(running)
+    }
+
+    fn spawn(
+        &mut self,
+        name: &str,
+        body: impl FnOnce() -> Result<(), LinkError> + Send + 'static,
+    ) -> Result<(), Failure> {
+        let stop = StopsOnFailure(self.shared.stop());
+        let body = move || {
+            let result = body();
+            if result.is_ok() {
+                std::mem::forget(stop);
+            }
+            result
+        };
+        let thread = thread::Builder::new().name(name.to_owned()).spawn(body).map_err(Failure::Thread)?;
+        self.threads.push(thread);
+        Ok(())
+    }
+
+    /// What the scan shares: counters, progress, the handle that stops it.
+    pub fn shared(&self) -> &Shared<P> {
+        &self.shared
+    }
+
+    /// Whether both threads have ended.
+    pub fn is_finished(&self) -> bool {
+        self.threads.iter().all(thread::JoinHandle::is_finished)
+    }
+
+    /// Waits for the end of the scan.
+    ///
+    /// # Errors
+    ///
+    /// The first failure of a thread. What was found before it is in the queue all the same.
+    pub fn join(mut self) -> Result<(), Failure> {
+        self.join_threads()
+    }
+
+    fn join_threads(&mut self) -> Result<(), Failure> {
+        let mut first = Ok(());
+        for thread in self.threads.drain(..) {
+            let result = match thread.join() {
+                Ok(result) => result.map_err(Failure::Link),
+                Err(_) => Err(Failure::Panicked),
+            };
+            first = first.and(result);
+        }
+        first
+    }
+}
+
+impl<P: Probe> Drop for Running<P> {
+    fn drop(&mut self) {
+        self.shared.stop.stop();
+        // The result was taken by `join`, or nobody wants it.
+        let _ = self.join_threads();
+    }
+}
+
+/// One half without the other finds nothing: an error or a panic of one ends both.
+struct StopsOnFailure(Stop);
+
+impl Drop for StopsOnFailure {
+    fn drop(&mut self) {
+        self.0.stop();
+    }
+}
+
+/// Tells the other thread that this one has ended, however it did.
+struct Ends<'a>(&'a AtomicBool);
+
+impl Drop for Ends<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Relaxed);
+    }
+}
+
+fn send<P: Probe>(
+    mut sender: Sender<P>,
+    clock: Clock,
+    mut tx: impl Tx,
+    has_ended: &AtomicBool,
+) -> Result<(), LinkError> {
+    let _ends = Ends(has_ended);
+    loop {
+        match sender.poll(clock.now(), &mut tx)? {
+            Next::Now => {}
+            Next::At(at) => thread::sleep(at.since(clock.now())),
+            Next::Done => return Ok(()),
+        }
+    }
+}
+
+fn receive<P: Probe>(
+    mut receiver: Receiver<P>,
+    clock: Clock,
+    mut rx: impl Rx,
+    mut tx: impl Tx,
+    has_ended: &AtomicBool,
+) -> Result<(), LinkError> {
+    let mut until: Option<Instant> = None;
+    let mut wait = LOOK;
+    loop {
+        let count = rx.receive(wait, |frame| receiver.handle(frame))?;
+        let now = clock.now();
+        let again = receiver.poll_transmit(now, &mut tx)?;
+        wait = again.map_or(LOOK, |at| at.since(now).min(LOOK));
+        receiver.note_ring_drops(rx.ring_drops());
+        if until.is_none() && receiver.was_stopped() {
+            until = Some(now + LINGER);
+        } else if until.is_none() && has_ended.load(Relaxed) {
+            until = Some(now);
+        }
+        if until.is_some_and(|until| now >= until) && count == 0 && again.is_none() {
+            return Ok(());
+        }
+    }
+}

@@ -1,0 +1,335 @@
+//! The half of a scan that asks.
+
+use std::{sync::Arc, time::Duration};
+
+use super::{
+    Found, Outcome, Shared,
+    adapt::{Losses, Spread},
+};
+use crate::{
+    answered::{ANSWERED, MAX_RETRIES},
+    governor::{Class, Rate},
+    link::{LinkError, MAX_BATCH, Tx},
+    probe::{Probe, Shot},
+    time::Instant,
+    wire::MacAddr,
+};
+
+/// When to call [`Sender::poll`] again.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Next {
+    /// At once: there is more to do.
+    Now,
+    /// Not before this moment.
+    At(Instant),
+    /// Never: every target has an outcome, or the scan was stopped.
+    Done,
+}
+
+/// How many targets one call settles or skips at most, so that a call stays short.
+const BOUND: u32 = 4_096;
+/// Longest time between two calls, so that a stop is seen.
+const LONGEST_NAP: Duration = Duration::from_millis(50);
+/// How long to leave a consumer that is behind alone.
+const PAUSE: Duration = Duration::from_millis(5);
+
+/// Walks the targets and probes them. See the [module](super).
+#[derive(Debug)]
+pub struct Sender<P: Probe> {
+    shared: Arc<Shared<P>>,
+    /// `passes[a]`: numbers below it have had attempt `a`. The ring has the copy that others read.
+    passes: [u64; MAX_RETRIES as usize + 1],
+    /// Numbers below it are final.
+    tail: u64,
+    /// `entered[a]`: up to here pass `a` has found its targets due.
+    entered: [u64; MAX_RETRIES as usize + 1],
+    spreads: [Option<Spread>; MAX_RETRIES as usize + 1],
+    losses: Option<Losses>,
+    lens: [u16; MAX_BATCH],
+    filled: usize,
+    /// Probes of the batch under way, by attempt.
+    made: [u64; MAX_RETRIES as usize + 1],
+    /// Retries are due that got no token.
+    is_starved: bool,
+    is_paused: bool,
+    is_prepared: bool,
+    total: u64,
+    /// Frames to wait for before a send: half a millisecond's worth.
+    batch: u32,
+}
+
+impl<P: Probe> Sender<P> {
+    /// The sending half of a scan.
+    pub fn new(shared: Arc<Shared<P>>) -> Self {
+        let retries = shared.settings.retries;
+        let is_max = shared.rate == Rate::Max;
+        let batch = shared.rate.per_second().map_or(MAX_BATCH as u64, |rate| rate.get() / 2_000);
+        Self {
+            passes: [0; MAX_RETRIES as usize + 1],
+            tail: 0,
+            entered: [0; MAX_RETRIES as usize + 1],
+            spreads: [const { None }; MAX_RETRIES as usize + 1]
+                .map(|_: Option<Spread>| is_max.then(|| Spread::new(shared.settings.spacing))),
+            losses: (is_max && retries > 0).then(|| Losses::new(shared.settings.spacing)),
+            lens: [0; MAX_BATCH],
+            filled: 0,
+            made: [0; MAX_RETRIES as usize + 1],
+            is_starved: false,
+            is_paused: false,
+            is_prepared: false,
+            total: shared.walk.len(),
+            batch: batch.clamp(1, MAX_BATCH as u64) as u32,
+            shared,
+        }
+    }
+
+    /// Does a bounded amount of what is due at `now`: settles targets, and makes and sends at most one batch.
+    ///
+    /// # Errors
+    ///
+    /// [`LinkError`] when the link is gone.
+    pub fn poll<T: Tx>(&mut self, now: Instant, link: &mut T) -> Result<Next, LinkError> {
+        if !self.is_prepared {
+            self.prepare(link);
+        }
+        let settled_all = self.settle(now);
+        if self.shared.stop.is_stopped() || self.is_done() {
+            return Ok(Next::Done);
+        }
+        if self.shared.queue_is_half_full() {
+            if !self.is_paused {
+                self.is_paused = true;
+                self.shared.counters.pauses.add(1);
+            }
+            return Ok(Next::At(now + PAUSE));
+        }
+        self.is_paused = false;
+        self.adapt(now);
+        self.filled = 0;
+        self.retry(now, link);
+        if !self.is_starved {
+            self.first_attempts(now, link);
+        }
+        if self.filled > 0 {
+            let sent = link.send(&self.lens[..self.filled])?;
+            self.shared.counters.batch(sent);
+            self.shared.counters.probes.add(u64::from(sent.sent));
+            for (made, counter) in self.made.iter_mut().zip(self.shared.counters.made_by_attempt.iter()) {
+                if *made > 0 {
+                    counter.add(std::mem::take(made));
+                }
+            }
+            return Ok(Next::Now);
+        }
+        Ok(if settled_all { self.next(now) } else { Next::Now })
+    }
+
+    fn prepare<T: Tx>(&mut self, link: &mut T) {
+        self.lens = [self.shared.probe.frame_len() as u16; MAX_BATCH];
+        for slot in 0..link.slots() {
+            self.shared.probe.prepare(link.frame(slot));
+        }
+        self.is_prepared = true;
+    }
+
+    fn is_done(&self) -> bool {
+        // Answered targets need no cooldown: when all have answered, nothing more can be learnt.
+        let counters = &self.shared.counters;
+        self.tail == self.total
+            || (self.passes[0] == self.total && counters.first.load() + counters.no_neighbour.load() == self.total)
+    }
+
+    /// Moves the tail over targets whose time is over; false when it stopped for the bound.
+    fn settle(&mut self, now: Instant) -> bool {
+        let shared = &*self.shared;
+        let limit = self.passes[usize::from(shared.settings.retries)];
+        let cooldown = shared.settings.cooldown.as_micros() as u32;
+        let mut silent = 0;
+        let from = self.tail;
+        while self.tail < limit && self.tail - from < u64::from(BOUND) {
+            if shared.answered.since_sent(self.tail, now) < cooldown {
+                break;
+            }
+            if shared.answered.bits(self.tail) & ANSWERED == 0 {
+                if shared.settings.silent && !self.tell_silent(now) {
+                    break;
+                }
+                silent += 1;
+            }
+            self.tail += 1;
+        }
+        shared.answered.set_tail(self.tail);
+        shared.counters.silent.add(silent);
+        self.tail - from < u64::from(BOUND)
+    }
+
+    /// Whether there was room to say that the target at the tail is silent.
+    fn tell_silent(&self, now: Instant) -> bool {
+        let shared = &*self.shared;
+        if shared.queue_is_half_full() {
+            return false;
+        }
+        let found = Found {
+            target: shared.walk.target(self.tail),
+            at: now,
+            outcome: Outcome::Silent,
+            attempts: shared.settings.retries + 1,
+            rtt: None,
+        };
+        shared.queue.try_send(found).is_ok()
+    }
+
+    /// Fills slots with the retries that are due, later attempts first: their targets are the oldest.
+    fn retry<T: Tx>(&mut self, now: Instant, link: &mut T) {
+        let shared = Arc::clone(&self.shared);
+        let spacing = shared.settings.spacing.as_micros() as u32;
+        let (mut tokens, mut asked, mut steps) = (0, false, 0);
+        self.is_starved = false;
+        'passes: for attempt in (1..=shared.settings.retries).rev() {
+            let pass = usize::from(attempt);
+            while self.passes[pass] < self.passes[pass - 1] {
+                let sequence = self.passes[pass];
+                if sequence >= self.entered[pass] {
+                    let end = shared.answered.group_end(sequence).min(self.total);
+                    if self.passes[pass - 1] < end || shared.answered.since_sent(sequence, now) < spacing {
+                        break;
+                    }
+                    self.entered[pass] = end;
+                }
+                steps += 1;
+                if steps > BOUND || self.filled == link.slots() {
+                    break 'passes;
+                }
+                if let Some(spread) = &mut self.spreads[pass]
+                    && !spread.may_pass(now, self.passes[pass - 1] - sequence)
+                {
+                    break;
+                }
+                if shared.answered.bits(sequence) & ANSWERED == 0 {
+                    if !asked {
+                        tokens = shared.governor.take(Class::Retry, link.slots() as u32, now);
+                        asked = true;
+                    }
+                    if tokens == 0 {
+                        self.is_starved = true;
+                        break 'passes;
+                    }
+                    tokens -= 1;
+                    // The pass before the time: see `Receiver::take`.
+                    shared.answered.set_pass(attempt, sequence + 1);
+                    shared.answered.stamp(sequence, attempt, now);
+                    self.fill(sequence, attempt, link);
+                }
+                self.passes[pass] = sequence + 1;
+            }
+        }
+        for attempt in 1..=shared.settings.retries {
+            shared.answered.set_pass(attempt, self.passes[usize::from(attempt)]);
+        }
+        shared.governor.put_back(Class::Retry, tokens);
+        shared.governor.set_waiting(Class::Retry, u32::from(self.is_starved));
+    }
+
+    /// Fills the slots that are left with targets not asked yet.
+    fn first_attempts<T: Tx>(&mut self, now: Instant, link: &mut T) {
+        let shared = Arc::clone(&self.shared);
+        let left = (self.total - self.passes[0]).min(shared.answered.room());
+        let want = left.min((link.slots() - self.filled) as u64) as u32;
+        let tokens = shared.governor.take(Class::New, want, now);
+        for _ in 0..tokens {
+            let sequence = self.passes[0];
+            shared.answered.stamp(sequence, 0, now);
+            self.passes[0] = sequence + 1;
+            if !self.fill(sequence, 0, link) {
+                shared.governor.put_back(Class::New, 1);
+                shared.answered.set_pass(0, sequence + 1);
+                self.tell_no_neighbour(sequence, now);
+            }
+        }
+        shared.answered.set_pass(0, self.passes[0]);
+    }
+
+    /// Makes the probe of `sequence` in the next slot; false when its host has no hardware address.
+    #[inline]
+    fn fill<T: Tx>(&mut self, sequence: u64, attempt: u8, link: &mut T) -> bool {
+        let target = self.shared.walk.target(sequence);
+        let Some(next_hop) = self.next_hop(target.addr) else {
+            return false;
+        };
+        self.shared.probe.make(link.frame(self.filled), &Shot { target, attempt, next_hop });
+        self.filled += 1;
+        self.made[usize::from(attempt)] += 1;
+        true
+    }
+
+    #[inline]
+    fn next_hop(&self, addr: std::net::IpAddr) -> Option<MacAddr> {
+        match addr {
+            std::net::IpAddr::V4(addr) => self.shared.next_hops.of(addr),
+            std::net::IpAddr::V6(_) => None,
+        }
+    }
+
+    fn tell_no_neighbour(&self, sequence: u64, now: Instant) {
+        let shared = &*self.shared;
+        if shared.answered.mark(sequence, ANSWERED) != Some(0) {
+            return;
+        }
+        let target = shared.walk.target(sequence);
+        let found = Found { target, at: now, outcome: Outcome::NoNeighbour, attempts: 0, rtt: None };
+        if shared.queue.try_send(found).is_err() {
+            shared.counters.refused.add(1);
+        }
+        shared.counters.no_neighbour.add(1);
+    }
+
+    /// Slows first attempts when answers show that they are lost where retries are not.
+    fn adapt(&mut self, now: Instant) {
+        let Some(losses) = &mut self.losses else {
+            return;
+        };
+        if self.passes[0] == self.total {
+            return;
+        }
+        let shared = &*self.shared;
+        if let Some(pace) = losses.judge(now, self.passes[0], &shared.counters, shared.settings.retries) {
+            if pace.is_slower {
+                shared.counters.slowdowns.add(1);
+            }
+            shared.governor.pace_new(pace.rate);
+        }
+    }
+
+    /// The first moment at which something is due.
+    fn next(&self, now: Instant) -> Next {
+        let shared = &*self.shared;
+        let (ring, governor, settings) = (&shared.answered, &shared.governor, &shared.settings);
+        let due = |sequence, after: Duration| {
+            now + after.saturating_sub(Duration::from_micros(u64::from(ring.since_sent(sequence, now))))
+        };
+        let mut at = now + LONGEST_NAP;
+        if self.is_starved {
+            at = at.min(governor.ready_at(Class::Retry, self.batch));
+        } else if self.passes[0] < self.total && ring.room() > 0 {
+            at = at.min(governor.ready_at(Class::New, self.batch));
+        }
+        for attempt in 1..=usize::from(settings.retries) {
+            let sequence = self.passes[attempt];
+            if sequence < self.passes[attempt - 1] {
+                let ready = match &self.spreads[attempt] {
+                    Some(spread) => spread.ready_at().max(due(sequence, settings.spacing)),
+                    None => due(sequence, settings.spacing),
+                };
+                // An open group is due, and waits for tokens alone.
+                if sequence >= self.entered[attempt] || self.spreads[attempt].is_some() {
+                    at = at.min(ready);
+                }
+            }
+        }
+        if self.tail < self.passes[usize::from(settings.retries)] {
+            at = at.min(due(self.tail, settings.cooldown));
+        }
+        // A moment that is already past means something else holds it back (a class before, the queue): look again soon.
+        Next::At(at.max(now + Duration::from_micros(20)))
+    }
+}

@@ -1,0 +1,220 @@
+//! Counters that add up.
+//!
+//! ```text
+//! generated = sent + dropped(by errno)
+//! received  = valid + invalid(by reason)          and beside it: ring drops, which nobody saw
+//! valid     = first + duplicate + late + refused
+//! ```
+//!
+//! Each thread writes its own block of relaxed atomics on cache lines of its own; anyone may take a [`Counts`], a copy in which each
+//! number is exact and the sums hold once the threads have ended.
+
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use crossbeam_utils::CachePadded;
+
+use crate::{answered::MAX_RETRIES, link::Sent, probe::Invalid, wire::Malformed};
+
+macro_rules! counters {
+    ($(#[$outer:meta])* $name:ident { $($(#[$doc:meta])* $field:ident,)* }) => {
+        $(#[$outer])*
+        #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+        pub struct Counts { $($(#[$doc])* pub $field: u64,)*
+            /// Probes made, by attempt; what the link dropped of them is not taken off.
+            pub made_by_attempt: [u64; MAX_RETRIES as usize + 1],
+            /// First answers, by the attempt they answer.
+            pub answered_by_attempt: [u64; MAX_RETRIES as usize + 1],
+        }
+
+        /// The shared form of [`Counts`].
+        #[derive(Debug, Default)]
+        pub struct $name { $(pub(crate) $field: CachePadded<Counter>,)*
+            pub(crate) made_by_attempt: CachePadded<[Counter; MAX_RETRIES as usize + 1]>,
+            pub(crate) answered_by_attempt: CachePadded<[Counter; MAX_RETRIES as usize + 1]>,
+        }
+
+        impl $name {
+            /// A copy of all numbers.
+            pub fn counts(&self) -> Counts {
+                Counts { $($field: self.$field.load(),)*
+                    made_by_attempt: std::array::from_fn(|i| self.made_by_attempt[i].load()),
+                    answered_by_attempt: std::array::from_fn(|i| self.answered_by_attempt[i].load()),
+                }
+            }
+        }
+
+        impl Counts {
+            /// Each scalar number with its name, in order: for a summary that cannot forget one.
+            pub fn fields(&self) -> Vec<(&'static str, u64)> {
+                vec![$((stringify!($field), self.$field),)*]
+            }
+        }
+    };
+}
+
+counters! {
+    Counters {
+        /// Frames made: probes, resets, and ARP requests before the scan.
+        generated,
+        /// Frames that the link took.
+        sent,
+        /// Of them, probes.
+        probes,
+        /// Of them, resets that closed what a probe had opened.
+        resets,
+        /// Of them, ARP requests.
+        arp_requests,
+        /// Frames not sent: the device's queue stayed full (ENOBUFS, EAGAIN).
+        dropped_busy,
+        /// Frames not sent: longer than the link carries (EMSGSIZE).
+        dropped_too_long,
+        /// Frames not sent: forbidden by the system (EPERM, EACCES).
+        dropped_forbidden,
+        /// Frames not sent for any other reason.
+        dropped_other,
+        /// Resets that were owed and not made, because the list of them was full.
+        resets_skipped,
+        /// Frames that the link showed us.
+        received,
+        /// Of them, answers to our probes.
+        valid,
+        /// Of the valid, the first answer of its target: these become records.
+        first,
+        /// Of the valid, a further answer of a target that had answered.
+        duplicate,
+        /// Of the valid, an answer to a target that was already final.
+        late,
+        /// Of the valid, first answers that found the record queue full; a retry may bring them again.
+        refused,
+        /// Frames that are not what they claim to be.
+        invalid_malformed,
+        /// Frames for our ports whose number no probe of ours carries.
+        invalid_cookie,
+        /// Frames that answer a target which this scan has not asked.
+        invalid_target,
+        /// Acknowledgements of connections that are not ours (RFC 5961 challenges among them).
+        invalid_challenge,
+        /// Frames of a kind that is no answer.
+        invalid_kind,
+        /// Frames for other addresses or ports.
+        invalid_not_for_us,
+        /// ARP frames, requests of others and answers to us.
+        arp_received,
+        /// Frames that arrived and were lost before we could look (the receive ring was full).
+        ring_drops,
+        /// Targets that never answered, known once the cooldown of their last attempt is over.
+        silent,
+        /// On-link targets that were not probed because nobody answered ARP for them.
+        no_neighbour,
+        /// Times that the sender stopped for a full record queue.
+        pauses,
+        /// Times that new probes were slowed because first attempts were lost.
+        slowdowns,
+    }
+}
+
+impl Counts {
+    /// Frames that were made and not sent, for whatever reason.
+    pub fn dropped(&self) -> u64 {
+        self.dropped_busy + self.dropped_too_long + self.dropped_forbidden + self.dropped_other
+    }
+
+    /// Frames that arrived and were no answer.
+    pub fn invalid(&self) -> u64 {
+        self.invalid_malformed
+            + self.invalid_cookie
+            + self.invalid_target
+            + self.invalid_challenge
+            + self.invalid_kind
+            + self.invalid_not_for_us
+    }
+
+    /// The share of what was made that is known to be lost on this machine: send drops, ring drops and refused answers.
+    pub fn loss(&self) -> f64 {
+        if self.generated == 0 {
+            return 0.0;
+        }
+        (self.dropped() + self.ring_drops + self.refused) as f64 / self.generated as f64
+    }
+}
+
+/// One number that one thread adds to and anyone reads.
+#[derive(Debug, Default)]
+pub(crate) struct Counter(AtomicU64);
+
+impl Counter {
+    pub(crate) fn add(&self, n: u64) {
+        self.0.fetch_add(n, Relaxed);
+    }
+
+    pub(crate) fn set(&self, n: u64) {
+        self.0.store(n, Relaxed);
+    }
+
+    pub(crate) fn load(&self) -> u64 {
+        self.0.load(Relaxed)
+    }
+}
+
+impl Counters {
+    /// Counts one batch that the link has dealt with.
+    pub(crate) fn batch(&self, sent: Sent) {
+        self.generated.add(u64::from(sent.sent + sent.dropped));
+        self.sent.add(u64::from(sent.sent));
+        if sent.dropped > 0 {
+            let counter = match sent.errno {
+                libc::ENOBUFS | libc::EAGAIN => &self.dropped_busy,
+                libc::EMSGSIZE => &self.dropped_too_long,
+                libc::EPERM | libc::EACCES => &self.dropped_forbidden,
+                _ => &self.dropped_other,
+            };
+            counter.add(u64::from(sent.dropped));
+        }
+    }
+
+    /// Counts a frame that did not parse.
+    pub(crate) fn malformed(&self, _why: Malformed) {
+        self.invalid_malformed.add(1);
+    }
+
+    /// Counts a packet that is no answer.
+    pub(crate) fn invalid(&self, why: Invalid) {
+        let counter = match why {
+            Invalid::Challenge => &self.invalid_challenge,
+            Invalid::Cookie => &self.invalid_cookie,
+            Invalid::Kind => &self.invalid_kind,
+            Invalid::NotForUs => &self.invalid_not_for_us,
+        };
+        counter.add(1);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_batch_adds_up_whatever_became_of_it() {
+        let counters = Counters::default();
+        for errno in [0, libc::ENOBUFS, libc::EMSGSIZE, libc::EPERM, libc::EIO] {
+            counters.batch(Sent { sent: 60, dropped: 4, errno });
+        }
+        let counts = counters.counts();
+        assert_eq!(counts.generated, counts.sent + counts.dropped());
+        assert_eq!((counts.generated, counts.dropped_busy, counts.dropped_other), (320, 4, 8));
+    }
+
+    #[test]
+    fn loss_counts_what_this_machine_lost() {
+        let counts = Counts { generated: 1_000, dropped_busy: 1, ring_drops: 2, refused: 1, ..Counts::default() };
+        assert!((counts.loss() - 0.004).abs() < 1e-9);
+        assert!(Counts::default().loss().abs() < 1e-9);
+    }
+
+    #[test]
+    fn no_field_is_missing_from_the_list() {
+        let fields = Counts::default().fields();
+        assert!(fields.iter().any(|(name, _)| *name == "ring_drops"));
+        assert_eq!(size_of::<Counts>() / 8, fields.len() + 2 * (MAX_RETRIES as usize + 1));
+    }
+}

@@ -1,0 +1,1 @@
+//! What the test worlds share. Each folder beside this file is one test binary.

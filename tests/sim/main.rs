@@ -1,0 +1,10 @@
+//! Scans of simulated networks under virtual time: no privileges, no packets, one seed one run.
+
+mod accounting;
+mod exactness;
+mod faults;
+mod forged;
+mod fuzz_corpus;
+mod no_allocation;
+mod repeatable;
+mod world;

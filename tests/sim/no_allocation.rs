@@ -1,0 +1,105 @@
+//! After set-up the packet paths allocate nothing.
+
+use std::time::Duration;
+
+use mrpf_engine::{
+    link::{Frame, LinkError, LinkLayer, MAX_BATCH, Sent, Tx},
+    time::Instant,
+};
+use mrpf_engine::{
+    cookie::Cookie,
+    neighbour::NextHops,
+    scan::{Receiver, Sender, Settings, Shared},
+    target::{Shard, Targets, Walk},
+    template::{Ends, TcpProfile},
+    wire::MacAddr,
+};
+use mrpf_syn::{SourcePorts, SynProbe};
+
+/// A link that keeps the last batch where a test can answer it.
+struct Kept {
+    slots: Vec<u8>,
+    lens: [u16; MAX_BATCH],
+    filled: usize,
+}
+
+impl Kept {
+    fn new() -> Self {
+        Self { slots: vec![0; MAX_BATCH * 128], lens: [0; MAX_BATCH], filled: 0 }
+    }
+}
+
+impl Tx for Kept {
+    fn slots(&self) -> usize {
+        MAX_BATCH
+    }
+
+    fn frame(&mut self, slot: usize) -> &mut [u8] {
+        &mut self.slots[slot * 128..][..128]
+    }
+
+    fn send(&mut self, lens: &[u16]) -> Result<Sent, LinkError> {
+        self.lens[..lens.len()].copy_from_slice(lens);
+        self.filled = lens.len();
+        Ok(Sent { sent: lens.len() as u32, dropped: 0, errno: 0 })
+    }
+}
+
+/// Turns a SYN into its SYN-ACK in place.
+fn answer(frame: &mut [u8]) {
+    let (ip, tcp) = (14, 34);
+    for i in 0..6 {
+        frame.swap(i, 6 + i);
+    }
+    for i in 0..4 {
+        frame.swap(ip + 12 + i, ip + 16 + i);
+    }
+    frame.swap(tcp, tcp + 2);
+    frame.swap(tcp + 1, tcp + 3);
+    let seq = u32::from_be_bytes(frame[tcp + 4..tcp + 8].try_into().unwrap());
+    frame[tcp + 8..tcp + 12].copy_from_slice(&seq.wrapping_add(1).to_be_bytes());
+    frame[tcp + 13] = 0x12;
+}
+
+#[test]
+fn sending_and_receiving_allocate_nothing_after_set_up() {
+    let targets = Targets::builder().spec("198.19.0.0/16").ports("80,443").allow_reserved(true).build().unwrap();
+    let walk = Walk::new(targets.into(), 1, Shard::default());
+    let ends = Ends {
+        layer: LinkLayer::Ethernet,
+        source_mac: MacAddr([2; 6]),
+        vlan: None,
+        source: [198, 18, 0, 1].into(),
+    };
+    let ports = SourcePorts::new(61_000, 256, 3).unwrap();
+    let probe = SynProbe::new(&ends, TcpProfile::default(), ports, Cookie::from_key(&[1; 16]));
+    let settings = Settings { rate: "max".parse().unwrap(), ..Settings::default() };
+    let (shared, found) =
+        Shared::new(probe, walk, NextHops::single(MacAddr([4; 6])), LinkLayer::Ethernet, settings).unwrap();
+    let mut sender = Sender::new(shared.clone());
+    let mut receiver = Receiver::new(shared.clone());
+    let (mut tx, mut closing) = (Kept::new(), Kept::new());
+    let mut now = Instant::START + Duration::from_secs(1);
+    let mut step = |answered: bool| {
+        sender.poll(now, &mut tx).unwrap();
+        if answered {
+            for slot in 0..std::mem::take(&mut tx.filled) {
+                let bytes = &mut tx.slots[slot * 128..][..128];
+                answer(bytes);
+                let bytes = &bytes[..usize::from(tx.lens[slot])];
+                receiver.handle(Frame { bytes, at: now, wire_len: bytes.len() as u32 });
+            }
+        }
+        receiver.poll_transmit(now, &mut closing).unwrap();
+        while found.try_recv().is_ok() {}
+        now += Duration::from_micros(50);
+    };
+    step(true); // the slots are prepared by the first call
+    let half = allocation_counter::measure(|| (0..400).for_each(|_| step(true)));
+    // Not answered, and polled long enough for retries and silence.
+    let rest = allocation_counter::measure(|| (0..400_000).for_each(|_| step(false)));
+    let counts = shared.counts();
+    assert!(counts.first > 20_000 && counts.resets == counts.first, "{counts:?}");
+    assert!(counts.made_by_attempt[2] > 10_000 && counts.silent > 10_000, "{counts:?}");
+    assert_eq!((half.count_total, rest.count_total), (0, 0));
+}

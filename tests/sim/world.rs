@@ -1,0 +1,98 @@
+//! What the tests of this folder share: a network whose probes are counted, and a scan of it.
+
+use std::{
+    collections::BTreeMap,
+    net::{IpAddr, Ipv4Addr},
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use mrpf_engine::{
+    link::{
+        LinkLayer,
+        sim::{
+            Faults, Network,
+            hosts::{Behaviour, Hosts},
+        },
+    },
+    target::Target,
+    time::Instant,
+    wire::{self, Transport, tcp::Flags},
+};
+use mrpf_records::{Record, State, SynRecord};
+use mrpf_syn::{Scan, Show, Summary};
+
+/// When each target was probed.
+pub(crate) type Probes = Arc<Mutex<BTreeMap<Target, Vec<Instant>>>>;
+
+/// A network that notes each SYN as it leaves.
+pub(crate) fn counted(seed: u64, hosts: Hosts, faults: Faults) -> (Network, Probes) {
+    let probes = Probes::default();
+    let noted = Arc::clone(&probes);
+    let network = Network::new(seed, hosts, faults).with_tap(Box::new(move |at, frame| {
+        if let Some((target, flags)) = segment(frame)
+            && flags == Flags::SYN
+        {
+            noted.lock().unwrap().entry(target).or_default().push(at);
+        }
+    }));
+    (network, probes)
+}
+
+/// Where a TCP frame goes, and its flags.
+pub(crate) fn segment(frame: &[u8]) -> Option<(Target, Flags)> {
+    let packet = wire::parse(frame, LinkLayer::Ethernet).expect("our frames are well formed");
+    match packet.network {
+        wire::Network::Ipv4(header, Transport::Tcp(segment)) => {
+            let target = Target { addr: header.destination().into(), port: segment.destination_port() };
+            Some((target, segment.flags()))
+        }
+        _ => None,
+    }
+}
+
+/// All of 198.19.0.0/16 behaves so.
+pub(crate) fn all(seed: u64, behaviour: Behaviour) -> Hosts {
+    let everywhere = (Ipv4Addr::new(198, 19, 0, 0), Ipv4Addr::new(198, 19, 255, 255));
+    Hosts::new(seed).rule(everywhere, 0..=65_535, behaviour)
+}
+
+/// Runs a scan to its end.
+pub(crate) fn run(mut scan: Scan) -> (Vec<Record>, Summary) {
+    let records: Vec<Record> = scan.by_ref().collect();
+    (records, scan.finish().expect("a simulated link stays"))
+}
+
+/// The SYN records among `records`.
+pub(crate) fn syn(records: &[Record]) -> Vec<&SynRecord> {
+    records
+        .iter()
+        .filter_map(|record| match record {
+            Record::Syn(record) => Some(record),
+            _ => None,
+        })
+        .collect()
+}
+
+/// States by target; a target with two records is a failure.
+#[track_caller]
+pub(crate) fn states(records: &[Record]) -> BTreeMap<(IpAddr, u16), State> {
+    let mut states = BTreeMap::new();
+    for record in syn(records) {
+        let before = states.insert((record.ip, record.port), record.state);
+        assert_eq!(before, None, "a second record: {record:?}");
+    }
+    states
+}
+
+/// A scan of `targets` that allows the lab's addresses and shows every state.
+pub(crate) fn scan(network: Network, targets: &str, ports: &str) -> mrpf_syn::Builder {
+    Scan::builder()
+        .target(targets)
+        .ports(ports)
+        .allow_reserved(true)
+        .seed(11)
+        .show(Show::ALL)
+        .cooldown(Duration::from_secs(2))
+        .simulated(network)
+}
