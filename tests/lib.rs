@@ -1,1 +1,3 @@
 //! What the test worlds share. Each folder beside this file is one test binary.
+
+#![forbid(unsafe_code)]

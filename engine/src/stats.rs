@@ -18,6 +18,7 @@ use crate::{answered::MAX_RETRIES, link::Sent, probe::Invalid, wire::Malformed};
 macro_rules! counters {
     ($(#[$outer:meta])* $name:ident { $($(#[$doc:meta])* $field:ident,)* }) => {
         $(#[$outer])*
+        /// What a scan has counted so far. The groups add up: see the [module](self).
         #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
         pub struct Counts { $($(#[$doc])* pub $field: u64,)*
             /// Probes made, by attempt; what the link dropped of them is not taken off.

@@ -27,7 +27,9 @@ pub(crate) fn code_of(source: &str) -> String {
 
 /// The identifiers and single punctuation marks of blanked code, each with its line, from 1.
 pub(crate) fn tokens(code: &str) -> impl Iterator<Item = (usize, &str)> {
-    code.lines().enumerate().flat_map(|(line, text)| Words { rest: text }.map(move |word| (line + 1, word)))
+    code.lines()
+        .enumerate()
+        .flat_map(|(line, text)| Words { rest: text }.map(move |word| (line + 1, word)))
 }
 
 /// Whether `wanted` follow one another in `code`, white space aside; the line where they begin.
@@ -42,8 +44,12 @@ pub(crate) fn find_sequence(code: &str, wanted: &[&str]) -> Vec<usize> {
 
 /// What ships: the code before the first item that only tests or fuzzers see, which house style puts at the foot.
 pub(crate) fn shipped(code: &str) -> &str {
-    let is_gate = |line: &str| line.trim_start().starts_with("#[cfg(") && (line.contains("test") || line.contains("fuzzing"));
-    let cut: usize = code.split_inclusive('\n').take_while(|line| !is_gate(line)).map(str::len).sum();
+    let is_gate = |line: &str| {
+        line.trim_start().starts_with("#[cfg(")
+            && (line.contains("test") || line.contains("fuzzing"))
+    };
+    let cut: usize =
+        code.split_inclusive('\n').take_while(|line| !is_gate(line)).map(str::len).sum();
     &code[..cut]
 }
 
@@ -142,7 +148,9 @@ fn count_hashes<'a>(mut chars: Peekable<impl Iterator<Item = &'a char>>) -> usiz
 /// `'x'` and `'\u{7f}'` are characters, `'x` is a lifetime.
 fn char_end(chars: &[char], quote: usize) -> Option<usize> {
     match &chars[quote + 1..] {
-        ['\\', _, rest @ ..] => rest.iter().position(|c| *c == '\'').map(|more| quote + 3 + more + 1),
+        ['\\', _, rest @ ..] => {
+            rest.iter().position(|c| *c == '\'').map(|more| quote + 3 + more + 1)
+        }
         [_, '\'', ..] => Some(quote + 3),
         _ => None,
     }
@@ -157,7 +165,10 @@ mod tests {
     fn check(source: &str, words: &[&str]) {
         let code = code_of(source);
         assert_eq!(code.lines().count(), source.lines().count(), "lines moved");
-        let left: Vec<&str> = tokens(&code).map(|(_, word)| word).filter(|word| is_word(word.chars().next().unwrap())).collect();
+        let left: Vec<&str> = tokens(&code)
+            .map(|(_, word)| word)
+            .filter(|word| is_word(word.chars().next().unwrap()))
+            .collect();
         assert_eq!(left, words, "{code:?}");
     }
 

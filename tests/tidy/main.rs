@@ -41,7 +41,10 @@ fn unsafe_stands_in_link_sys_alone() {
 
 #[test]
 fn every_crate_root_rules_unsafe_out() {
-    hold("crate roots without their unsafe_code attribute", sources::roots_without_attribute(&Metadata::read()));
+    hold(
+        "crate roots without their unsafe_code attribute",
+        sources::roots_without_attribute(&Metadata::read()),
+    );
 }
 
 #[test]
@@ -71,12 +74,18 @@ fn every_member_has_the_lints_of_the_workspace() {
 
 #[test]
 fn the_packages_asked_for_are_used() {
-    hold("packages without a real use", manifests::unused_packages(&Metadata::read(), &Tree::read()));
+    hold(
+        "packages without a real use",
+        manifests::unused_packages(&Metadata::read(), &Tree::read()),
+    );
 }
 
 #[test]
 fn the_engine_stays_free_of_async_and_serde() {
-    hold("packages under the engine that it must not have", manifests::banned_below_engine(&Metadata::read()));
+    hold(
+        "packages under the engine that it must not have",
+        manifests::banned_below_engine(&Metadata::read()),
+    );
 }
 
 #[test]
@@ -87,6 +96,11 @@ fn licences_of_all_packages_are_allowed() {
 #[test]
 fn the_readme_shows_commands_that_exist() {
     hold("README.md", documents::readme(&Tree::read(), documents::syn_help().as_deref()));
+}
+
+#[test]
+fn the_architecture_names_what_is_there() {
+    hold("ARCHITECTURE.md", documents::architecture(&Tree::read()));
 }
 
 #[test]

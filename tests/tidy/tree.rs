@@ -7,6 +7,28 @@ use std::{
     process::Command,
 };
 
+/// The folders and files at the top that anyone looks for, and the settings that tools look for there.
+pub(crate) const TOP: [&str; 18] = [
+    ".cargo",
+    ".ci",
+    ".editorconfig",
+    ".gitattributes",
+    ".gitignore",
+    "ARCHITECTURE.md",
+    "CHANGELOG.md",
+    "Cargo.lock",
+    "Cargo.toml",
+    "README.md",
+    "adapters",
+    "benches",
+    "clippy.toml",
+    "engine",
+    "fuzz",
+    "rustfmt.toml",
+    "scanners",
+    "tests",
+];
+
 /// The files of the repository, by path from its top with `/` between folders.
 #[derive(Debug, Default)]
 pub(crate) struct Tree {
@@ -14,18 +36,28 @@ pub(crate) struct Tree {
 }
 
 impl Tree {
-    /// What git tracks; in a source archive, or before anything is tracked, every file that `.gitignore` does not name.
+    /// What git tracks, and what may be added to it: new files in our folders, but not what somebody's scan left at the top.
+    /// In a source archive every file that `.gitignore` does not name.
     pub(crate) fn read() -> Self {
         let top = top();
-        let paths = tracked(&top).unwrap_or_else(|| present(&top));
-        let files = paths.into_iter().filter_map(|path| Some((path.clone(), fs::read(top.join(&path)).ok()?))).collect();
+        let paths =
+            tracked(&top).filter(|paths| !paths.is_empty()).unwrap_or_else(|| present(&top));
+        let files = paths
+            .into_iter()
+            .filter_map(|path| Some((path.clone(), fs::read(top.join(&path)).ok()?)))
+            .collect();
         Self { files }
     }
 
     /// A tree that exists only in a test.
     #[cfg(test)]
     pub(crate) fn of(files: &[(&str, &str)]) -> Self {
-        Self { files: files.iter().map(|(path, text)| ((*path).to_owned(), text.as_bytes().to_vec())).collect() }
+        Self {
+            files: files
+                .iter()
+                .map(|(path, text)| ((*path).to_owned(), text.as_bytes().to_vec()))
+                .collect(),
+        }
     }
 
     /// All paths, sorted.
@@ -35,7 +67,9 @@ impl Tree {
 
     /// The files that are text, with their text.
     pub(crate) fn texts(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.files.iter().filter_map(|(path, bytes)| Some((path.as_str(), std::str::from_utf8(bytes).ok()?)))
+        self.files
+            .iter()
+            .filter_map(|(path, bytes)| Some((path.as_str(), std::str::from_utf8(bytes).ok()?)))
     }
 
     /// The Rust files, with their text.
@@ -51,20 +85,31 @@ impl Tree {
 
 /// The top of the repository.
 pub(crate) fn top() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("tests/ stands in the repository").to_owned()
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .expect("tests/ stands in the repository")
+        .to_owned()
 }
 
 fn tracked(top: &Path) -> Option<Vec<String>> {
-    // A checkout made by another user is still the one to judge.
-    let output = Command::new("git").args(["-c", "safe.directory=*", "ls-files", "-z"]).current_dir(top).output().ok()?;
-    let paths: Vec<String> =
-        String::from_utf8(output.stdout).ok()?.split_terminator('\0').map(str::to_owned).collect();
-    (output.status.success() && !paths.is_empty()).then_some(paths)
+    let list = |which: &[&str]| {
+        let mut git = Command::new("git");
+        // A checkout made by another user is still the one to judge.
+        git.args(["-c", "safe.directory=*", "ls-files", "-z"]).args(which).current_dir(top);
+        let output = git.output().ok().filter(|output| output.status.success())?;
+        let paths = String::from_utf8(output.stdout).ok()?;
+        Some(paths.split_terminator('\0').map(str::to_owned).collect::<Vec<_>>())
+    };
+    let tracked = list(&["--cached"])?;
+    let new = list(&["--others", "--exclude-standard"])?;
+    let is_ours = |path: &String| path.split('/').next().is_some_and(|entry| TOP.contains(&entry));
+    Some(tracked.into_iter().chain(new.into_iter().filter(is_ours)).collect())
 }
 
 fn present(top: &Path) -> Vec<String> {
     let patterns = fs::read_to_string(top.join(".gitignore")).unwrap_or_default();
-    let patterns: Vec<&str> = patterns.lines().filter(|line| !line.is_empty() && !line.starts_with('#')).collect();
+    let patterns: Vec<&str> =
+        patterns.lines().filter(|line| !line.is_empty() && !line.starts_with('#')).collect();
     let (mut found, mut folders) = (Vec::new(), vec![String::new()]);
     while let Some(folder) = folders.pop() {
         for entry in fs::read_dir(top.join(&folder)).into_iter().flatten().flatten() {
@@ -90,7 +135,9 @@ fn is_ignored(path: &str, pattern: &str) -> bool {
     match pattern.split_once('*') {
         None => subject == pattern,
         Some((before, after)) => {
-            subject.len() >= before.len() + after.len() && subject.starts_with(before) && subject.ends_with(after)
+            subject.len() >= before.len() + after.len()
+                && subject.starts_with(before)
+                && subject.ends_with(after)
         }
     }
 }
@@ -109,7 +156,9 @@ mod tests {
         ] {
             assert!(is_ignored(path, pattern), "{path} by {pattern}");
         }
-        for (path, pattern) in [("engine/src/target", "/target"), ("a.checkpoint.rs", "*.checkpoint"), ("x", "/xx*x")] {
+        for (path, pattern) in
+            [("engine/src/target", "/target"), ("a.checkpoint.rs", "*.checkpoint"), ("x", "/xx*x")]
+        {
             assert!(!is_ignored(path, pattern), "{path} by {pattern}");
         }
     }

@@ -14,6 +14,8 @@
 //! - A frame shown by [`Rx::receive`] was received from the wire: frames of our own are never shown.
 //! - Neither half allocates after it was opened.
 
+pub mod fence;
+pub mod interface;
 pub mod packet;
 pub mod sim;
 pub(crate) mod sys;
@@ -133,6 +135,12 @@ pub enum LinkError {
     Fenced {
         /// The route or interface that leads out.
         why: String,
+    },
+    /// The variable that raises the fence has a value that means nothing.
+    #[error("MRPF_FENCE={value:?} means nothing: set it to lab, or unset it")]
+    UnknownFence {
+        /// Its value.
+        value: String,
     },
     /// The system refused something else.
     #[error("{what}: {source}")]

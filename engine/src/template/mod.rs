@@ -1,1 +1,48 @@
-//! To come.
+//! Frames made once and patched for each target.
+//!
+//! A template holds a whole frame with nothing in the fields that change, and the checksum of that. [`SynTemplate::prepare`] copies the
+//! constant bytes into a slot of the link; [`SynTemplate::patch`] writes the fields of one probe and both checksums, each
+//! the constant part plus what was written (RFC 1071, section 2; RFC 1624 does the same to a checksum that is already
+//! there).
+//!
+//! ```text
+//!  ethernet 14 (+4)   [to......] from       type
+//!  ipv4     20        45 00 len [id] DF ttl 06 [sum] from      [to.......]
+//!  tcp      20        [from] [to] [seq.....] ack      off fl win [sum] urg
+//!  options  0..20     mss nop ws ... [ts_val]
+//!                     [..] is patched
+//! ```
+//!
+//! # What holds
+//!
+//! - `patch` depends on its arguments alone, so a slot may be patched any number of times in any order.
+//! - It allocates nothing and reads nothing back. A slot that is too short panics.
+//!
+//! Not general: it patches what a probe changes and nothing else.
+
+mod arp;
+mod frame;
+mod rst;
+mod syn;
+
+use std::net::Ipv4Addr;
+
+pub use self::{
+    arp::arp_request,
+    rst::{RstFields, RstTemplate},
+    syn::{ProfileError, SynFields, SynTemplate, TcpProfile},
+};
+use crate::{link::LinkLayer, wire::MacAddr};
+
+/// Where our frames come from.
+#[derive(Clone, Copy, Debug)]
+pub struct Ends {
+    /// What frames begin with.
+    pub layer: LinkLayer,
+    /// Our hardware address.
+    pub source_mac: MacAddr,
+    /// The VLAN to tag frames with, 12 bits; ignored on links without Ethernet.
+    pub vlan: Option<u16>,
+    /// Our address.
+    pub source: Ipv4Addr,
+}

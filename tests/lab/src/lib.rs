@@ -1,1 +1,58 @@
-//! To come.
+//! mrpf_lab: namespaces with hosts that answer, and no route out.
+//!
+//! ```text
+//!   the calling thread                          a thread of the lab
+//!   scanner's namespace                         world's namespace
+//!   s0 198.18.0.1/16  <------- veth pair ------>  w0 198.18.0.2/16
+//!   198.19.0.0/16 via 198.18.0.2                  local 198.19.x.0/y: the kernel answers, with listeners or nginx
+//!   no default route                              blackhole 198.19.x.0/y: the responder answers, frame by frame
+//!                                                 nft on w0: probes and answers lost, answers doubled
+//! ```
+//!
+//! The tests scan it, `mrpf demo` shows it and `mrpf lab` lends it out. It needs root or a user namespace of its own, no
+//! `ip` program and no file.
+//!
+//! | module | is |
+//! |---|---|
+//! | [`world`] | [`Lab`]: both namespaces and all that answers in them, gone when it is dropped |
+//! | [`demo`] | the world of `mrpf demo` and what is true in it |
+//! | [`command`] | `mrpf lab run`, `up`, `down` and `status` |
+//! | [`gate`] | what this machine permits, and tests that are skipped aloud |
+//! | [`netns`] | namespaces by guard; root without being root |
+//! | [`veth`] | the pair, its addresses, routes and neighbours, by netlink |
+//! | [`loss`] | nft rules that lose and double, and their counters |
+//!
+//! # What holds
+//!
+//! - Nothing in a lab has a route out: no default route, forwarding off, and the pair is the only device besides lo.
+//! - Namespaces have no names (but those of `lab up`): they end with the threads inside, whatever ends those.
+//! - Children get SIGKILL when the thread that holds the world ends; what nginx writes lies in a tmpfs that only it sees.
+//! - Nothing but the scan moves the counters of s0: neighbours are permanent, and IPv6 is off.
+
+#![forbid(unsafe_code)]
+#![warn(missing_docs)]
+
+mod child;
+pub mod command;
+pub mod demo;
+mod error;
+pub mod gate;
+mod listener;
+pub mod loss;
+pub mod netns;
+mod nginx;
+mod prefix;
+mod responder;
+mod rtnl;
+mod sysctl;
+pub mod veth;
+pub mod world;
+
+pub use self::{
+    error::LabError,
+    loss::Loss,
+    netns::Namespace,
+    prefix::Prefix,
+    responder::Responder,
+    world::{Builder, Lab},
+};

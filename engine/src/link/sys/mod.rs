@@ -1,1 +1,33 @@
-//! To come.
+//! What the link asks of Linux: the one folder with `unsafe` in it, one kernel noun a file.
+//!
+//! | file | noun | `unsafe` |
+//! |---|---|---|
+//! | `mmap.rs` | a mapping: of a packet ring, or anonymous memory | yes |
+//! | `packet_ring.rs` | a TPACKET_V3 receive ring over a mapping | yes |
+//! | `rlimit.rs` | the limit of open files | yes |
+//! | `send_batch.rs` | frames and the headers that sendmmsg(2) reads | yes |
+//! | `socket.rs` | calls on packet sockets that socket2 does not have | yes |
+//! | `netlink.rs` | one question to rtnetlink, and its answer | no |
+//!
+//! # The contract
+//!
+//! - Everything here is safe to call with any argument: what must hold is checked or held by a type.
+//! - A file descriptor is owned by an `OwnedFd` or a `socket2::Socket`, never by a number.
+//! - Errors are `std::io::Error` with the kernel's errno; the layer above knows what was asked and names the mend.
+//! - Nothing is remembered between calls in a static: a socket belongs to the network namespace of the thread that opened it.
+
+pub(crate) mod mmap;
+pub(crate) mod netlink;
+pub(crate) mod packet_ring;
+pub(crate) mod rlimit;
+pub(crate) mod send_batch;
+pub(crate) mod socket;
+
+/// Calls a function of libc that returns -1 and sets errno, and makes an `io::Result` of it.
+macro_rules! syscall {
+    ($name:ident ( $($argument:expr),* $(,)? )) => {{
+        let result = libc::$name($($argument),*);
+        if result == -1 { Err(std::io::Error::last_os_error()) } else { Ok(result) }
+    }};
+}
+pub(crate) use syscall;

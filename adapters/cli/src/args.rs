@@ -1,0 +1,423 @@
+//! What can be asked for on the command line. Values are typed here; lists of targets and ports are read by the engine,
+//! which names the file and line of what it cannot read.
+
+use std::{ffi::OsString, fmt, net::Ipv4Addr, num::{NonZeroU16, NonZeroU64}, path::PathBuf, str::FromStr, time::Duration};
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use mrpf_engine::{answered::MAX_RETRIES, governor::Rate, target::Shard, wire::MacAddr};
+use mrpf_syn::{Show, TcpProfile};
+
+/// Scans networks: which hosts answer, on which ports.
+#[derive(Debug, Parser)]
+#[command(name = "mrpf", version, max_term_width = 100, after_help = EXAMPLES)]
+#[command(subcommand_required = true, arg_required_else_help = true, disable_help_subcommand = true)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  mrpf demo                                  a scan of hosts that it makes itself; needs no root
+  sudo mrpf syn 203.0.113.0/24 -p 80,443     open ports of a network, to the terminal
+  mrpf syn 203.0.113.0/24 -p - --dry-run     what that would be; sends nothing, needs no root
+  mrpf syn --help                            all flags of a scan
+
+Exit codes:
+  0 done   1 failed   2 wrong usage   3 finished but incomplete   130 interrupted, what was found is written
+
+Scan only networks whose owners agree.";
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Which TCP ports answer a SYN: open, closed, unreachable or silent.
+    #[command(after_help = SYN_EXAMPLES)]
+    Syn(Box<SynArgs>),
+    /// Scans 65,536 hosts that it makes itself in namespaces of its own, and checks every answer; nothing leaves the machine.
+    Demo(DemoArgs),
+    /// Network namespaces with hosts that answer and no way out.
+    Lab {
+        #[command(subcommand)]
+        command: LabCommand,
+    },
+}
+
+const SYN_EXAMPLES: &str = "\
+Targets, one or many, as arguments or a line each in a file (# begins a comment):
+  203.0.113.0/24   203.0.113.1-203.0.113.9   203.0.113.7   203.0.113.7:443   host.example
+
+Examples:
+  mrpf syn 203.0.113.0/24 -p 80,443                      records on the terminal
+  mrpf syn -f hosts.txt -p 1-1024 --rate 50k -o out.jsonl --summary out.json
+  mrpf syn -f hosts.txt -p 443 --format list | sort      ip:port, a line each
+  mrpf syn 203.0.113.0/24 -p - --exclude 203.0.113.7 --scope contract.txt --dry-run
+  mrpf syn 203.0.113.0/24 -p 22 --seed 7 --shard 2/5     the second of five machines
+
+Records are JSON, a line each (jsonl), when stdout is not a terminal. Sending needs CAP_NET_RAW: run with sudo, or once
+  sudo setcap cap_net_raw,cap_net_admin+ep $(command -v mrpf)";
+
+#[derive(Args, Debug)]
+pub(crate) struct SynArgs {
+    /// Networks, ranges, addresses, ADDRESS:PORT pairs or host names.
+    #[arg(value_name = "TARGET", help_heading = "Targets")]
+    pub(crate) targets: Vec<String>,
+    /// Ports of every target that names none: 80 or 80,443 or 8000-8100, or - for all.
+    #[arg(short, long, value_name = "PORTS", help_heading = "Targets", allow_hyphen_values = true)]
+    pub(crate) ports: Vec<String>,
+    /// Reads targets from a file, or from standard input with -; may be given again.
+    #[arg(short, long, value_name = "FILE", help_heading = "Targets")]
+    pub(crate) file: Vec<PathBuf>,
+    /// Leaves these out, at all ports; may be given again.
+    #[arg(long, value_name = "X", help_heading = "Targets")]
+    pub(crate) exclude: Vec<String>,
+    /// Leaves out what a file lists; may be given again.
+    #[arg(long, value_name = "FILE", help_heading = "Targets")]
+    pub(crate) exclude_file: Vec<PathBuf>,
+    /// Leaves out whatever this file does not list; may be given again.
+    #[arg(long, value_name = "FILE", help_heading = "Targets")]
+    pub(crate) scope: Vec<PathBuf>,
+    /// Scans private, loopback, documentation, multicast and other special addresses too.
+    #[arg(long, help_heading = "Targets")]
+    pub(crate) allow_reserved: bool,
+    /// The order of the scan follows from this number; random when not given.
+    #[arg(long, value_name = "N", help_heading = "Targets")]
+    pub(crate) seed: Option<u64>,
+    /// Scans part k of n, as in 2/5; all parts need the same seed.
+    #[arg(long, value_name = "k/n", requires = "seed", help_heading = "Targets")]
+    pub(crate) shard: Option<Shard>,
+
+    /// Frames a second, all together: 500, 10k, 1.5M, or max.
+    #[arg(long, value_name = "RATE", default_value = "10k", help_heading = "Pace")]
+    pub(crate) rate: Rate,
+    /// Most probes a second for one host, on average: 500 or 10k.
+    #[arg(long, value_name = "RATE", default_value = "1000", help_heading = "Pace")]
+    pub(crate) host_rate: HostRate,
+    /// Further attempts on targets that do not answer, a second apart.
+    #[arg(long, value_name = "N", default_value_t = 2, help_heading = "Pace",
+        value_parser = clap::value_parser!(u8).range(0..=i64::from(MAX_RETRIES)))]
+    pub(crate) retries: u8,
+    /// Seconds in which answers are taken after the last attempt.
+    #[arg(long, value_name = "S", default_value = "8", help_heading = "Pace", value_parser = cooldown)]
+    pub(crate) cooldown: Duration,
+    /// Stops after so many records.
+    #[arg(long, value_name = "N", help_heading = "Pace")]
+    pub(crate) max_results: Option<NonZeroU64>,
+    /// Stops after so many seconds.
+    #[arg(long, value_name = "S", help_heading = "Pace", value_parser = max_time)]
+    pub(crate) max_time: Option<Duration>,
+
+    /// The interface; that of the route to the targets when not given.
+    #[arg(short, long, value_name = "IF", help_heading = "Packets")]
+    pub(crate) interface: Option<String>,
+    /// Our address in the probes, one of the interface's.
+    #[arg(long, value_name = "A", help_heading = "Packets")]
+    pub(crate) source_ip: Option<Ipv4Addr>,
+    /// Our ports in the probes; 256 free ones when not given.
+    #[arg(long, value_name = "A-B", help_heading = "Packets")]
+    pub(crate) source_ports: Option<PortSpan>,
+    /// Sends everything to this hardware address, without asking routes and neighbours.
+    #[arg(long, value_name = "M", help_heading = "Packets")]
+    pub(crate) gateway_mac: Option<MacAddr>,
+    /// How frames are sent and received: auto or packet.
+    #[arg(long, value_name = "LINK", default_value = "auto", help_heading = "Packets")]
+    pub(crate) link: LinkChoice,
+    /// Whose SYN to send: its options, window and time to live.
+    #[arg(long, value_name = "SYSTEM", value_enum, default_value_t, help_heading = "Packets")]
+    pub(crate) tcp_profile: Profile,
+    /// Leaves the connections half-open that a SYN-ACK opens, and does not reset them.
+    #[arg(long, help_heading = "Packets")]
+    pub(crate) no_rst: bool,
+
+    /// Which states give records: a comma list of open, closed, unreachable, silent, or all, or none.
+    #[arg(long, value_name = "STATES", default_value = "open", help_heading = "Output")]
+    pub(crate) show: Show,
+    /// Writes records to a file, replacing what it holds; - is stdout.
+    #[arg(short, long, value_name = "FILE", help_heading = "Output")]
+    pub(crate) output: Option<PathBuf>,
+    /// The form of the records; pretty on a terminal and jsonl elsewhere when not given. A list is ip:port.
+    #[arg(long, value_name = "FORMAT", value_enum, help_heading = "Output")]
+    pub(crate) format: Option<Format>,
+    /// Writes every counter, setting and version to a JSON file at the end.
+    #[arg(long, value_name = "FILE", help_heading = "Output")]
+    pub(crate) summary: Option<PathBuf>,
+    /// Says what would be scanned and how long it would take; sends nothing, needs no privileges.
+    #[arg(long, help_heading = "Output")]
+    pub(crate) dry_run: bool,
+    /// No progress and no summary on stderr: errors alone, and what makes a scan incomplete.
+    #[arg(short, long, conflicts_with = "verbose", help_heading = "Output")]
+    pub(crate) quiet: bool,
+    /// Also the link, source and order at the start, progress every 10 s where there is no terminal, all counters at the end.
+    #[arg(short, long, help_heading = "Output")]
+    pub(crate) verbose: bool,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct DemoArgs {
+    /// Where the records go; ./mrpf-demo.jsonl, or the folder for temporary files if that cannot be written.
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
+    /// Frames a second, all together: 500, 10k, 1.5M, or max.
+    #[arg(long, value_name = "RATE", default_value = "30k")]
+    pub(crate) rate: Rate,
+    /// No progress.
+    #[arg(short, long)]
+    pub(crate) quiet: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum LabCommand {
+    /// Runs a command inside a lab that ends with it; needs no root.
+    #[command(after_help = "Example:\n  mrpf lab run -- mrpf syn 198.19.0.0/24 -p 80 --allow-reserved")]
+    Run {
+        /// The command and its arguments.
+        #[arg(value_name = "CMD", required = true, trailing_var_arg = true)]
+        command: Vec<OsString>,
+    },
+    /// Makes a lab that stays until `down`; needs root.
+    Up,
+    /// Ends the lab of `up`.
+    Down,
+    /// Says whether there is a lab, and what is in it.
+    Status,
+    /// What `up` leaves behind.
+    #[command(hide = true)]
+    Hold,
+}
+
+/// The form of records.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
+pub(crate) enum Format {
+    /// A JSON object a line.
+    Jsonl,
+    /// Ip:port, a line each.
+    List,
+    /// For reading.
+    Pretty,
+}
+
+impl fmt::Display for Format {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Jsonl => "jsonl",
+            Self::List => "list",
+            Self::Pretty => "pretty",
+        })
+    }
+}
+
+/// See [`TcpProfile`].
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, ValueEnum)]
+pub(crate) enum Profile {
+    /// That of current Windows.
+    #[default]
+    Windows,
+    /// That of current Linux.
+    Linux,
+    /// That of FreeBSD.
+    Bsd,
+    /// No options but the segment size.
+    Bare,
+}
+
+impl Profile {
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Windows => "windows",
+            Self::Linux => "linux",
+            Self::Bsd => "bsd",
+            Self::Bare => "bare",
+        }
+    }
+}
+
+impl From<Profile> for TcpProfile {
+    fn from(profile: Profile) -> Self {
+        match profile {
+            Profile::Windows => Self::Windows,
+            Profile::Linux => Self::Linux,
+            Profile::Bsd => Self::Bsd,
+            Profile::Bare => Self::Bare,
+        }
+    }
+}
+
+/// Probes a second for one host.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct HostRate(pub(crate) NonZeroU64);
+
+impl FromStr for HostRate {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let rate = text.parse::<Rate>().ok().and_then(Rate::per_second);
+        rate.map(Self).ok_or_else(|| format!("{text:?} is not a number of probes a second: give one such as 500 or 10k"))
+    }
+}
+
+/// First and last source port.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct PortSpan {
+    pub(crate) first: u16,
+    pub(crate) last: u16,
+}
+
+impl FromStr for PortSpan {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let span = || {
+            let (first, last) = text.split_once('-')?;
+            let (first, last) = (first.parse::<NonZeroU16>().ok()?.get(), last.parse::<u16>().ok()?);
+            (first <= last).then_some(Self { first, last })
+        };
+        span().ok_or_else(|| format!("{text:?} is not a span of ports: give first and last as in 61000-61255"))
+    }
+}
+
+/// What `--link` can be.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum LinkChoice {
+    /// Whatever fits the machine: the packet link is all there is.
+    Auto,
+    /// AF_PACKET sockets.
+    Packet,
+}
+
+impl LinkChoice {
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::Packet => "packet",
+        }
+    }
+}
+
+impl FromStr for LinkChoice {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "auto" => Ok(Self::Auto),
+            "packet" => Ok(Self::Packet),
+            "xdp" => Err("the xdp link is not in this version: give auto or packet".to_owned()),
+            _ => Err(format!("{text:?} is no link: give auto or packet")),
+        }
+    }
+}
+
+/// Longest cooldown: with all retries before it, the longest for which the engine can tell answers apart.
+const MAX_COOLDOWN: f64 = 3_500.0;
+
+fn cooldown(text: &str) -> Result<Duration, String> {
+    seconds(text)
+        .filter(|time| time.as_secs_f64() <= MAX_COOLDOWN)
+        .ok_or_else(|| format!("{text:?} is not a number of seconds from 0 to {MAX_COOLDOWN}: give one such as 8 or 0.5"))
+}
+
+fn max_time(text: &str) -> Result<Duration, String> {
+    seconds(text)
+        .filter(|time| !time.is_zero())
+        .ok_or_else(|| format!("{text:?} is not a number of seconds above 0: give one such as 600 or 0.5"))
+}
+
+/// Seconds with or without a fraction; no sign, no exponent, no `inf`.
+fn seconds(text: &str) -> Option<Duration> {
+    let is_plain = text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
+    let seconds = text.parse::<f64>().ok().filter(|_| is_plain)?;
+    Duration::try_from_secs_f64(seconds).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    fn parse(words: &str) -> Result<SynArgs, clap::Error> {
+        let words = ["mrpf", "syn"].into_iter().chain(words.split_whitespace());
+        match Cli::try_parse_from(words)?.command {
+            Command::Syn(args) => Ok(*args),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[track_caller]
+    fn check_wrong(words: &str, expected: &str) {
+        let error = parse(words).unwrap_err();
+        assert!(error.to_string().contains(expected), "{error}");
+        assert!(error.use_stderr() && error.exit_code() == 2);
+    }
+
+    #[test]
+    fn the_command_is_well_formed() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn defaults_are_those_of_the_library() {
+        let args = parse("198.51.100.1 -p 80").unwrap();
+        let settings = mrpf_engine::scan::Settings::default();
+        assert_eq!(
+            (args.rate, args.host_rate.0, args.retries, args.cooldown),
+            (settings.rate, settings.host_rate, settings.retries, settings.cooldown)
+        );
+        assert_eq!((args.show, args.link), (Show::default(), LinkChoice::Auto));
+        assert_eq!(TcpProfile::from(args.tcp_profile), TcpProfile::default());
+        assert!(!args.no_rst && !args.allow_reserved && args.format.is_none());
+    }
+
+    #[test]
+    fn flags_are_read() {
+        let args = parse(
+            "a b -p 80,443 -p - -f x -f - --exclude c,d --exclude e --rate 1.5M --host-rate 2k --cooldown 0.25 \
+             --source-ports 61000-61255 --seed 7 --shard 2/5 --show open,closed --max-time 1.5 --max-results 3 -q",
+        )
+        .unwrap();
+        assert_eq!(args.targets, ["a", "b"]);
+        assert_eq!(args.ports, ["80,443", "-"]);
+        assert_eq!(args.file, [PathBuf::from("x"), PathBuf::from("-")]);
+        assert_eq!(args.exclude, ["c,d", "e"]);
+        assert_eq!(args.rate.to_string(), "1500000");
+        assert_eq!(args.host_rate.0.get(), 2_000);
+        assert_eq!(args.cooldown, Duration::from_millis(250));
+        assert_eq!(args.max_time, Some(Duration::from_millis(1_500)));
+        assert_eq!(args.source_ports, Some(PortSpan { first: 61_000, last: 61_255 }));
+        assert_eq!(args.shard.map(|shard| (shard.k(), shard.n())), Some((2, 5)));
+    }
+
+    #[test]
+    fn what_is_wrong_is_said_with_its_mend() {
+        check_wrong("a --rate fast", "give frames a second such as 500, 10k or 1.5M, or max");
+        check_wrong("a --host-rate max", "give one such as 500 or 10k");
+        check_wrong("a --host-rate 0", "give one such as 500 or 10k");
+        check_wrong("a --shard 6/5 --seed 1", "give k/n with k from 1 to n");
+        check_wrong("a --shard 1/5", "--seed");
+        check_wrong("a --link xdp", "the xdp link is not in this version");
+        check_wrong("a --show opened", "comma list of open");
+        check_wrong("a --format csv", "jsonl");
+        check_wrong("a --retries 16", "0..=15");
+        check_wrong("a -q -v", "cannot be used with");
+        check_wrong("a --threads 2", "--threads");
+        for text in ["-1", "1e3", "inf", "nan", "x", "4000", "1.2.3", "."] {
+            check_wrong(&format!("a --cooldown={text}"), "give one such as 8 or 0.5");
+        }
+        check_wrong("a --max-time 0", "seconds above 0");
+        check_wrong("a --max-time 1000000000000000000000000", "seconds above 0");
+        for text in ["1", "0-5", "9-5", "1-65536", "a-b", "-", "1-2-3"] {
+            check_wrong(&format!("a --source-ports={text}"), "61000-61255");
+        }
+        check_wrong("a --source-ip ::1", "invalid IPv4 address");
+        check_wrong("a --gateway-mac 02:00", "--gateway-mac");
+    }
+
+    #[test]
+    fn lab_run_takes_a_command_with_flags_of_its_own() {
+        for line in ["mrpf lab run -- ls -l --help", "mrpf lab run ls -l --help"] {
+            match Cli::try_parse_from(line.split(' ')).unwrap().command {
+                Command::Lab { command: LabCommand::Run { command } } => assert_eq!(command, ["ls", "-l", "--help"]),
+                other => panic!("{other:?}"),
+            }
+        }
+        assert!(Cli::try_parse_from(["mrpf", "lab", "run"]).is_err());
+    }
+}

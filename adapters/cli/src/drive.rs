@@ -1,0 +1,193 @@
+//! The one loop over a scan: records out, progress shown, signals and limits obeyed.
+
+use std::{
+    num::NonZeroU64,
+    time::{Duration, Instant, SystemTime},
+};
+
+use mrpf_engine::scan::Failure;
+use mrpf_records::Record;
+use mrpf_syn::{Next, Scan, Summary};
+
+use crate::{
+    error::CliError,
+    output::{Broken, Output, Sink},
+    progress::Progress,
+    signals::Signals,
+};
+
+/// How long to wait for a record before something else is looked after.
+const WAIT: Duration = Duration::from_millis(50);
+/// Longest that a record is held back when more keep coming.
+const HOLD: Duration = Duration::from_millis(100);
+
+/// When to stop before the end.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Limits {
+    pub(crate) results: Option<NonZeroU64>,
+    pub(crate) time: Option<Duration>,
+}
+
+/// What ended a scan.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Ended {
+    /// It was through.
+    Through,
+    /// A packet thread failed.
+    Failed,
+    /// A signal.
+    Interrupted,
+    /// `--max-results`.
+    MaxResults,
+    /// `--max-time`.
+    MaxTime,
+    /// Whoever read the records has closed the pipe.
+    ReaderClosed,
+    /// The records could not be written.
+    WriteFailed,
+}
+
+impl Ended {
+    /// The word of the JSON summary.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Through => "through",
+            Self::Failed => "failed",
+            Self::Interrupted => "interrupted",
+            Self::MaxResults => "max-results",
+            Self::MaxTime => "max-time",
+            Self::ReaderClosed => "reader-closed",
+            Self::WriteFailed => "write-failed",
+        }
+    }
+}
+
+/// A scan that has ended.
+#[derive(Debug)]
+pub(crate) struct Driven {
+    pub(crate) summary: Summary,
+    pub(crate) ended: Ended,
+    /// What has to be told as an error.
+    pub(crate) error: Option<CliError>,
+    /// Records that were written whole.
+    pub(crate) written: u64,
+    pub(crate) started: SystemTime,
+    pub(crate) finished: SystemTime,
+}
+
+/// Drives a scan to its end, which a signal, a limit or a failure may bring early. What was found is written then too.
+pub(crate) fn drive<S: Sink>(
+    scan: &mut Scan,
+    output: &mut Output<S>,
+    limits: Limits,
+    progress: &mut Progress,
+    signals: &Signals,
+) -> Driven {
+    let started = SystemTime::now();
+    let mut driving = Driving {
+        stop: scan.stop(),
+        output,
+        limits,
+        begin: Instant::now(),
+        flushed: Instant::now(),
+        results: 0,
+        ended: None,
+        error: None,
+    };
+    loop {
+        match scan.next_within(WAIT) {
+            Next::Record(record) => driving.take(&record, progress),
+            Next::Later => driving.flush(progress),
+            Next::End => break,
+        }
+        let now = Instant::now();
+        driving.look(now, signals);
+        if now.duration_since(driving.flushed) >= HOLD {
+            driving.flush(progress);
+        }
+        progress.show(now, scan);
+    }
+    driving.flush(progress);
+    progress.end();
+    if let Some(failure) = scan.take_failure() {
+        driving.fail(failure);
+    }
+    let Driving { ended, error, output, .. } = driving;
+    Driven {
+        summary: scan.summary(),
+        ended: ended.unwrap_or(Ended::Through),
+        error,
+        written: output.written(),
+        started,
+        finished: SystemTime::now(),
+    }
+}
+
+struct Driving<'a, S> {
+    stop: mrpf_engine::scan::Stop,
+    output: &'a mut Output<S>,
+    limits: Limits,
+    begin: Instant,
+    flushed: Instant,
+    results: u64,
+    /// The first reason there was.
+    ended: Option<Ended>,
+    error: Option<CliError>,
+}
+
+impl<S: Sink> Driving<'_, S> {
+    fn take(&mut self, record: &Record, progress: &Progress) {
+        let limit = self.limits.results.map_or(u64::MAX, NonZeroU64::get);
+        if self.results >= limit {
+            return; // answers that were on their way when the limit was reached
+        }
+        let is_full = self.output.push(record);
+        if matches!(record, Record::Syn(_)) {
+            self.results += 1;
+        }
+        if self.results == limit {
+            self.end(Ended::MaxResults);
+        }
+        if is_full {
+            self.flush(progress);
+        }
+    }
+
+    fn look(&mut self, now: Instant, signals: &Signals) {
+        if self.ended.is_some() {
+            return;
+        }
+        if signals.asked() {
+            self.end(Ended::Interrupted);
+        } else if self.limits.time.is_some_and(|limit| now.duration_since(self.begin) >= limit) {
+            self.end(Ended::MaxTime);
+        }
+    }
+
+    fn flush(&mut self, progress: &Progress) {
+        self.flushed = Instant::now();
+        if !self.output.is_waiting() {
+            return;
+        }
+        match progress.aside(|| self.output.flush()) {
+            Ok(()) => {}
+            Err(Broken::ReaderClosed) => self.end(Ended::ReaderClosed),
+            Err(Broken::Error(error)) => {
+                self.end(Ended::WriteFailed);
+                self.error = Some(error);
+            }
+        }
+    }
+
+    /// The link is gone, or a thread.
+    fn fail(&mut self, failure: Failure) {
+        // The first trouble is the one to tell.
+        self.error.get_or_insert(CliError::Failure(failure));
+        self.ended.get_or_insert(Ended::Failed);
+    }
+
+    fn end(&mut self, why: Ended) {
+        self.ended.get_or_insert(why);
+        self.stop.stop();
+    }
+}

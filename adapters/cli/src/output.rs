@@ -1,0 +1,410 @@
+//! Records to a file or a pipe: whole lines, whatever happens on the way.
+//!
+//! Lines are gathered and written many at a time. When a write fails half-way (a full disk), what it left of its last line
+//! is cut off again, so that a file never ends in a torn record.
+
+use std::{
+    fs::{File, OpenOptions},
+    io::{self, IsTerminal as _, Seek as _, Write},
+    os::{
+        fd::AsFd as _,
+        unix::fs::{FileTypeExt as _, MetadataExt as _},
+    },
+    path::{Path, PathBuf},
+};
+
+use mrpf_records::{Record, SynRecord};
+
+use crate::{args::Format, error::CliError};
+
+/// A file that will be written to, checked for that and not yet changed: a scan that cannot start must not cost the results
+/// of the one before.
+#[derive(Debug)]
+pub(crate) struct Prepared {
+    file: File,
+    path: PathBuf,
+    is_new: bool,
+}
+
+impl Prepared {
+    /// Opens a file for writing; `flag` is the one that names it.
+    pub(crate) fn open(flag: &'static str, path: &Path) -> Result<Self, CliError> {
+        let create = || match OpenOptions::new().write(true).create_new(true).open(path) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                // Not truncated yet, and never appended to.
+                Ok((OpenOptions::new().write(true).truncate(false).open(path)?, false))
+            }
+            created => created.map(|file| (file, true)),
+        };
+        let (file, is_new) =
+            create().map_err(|source| CliError::Open { flag, path: path.to_owned(), source })?;
+        Ok(Self { file, path: path.to_owned(), is_new })
+    }
+
+    /// Whether `other` is this very file. Devices and pipes can be shared.
+    pub(crate) fn is(&self, other: &Path) -> bool {
+        let (Ok(ours), Ok(theirs)) = (self.file.metadata(), other.metadata()) else { return false };
+        ours.is_file() && (ours.dev(), ours.ino()) == (theirs.dev(), theirs.ino())
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Empties the file, from now on to be written.
+    pub(crate) fn commit(self) -> io::Result<File> {
+        if self.file.metadata()?.is_file() {
+            self.file.set_len(0)?;
+        }
+        Ok(self.file)
+    }
+
+    /// Leaves everything as it was.
+    pub(crate) fn discard(self) {
+        if self.is_new {
+            // An empty file that stays behind does no harm.
+            let _ = std::fs::remove_file(&self.path);
+        }
+    }
+}
+
+/// Where bytes go, and how a torn end is taken back.
+pub(crate) trait Sink: Write {
+    /// Removes the last `torn` octets that were written, if that can be done.
+    fn cut(&mut self, torn: u64) -> io::Result<()>;
+}
+
+impl Sink for File {
+    fn cut(&mut self, torn: u64) -> io::Result<()> {
+        let facts = self.metadata()?;
+        let end = self.stream_position()?;
+        // Not in a pipe or a device, and not where someone else has written on.
+        if facts.is_file() && facts.len() == end {
+            self.set_len(end.saturating_sub(torn))?;
+            self.seek(io::SeekFrom::End(0))?;
+        }
+        Ok(())
+    }
+}
+
+/// Lines gathered before they are written.
+const GATHER: usize = 64 << 10;
+
+/// Writes records in one format.
+#[derive(Debug)]
+pub(crate) struct Output<S> {
+    sink: S,
+    /// The file, or `standard output`.
+    name: String,
+    format: Format,
+    /// Whole lines, not yet written.
+    lines: Vec<u8>,
+    gathered: u64,
+    written: u64,
+    is_broken: bool,
+}
+
+/// Why records cannot be written any more.
+#[derive(Debug)]
+pub(crate) enum Broken {
+    /// The reader of the pipe has closed it: it has what it wanted.
+    ReaderClosed,
+    /// Anything else.
+    Error(CliError),
+}
+
+impl Output<File> {
+    /// Standard output.
+    pub(crate) fn stdout(format: Option<Format>) -> io::Result<Self> {
+        let stdout = io::stdout();
+        let format = format.unwrap_or(if stdout.is_terminal() { Format::Pretty } else { Format::Jsonl });
+        // Not `Stdout`, which would write line by line.
+        let file = File::from(stdout.as_fd().try_clone_to_owned()?);
+        Ok(Self::new(file, "standard output".to_owned(), format))
+    }
+
+    /// A file; what it holds is gone.
+    pub(crate) fn file(prepared: Prepared, format: Option<Format>) -> Result<Self, CliError> {
+        let (path, name) = (prepared.path.clone(), prepared.path.display().to_string());
+        let file = prepared.commit().map_err(|source| CliError::Open { flag: "-o", path, source })?;
+        Ok(Self::new(file, name, format.unwrap_or(Format::Jsonl)))
+    }
+
+    /// Whether people are watching: each record is then shown at once.
+    pub(crate) fn is_terminal(&self) -> bool {
+        let is_device = self.sink.metadata().is_ok_and(|facts| facts.file_type().is_char_device());
+        is_device && self.sink.is_terminal()
+    }
+}
+
+impl<S: Sink> Output<S> {
+    pub(crate) fn new(sink: S, name: String, format: Format) -> Self {
+        Self { sink, name, format, lines: Vec::with_capacity(GATHER), gathered: 0, written: 0, is_broken: false }
+    }
+
+    /// The file, or `standard output`.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    pub(crate) fn format(&self) -> Format {
+        self.format
+    }
+
+    /// Records that were written whole.
+    pub(crate) fn written(&self) -> u64 {
+        self.written
+    }
+
+    /// Takes a record; true when it is time to [`flush`](Self::flush). A broken output takes none.
+    pub(crate) fn push(&mut self, record: &Record) -> bool {
+        if !self.is_broken && append(&mut self.lines, self.format, record) {
+            self.gathered += 1;
+        }
+        self.lines.len() >= GATHER
+    }
+
+    /// Whether records wait to be written.
+    pub(crate) fn is_waiting(&self) -> bool {
+        !self.lines.is_empty()
+    }
+
+    /// Writes what was gathered. An output that has failed once is silent from then on.
+    pub(crate) fn flush(&mut self) -> Result<(), Broken> {
+        let mut done = 0;
+        while done < self.lines.len() {
+            match self.sink.write(&self.lines[done..]) {
+                Ok(0) => return Err(self.fail(done, io::ErrorKind::WriteZero.into())),
+                Ok(n) => done += n,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(self.fail(done, error)),
+            }
+        }
+        self.lines.clear();
+        self.written += std::mem::take(&mut self.gathered);
+        match self.sink.flush() {
+            Ok(()) => Ok(()),
+            Err(error) => Err(self.fail(0, error)),
+        }
+    }
+
+    /// Takes the torn end of `done` written octets back.
+    fn fail(&mut self, done: usize, source: io::Error) -> Broken {
+        let whole = self.lines[..done].iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+        let kept = self.lines[..whole].iter().filter(|byte| **byte == b'\n').count() as u64;
+        // A line that cannot be cut off stays; the error that follows says that writing failed.
+        let _ = self.sink.cut((done - whole) as u64);
+        self.written += kept;
+        self.lines.clear();
+        self.gathered = 0;
+        self.is_broken = true;
+        if source.kind() == io::ErrorKind::BrokenPipe {
+            return Broken::ReaderClosed;
+        }
+        Broken::Error(CliError::Write { name: self.name.clone(), source, kept: self.written })
+    }
+}
+
+/// Appends a record as one line; false for a record that the format has no line for.
+pub(crate) fn append(lines: &mut Vec<u8>, format: Format, record: &Record) -> bool {
+    let before = lines.len();
+    let result = match (format, record) {
+        (Format::Jsonl, record) => {
+            serde_json::to_writer(&mut *lines, record).map_err(io::Error::from).and_then(|()| lines.write_all(b"\n"))
+        }
+        (Format::List, Record::Syn(syn)) => writeln!(lines, "{}", std::net::SocketAddr::new(syn.ip, syn.port)),
+        (Format::Pretty, Record::Syn(syn)) => writeln!(lines, "{}", pretty(syn)),
+        (Format::Pretty, Record::Host(host)) if host.noise => {
+            writeln!(lines, "{:<21}  noise        answers on nearly every port", host.ip)
+        }
+        _ => return false,
+    };
+    if result.is_err() {
+        // Memory takes every write, and records have no map keys that JSON could not hold.
+        lines.truncate(before);
+    }
+    result.is_ok()
+}
+
+fn pretty(syn: &SynRecord) -> String {
+    use std::fmt::Write as _;
+
+    let place = std::net::SocketAddr::new(syn.ip, syn.port).to_string();
+    let mut line = format!("{place:<21}  {:<11}  {:<12}", syn.state, syn.reason);
+    let mut add = |text: std::fmt::Arguments<'_>| {
+        // A string takes every write.
+        let _ = write!(line, "  {text}");
+    };
+    if let Some(rtt) = syn.rtt_us {
+        add(format_args!("{:>9} ms", format!("{}.{:03}", rtt / 1_000, rtt % 1_000)));
+    }
+    if let Some(ttl) = syn.ttl {
+        add(format_args!("ttl {ttl:<3}"));
+    }
+    if let Some(window) = syn.window.filter(|window| *window > 0) {
+        add(format_args!("window {window:<5}"));
+    }
+    if let Some(options) = &syn.options {
+        add(format_args!("{options}"));
+    }
+    if let Some(responder) = syn.responder {
+        add(format_args!("says {responder}"));
+    }
+    if syn.noise == Some(true) {
+        add(format_args!("(noise)"));
+    }
+    line.truncate(line.trim_end().len());
+    line
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+    use mrpf_records::{HostRecord, Reason, State, Timestamp};
+
+    use super::*;
+
+    fn record(port: u16) -> Record {
+        let ts = Timestamp::from_unix_micros(1_795_507_200_000_000);
+        let ip = Ipv4Addr::new(198, 19, 0, 7).into();
+        Record::Syn(SynRecord {
+            ttl: Some(64),
+            rtt_us: Some(1_042),
+            ..SynRecord::new(ts, ip, port, State::Open, Reason::SynAck)
+        })
+    }
+
+    fn host() -> Record {
+        Record::Host(HostRecord { ts: Timestamp::from_unix_micros(0), ip: Ipv4Addr::LOCALHOST.into(), noise: true })
+    }
+
+    #[track_caller]
+    fn check(format: Format, record: &Record, expected: &str) {
+        let mut line = Vec::new();
+        assert_eq!(append(&mut line, format, record), !expected.is_empty());
+        assert_eq!(String::from_utf8(line).unwrap(), expected);
+    }
+
+    #[test]
+    fn a_record_is_a_line_in_every_format() {
+        let json = "{\"type\":\"syn\",\"ts\":\"2026-11-24T08:00:00.000000Z\",\"ip\":\"198.19.0.7\",\"port\":80,\
+                    \"state\":\"open\",\"reason\":\"syn-ack\",\"ttl\":64,\"rtt_us\":1042}\n";
+        check(Format::Jsonl, &record(80), json);
+        check(Format::List, &record(80), "198.19.0.7:80\n");
+        check(Format::Pretty, &record(80), "198.19.0.7:80          open         syn-ack           1.042 ms  ttl 64\n");
+        check(Format::List, &host(), "");
+        check(Format::Pretty, &host(), "127.0.0.1              noise        answers on nearly every port\n");
+        let ip = IpAddr::from(Ipv6Addr::LOCALHOST);
+        let v6 = SynRecord::new(Timestamp::from_unix_micros(0), ip, 22, State::Silent, Reason::NoAnswer);
+        check(Format::List, &Record::Syn(v6), "[::1]:22\n");
+    }
+
+    /// A disk with room for so many octets, which takes them in pieces.
+    #[derive(Debug, Default)]
+    struct Disk {
+        held: Vec<u8>,
+        room: usize,
+        piece: usize,
+        full: Option<io::ErrorKind>,
+    }
+
+    impl Write for Disk {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            let n = bytes.len().min(self.room - self.held.len()).min(self.piece);
+            if n == 0 {
+                return Err(self.full.map_or_else(|| io::Error::from_raw_os_error(28), io::Error::from));
+            }
+            self.held.extend(&bytes[..n]);
+            Ok(n)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    impl Sink for Disk {
+        fn cut(&mut self, torn: u64) -> io::Result<()> {
+            self.held.truncate(self.held.len() - torn as usize);
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_disk_that_fills_up_keeps_whole_lines_wherever_it_ends() {
+        let mut all = Vec::new();
+        for port in 1..=20 {
+            append(&mut all, Format::List, &record(port));
+        }
+        for room in 0..all.len() {
+            let disk = Disk { room, piece: 7, ..Disk::default() };
+            let mut output = Output::new(disk, "list".to_owned(), Format::List);
+            let mut broken = None;
+            for port in 1..=20 {
+                output.push(&record(port));
+                // Flushed at odd places, so that the end falls into first and later writes.
+                if port % 3 == 0 || port == 20 {
+                    broken = broken.or(output.flush().err());
+                }
+            }
+            let Some(Broken::Error(CliError::Write { name, source, kept })) = broken else {
+                panic!("room {room}: {broken:?}")
+            };
+            assert_eq!((name.as_str(), source.kind()), ("list", io::ErrorKind::StorageFull));
+            let held = &output.sink.held;
+            assert_eq!(held[..], all[..held.len()], "room {room}");
+            assert!(held.is_empty() || held.ends_with(b"\n"), "room {room}");
+            assert!(room - held.len() < "198.19.0.7:10\n".len(), "room {room}: a whole line was lost");
+            assert_eq!(kept, held.iter().filter(|byte| **byte == b'\n').count() as u64);
+            assert_eq!(kept, output.written());
+        }
+    }
+
+    #[test]
+    fn a_reader_that_goes_away_is_no_error() {
+        let disk = Disk { full: Some(io::ErrorKind::BrokenPipe), ..Disk::default() };
+        let mut output = Output::new(disk, "standard output".to_owned(), Format::List);
+        output.push(&record(80));
+        assert!(matches!(output.flush(), Err(Broken::ReaderClosed)));
+        output.push(&record(81));
+        assert!(!output.is_waiting() && output.flush().is_ok());
+    }
+
+    #[test]
+    fn a_torn_end_is_cut_from_a_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("records");
+        let mut file = Prepared::open("-o", &path).unwrap().commit().unwrap();
+        file.write_all(b"whole\nto").unwrap();
+        file.cut(2).unwrap();
+        file.write_all(b"next\n").unwrap();
+        assert_eq!(std::fs::read(&path).unwrap(), b"whole\nnext\n");
+    }
+
+    #[test]
+    fn a_file_is_emptied_only_when_the_scan_starts() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("records");
+        Prepared::open("-o", &path).unwrap().discard();
+        assert!(!path.exists());
+        std::fs::write(&path, "of before").unwrap();
+        let prepared = Prepared::open("-o", &path).unwrap();
+        assert!(prepared.is(&path) && !prepared.is(folder.path()));
+        prepared.discard();
+        assert_eq!(std::fs::read(&path).unwrap(), b"of before");
+        Prepared::open("-o", &path).unwrap().commit().unwrap();
+        assert_eq!(std::fs::read(&path).unwrap(), b"");
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_written_is_a_usage_error() {
+        let folder = tempfile::tempdir().unwrap();
+        let error = Prepared::open("-o", &folder.path().join("none/records")).unwrap_err();
+        assert!(error.to_string().contains("give -o another path"), "{error}");
+        assert_eq!(error.exit_code(), crate::error::USAGE);
+        assert!(Prepared::open("-o", folder.path()).is_err());
+        // A device takes what it is given and is not emptied.
+        assert!(Prepared::open("-o", Path::new("/dev/null")).unwrap().commit().is_ok());
+    }
+}

@@ -1,0 +1,401 @@
+//! Hosts that answer probes: frames in, frames with delays out.
+//!
+//! The far side of the simulated wire and of the lab's responder thread. It owns no socket and no clock, draws what is random from a
+//! seed, and reads frames with etherparse instead of [`crate::wire`], so that it is a second opinion on what we send:
+//! a SYN whose checksums are wrong is counted and not answered, as a kernel would do.
+//!
+//! ```text
+//!  frame -> question -> first matching rule -> Behaviour -> reply -> emit(delay, frame)
+//!              |                                  '-> SYN-ACK -> half open -> again after 1 s and 3 s
+//!              '-> RST or ACK of ours ---------------------------> closed
+//! ```
+//!
+//! # What holds
+//!
+//! - The same seed and the same calls give the same bytes.
+//! - It answers SYNs to addresses that a rule covers and ARP requests for addresses it [owns](Hosts::owning), and nothing else.
+//! - Every table is bounded: see [`MAX_HALF_OPEN`].
+//!
+//! Never opens a link and never sends: whoever holds a frame decides where it goes.
+
+mod behaviour;
+mod half_open;
+mod question;
+mod reply;
+#[cfg(test)]
+mod tests;
+
+use std::{collections::HashMap, net::Ipv4Addr, ops::RangeInclusive, time::Duration};
+
+pub use self::behaviour::{Behaviour, Odd, OpenHost, Quote, RstAck};
+pub use self::half_open::MAX_HALF_OPEN;
+use self::{
+    half_open::{Connection, HalfOpen},
+    question::{Asked, Question},
+};
+use super::random::Random;
+use crate::{link::LinkLayer, time::Instant};
+
+/// Most connections that [`Behaviour::Challenge`] remembers; hosts beyond it answer as if they remembered none.
+const MAX_CHALLENGED: usize = 1 << 16;
+
+/// A set of simulated hosts. See the [module](self).
+#[derive(Debug)]
+pub struct Hosts {
+    rules: Vec<Rule>,
+    owned: Vec<(Ipv4Addr, Ipv4Addr)>,
+    hardware_address: [u8; 6],
+    state: State,
+}
+
+#[derive(Debug)]
+struct Rule {
+    addrs: (Ipv4Addr, Ipv4Addr),
+    ports: RangeInclusive<u16>,
+    behaviour: Behaviour,
+}
+
+/// What changes while frames are answered, apart from the rules so that both can be borrowed.
+#[derive(Debug)]
+struct State {
+    seed: u64,
+    now: Instant,
+    random: Random,
+    half_open: HalfOpen,
+    /// By host, port and peer: the connection that the host still holds, `None` once it was reset.
+    challenged: HashMap<(Ipv4Addr, u16, Ipv4Addr), Option<OldConnection>>,
+    counts: HostCounts,
+    out: Vec<u8>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct OldConnection {
+    peer_port: u16,
+    /// What the host acknowledges there: the sequence number of a RST that ends it.
+    ack: u32,
+}
+
+/// What the hosts saw and did. SYNs are counted by the behaviour that answered, inside of any wrapper.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct HostCounts {
+    /// Frames given to [`Hosts::answer`].
+    pub frames: u64,
+    /// Of them, nothing that a host would answer or take note of.
+    pub ignored: u64,
+    /// Of them, IPv4 or TCP checksums that are wrong.
+    pub bad_checksums: u64,
+    /// ARP requests answered.
+    pub arp_answers: u64,
+    /// SYNs to addresses that no rule covers.
+    pub syns_unclaimed: u64,
+    /// SYNs answered by [`Behaviour::Open`].
+    pub syns_open: u64,
+    /// SYNs answered by [`Behaviour::Closed`].
+    pub syns_closed: u64,
+    /// SYNs met by [`Behaviour::Silent`].
+    pub syns_silent: u64,
+    /// SYNs answered by [`Behaviour::Unreachable`].
+    pub syns_unreachable: u64,
+    /// SYNs that [`Behaviour::Challenge`] answered with a challenge ACK; the others count as open.
+    pub syns_challenged: u64,
+    /// SYNs answered by [`Behaviour::Odd`].
+    pub syns_odd: u64,
+    /// SYNs dropped by [`Behaviour::Lossy`].
+    pub syns_lost: u64,
+    /// RSTs that ended a half-open connection.
+    pub resets: u64,
+    /// RSTs that matched nothing.
+    pub stray_resets: u64,
+    /// ACKs that completed a handshake.
+    pub completed: u64,
+    /// SYN-ACKs sent again because neither RST nor ACK came.
+    pub retransmitted: u64,
+    /// Half-open connections given up.
+    pub expired: u64,
+    /// SYN-ACKs sent without state since the table was full, as a host with SYN cookies does.
+    pub untracked: u64,
+}
+
+/// How a reply leaves, as the wrappers around a behaviour want it.
+#[derive(Clone, Copy, Debug)]
+struct Delivery {
+    delay: Duration,
+    /// Each copy waits up to this longer.
+    jitter: Duration,
+    copies: u8,
+}
+
+/// Takes a reply that leaves after a delay.
+type Emit<'a> = &'a mut dyn FnMut(Duration, &[u8]);
+
+impl Hosts {
+    /// No hosts yet; what they draw at random comes from `seed`.
+    pub fn new(seed: u64) -> Self {
+        Self {
+            rules: Vec::new(),
+            owned: Vec::new(),
+            hardware_address: [0x02, 0, 0xc6, 0x13, 0, 1],
+            state: State {
+                seed,
+                now: Instant::START,
+                random: Random::new(seed),
+                half_open: HalfOpen::default(),
+                challenged: HashMap::new(),
+                counts: HostCounts::default(),
+                out: Vec::with_capacity(2_048),
+            },
+        }
+    }
+
+    /// The hosts `addrs` (both ends included) behave so on `ports`. The first rule that matches wins; a SYN that none
+    /// matches gets no answer.
+    #[must_use]
+    pub fn rule(
+        mut self,
+        addrs: (Ipv4Addr, Ipv4Addr),
+        ports: RangeInclusive<u16>,
+        behaviour: Behaviour,
+    ) -> Self {
+        self.rules.push(Rule { addrs, ports, behaviour });
+        self
+    }
+
+    /// ARP requests for `addrs` (both ends included) are answered with the [hardware address](Self::hardware_address).
+    #[must_use]
+    pub fn owning(mut self, addrs: (Ipv4Addr, Ipv4Addr)) -> Self {
+        self.owned.push(addrs);
+        self
+    }
+
+    /// The one hardware address of all hosts in ARP replies.
+    #[must_use]
+    pub fn hardware_address(mut self, octets: [u8; 6]) -> Self {
+        self.hardware_address = octets;
+        self
+    }
+
+    /// How the first rule that covers `addr` and `port` behaves.
+    pub fn behaviour(&self, addr: Ipv4Addr, port: u16) -> Option<&Behaviour> {
+        let covers = |rule: &&Rule| within(rule.addrs, addr) && rule.ports.contains(&port);
+        self.rules.iter().find(covers).map(|rule| &rule.behaviour)
+    }
+
+    /// Answers one frame. `emit` gets each reply with the time that passes before it leaves; a reply carries the VLAN
+    /// tags of its question.
+    pub fn answer(&mut self, frame: &[u8], layer: LinkLayer, emit: &mut dyn FnMut(Duration, &[u8])) {
+        self.state.counts.frames += 1;
+        match question::read(frame, layer) {
+            Asked::Nothing => self.state.counts.ignored += 1,
+            Asked::BadChecksum => self.state.counts.bad_checksums += 1,
+            Asked::Arp(asked) => {
+                if self.owned.iter().any(|addrs| within(*addrs, asked.wanted)) {
+                    self.state.counts.arp_answers += 1;
+                    reply::arp(&mut self.state.out, &asked, self.hardware_address);
+                    emit(Duration::ZERO, &self.state.out);
+                } else {
+                    self.state.counts.ignored += 1;
+                }
+            }
+            Asked::Tcp(question) => self.segment(&question, emit),
+        }
+    }
+
+    /// Moves the clock of the hosts to `now` and sends the SYN-ACKs that are due again: 1 s and 3 s after the SYN, unless
+    /// a RST (its sequence number is what the SYN-ACK acknowledged) or an ACK came. After 63 s, as long as Linux takes with
+    /// its default of 5 retransmissions, a connection is given up.
+    ///
+    /// A world that never calls this has hosts that never repeat themselves.
+    pub fn advance(&mut self, now: Instant, emit: &mut dyn FnMut(Duration, &[u8])) {
+        let state = &mut self.state;
+        state.now = state.now.max(now);
+        let (sent, expired) = state.half_open.poll(state.now, &mut |frame| emit(Duration::ZERO, frame));
+        state.counts.retransmitted += sent;
+        state.counts.expired += expired;
+    }
+
+    /// When [`advance`](Self::advance) next has something to do; [`Instant::NEVER`] when nothing is half open.
+    pub fn next_due(&self) -> Instant {
+        self.state.half_open.next_due()
+    }
+
+    /// How many connections hosts hold half open: a SYN-ACK was sent and neither RST nor ACK came.
+    pub fn half_open(&self) -> usize {
+        self.state.half_open.len()
+    }
+
+    /// What the hosts saw and did so far.
+    pub fn counters(&self) -> HostCounts {
+        self.state.counts
+    }
+
+    fn segment(&mut self, question: &Question<'_>, emit: Emit<'_>) {
+        if question.is_rst {
+            self.state.reset(question);
+        } else if question.is_syn && !question.is_ack {
+            let Self { rules, state, .. } = self;
+            let covers = |rule: &&Rule| {
+                within(rule.addrs, question.destination)
+                    && rule.ports.contains(&question.destination_port)
+            };
+            match rules.iter().find(covers) {
+                Some(rule) => {
+                    let delivery =
+                        Delivery { delay: Duration::ZERO, jitter: Duration::ZERO, copies: 1 };
+                    state.answer(&rule.behaviour, question, delivery, emit);
+                }
+                None => state.counts.syns_unclaimed += 1,
+            }
+        } else if question.is_ack
+            && self.state.half_open.acknowledge(&connection(question), question.seq, question.ack)
+        {
+            self.state.counts.completed += 1;
+        } else {
+            self.state.counts.ignored += 1;
+        }
+    }
+}
+
+impl State {
+    fn answer(
+        &mut self,
+        behaviour: &Behaviour,
+        question: &Question<'_>,
+        delivery: Delivery,
+        emit: Emit<'_>,
+    ) {
+        match behaviour {
+            Behaviour::Challenge(open) => {
+                if let Some(old) = self.challenged(question) {
+                    self.counts.syns_challenged += 1;
+                    let seq = self.draw(question, 2) as u32;
+                    reply::challenge(&mut self.out, question, open, seq, old.ack);
+                    self.deliver(delivery, emit);
+                } else {
+                    self.open(open, question, delivery, emit);
+                }
+            }
+            Behaviour::Closed { ttl, ack } => {
+                self.counts.syns_closed += 1;
+                reply::closed(&mut self.out, question, *ttl, *ack);
+                self.deliver(delivery, emit);
+            }
+            Behaviour::Duplicate(copies, inner) => {
+                let copies = delivery.copies.saturating_mul(*copies);
+                self.answer(inner, question, Delivery { copies, ..delivery }, emit);
+            }
+            Behaviour::Lossy { percent, of } => {
+                if self.random.chance(f64::from(*percent) / 100.0) {
+                    self.counts.syns_lost += 1;
+                } else {
+                    self.answer(of, question, delivery, emit);
+                }
+            }
+            Behaviour::Odd(odd) => {
+                self.counts.syns_odd += 1;
+                let isn = self.draw(question, 1) as u32;
+                reply::odd(&mut self.out, question, *odd, isn);
+                if odd.is_open() {
+                    self.track(question, isn, delivery);
+                }
+                self.deliver(delivery, emit);
+            }
+            Behaviour::Open(open) => self.open(open, question, delivery, emit),
+            Behaviour::Reorder(most, inner) => {
+                let jitter = delivery.jitter + *most;
+                self.answer(inner, question, Delivery { jitter, ..delivery }, emit);
+            }
+            Behaviour::Silent => self.counts.syns_silent += 1,
+            Behaviour::Slow(by, inner) => {
+                let delay = delivery.delay + *by;
+                self.answer(inner, question, Delivery { delay, ..delivery }, emit);
+            }
+            Behaviour::Unreachable { code, responder, quote } => {
+                self.counts.syns_unreachable += 1;
+                let responder = responder.unwrap_or(question.destination);
+                reply::unreachable(&mut self.out, question, *code, responder, *quote);
+                self.deliver(delivery, emit);
+            }
+        }
+    }
+
+    fn open(&mut self, open: &OpenHost, question: &Question<'_>, delivery: Delivery, emit: Emit<'_>) {
+        self.counts.syns_open += 1;
+        let isn = self.draw(question, 1) as u32;
+        reply::syn_ack(&mut self.out, question, open, isn);
+        self.track(question, isn, delivery);
+        self.deliver(delivery, emit);
+    }
+
+    /// Remembers the SYN-ACK in `out` until its peer closes the connection.
+    fn track(&mut self, question: &Question<'_>, isn: u32, delivery: Delivery) {
+        let sent_at = self.now + delivery.delay;
+        let peer_next = question.seq.wrapping_add(1);
+        if !self.half_open.open(connection(question), isn, peer_next, sent_at, &self.out) {
+            self.counts.untracked += 1;
+        }
+    }
+
+    /// The old connection that a SYN runs into, made when the host is first asked.
+    fn challenged(&mut self, question: &Question<'_>) -> Option<OldConnection> {
+        let key = (question.destination, question.destination_port, question.source);
+        let is_full = self.challenged.len() >= MAX_CHALLENGED;
+        let ack = self.draw(question, 3) as u32;
+        let held = match self.challenged.get(&key) {
+            Some(held) => *held,
+            None if is_full => None,
+            None => {
+                // Any number but the two that would make the ACK an answer to this SYN.
+                let ack = question.seq.wrapping_add(2 + (ack >> 1));
+                let old = OldConnection { peer_port: question.source_port, ack };
+                self.challenged.insert(key, Some(old));
+                Some(old)
+            }
+        };
+        held.filter(|old| old.peer_port == question.source_port)
+    }
+
+    fn reset(&mut self, question: &Question<'_>) {
+        if self.half_open.reset(&connection(question), question.seq) {
+            self.counts.resets += 1;
+            return;
+        }
+        let key = (question.destination, question.destination_port, question.source);
+        if let Some(held) = self.challenged.get_mut(&key)
+            && held.is_some_and(|old| old.peer_port == question.source_port && old.ack == question.seq)
+        {
+            *held = None;
+            self.counts.resets += 1;
+            return;
+        }
+        self.counts.stray_resets += 1;
+    }
+
+    fn deliver(&mut self, delivery: Delivery, emit: Emit<'_>) {
+        for _ in 0..delivery.copies {
+            emit(delivery.delay + self.random.below(delivery.jitter), &self.out);
+        }
+    }
+
+    /// A number that depends on the seed, the connection and `salt` alone: a SYN that comes twice gets the same answer.
+    fn draw(&self, question: &Question<'_>, salt: u64) -> u64 {
+        let addrs = u64::from(u32::from(question.source)) << 32
+            | u64::from(u32::from(question.destination));
+        let ports =
+            u64::from(question.source_port) << 16 | u64::from(question.destination_port);
+        let first = Random::new(self.seed ^ addrs).next();
+        Random::new(first ^ ports ^ salt << 32).next()
+    }
+}
+
+fn connection(question: &Question<'_>) -> Connection {
+    Connection {
+        host: question.destination,
+        host_port: question.destination_port,
+        peer: question.source,
+        peer_port: question.source_port,
+    }
+}
+
+fn within((first, last): (Ipv4Addr, Ipv4Addr), addr: Ipv4Addr) -> bool {
+    (first..=last).contains(&addr)
+}

@@ -1,0 +1,262 @@
+//! The frames that hosts send, written octet by octet.
+//!
+//! By hand and not by etherparse, since half of them are wrong on purpose; the tests read the right ones back with it.
+
+use std::net::Ipv4Addr;
+
+use super::{
+    behaviour::{Odd, OpenHost, Quote, RstAck},
+    question::{ArpQuestion, Question},
+};
+
+const IPV4_LEN: usize = 20;
+const TCP_LEN: usize = 20;
+const ICMP_LEN: usize = 8;
+/// An ICMP error is no longer than this: RFC 1812, section 4.3.2.3.
+const ICMP_MOST: usize = 576;
+const MAX_OPTIONS: usize = 40;
+
+const SYN: u8 = 0x02;
+const RST: u8 = 0x04;
+const ACK: u8 = 0x10;
+
+const ICMP: u8 = 1;
+const TCP: u8 = 6;
+const DONT_FRAGMENT: u16 = 0x4000;
+
+/// Answers an ARP request with `hardware_address`.
+pub(super) fn arp(out: &mut Vec<u8>, asked: &ArpQuestion<'_>, hardware_address: [u8; 6]) {
+    out.clear();
+    out.extend(asked.sender_mac);
+    out.extend(hardware_address);
+    out.extend(asked.link.get(12..).unwrap_or_default());
+    // Ethernet (1), IPv4 (0x0800), 6 and 4 octets of address, reply (2): RFC 826.
+    out.extend([0, 1, 8, 0, 6, 4, 0, 2]);
+    out.extend(hardware_address);
+    out.extend(asked.wanted.octets());
+    out.extend(asked.sender_mac);
+    out.extend(asked.sender.octets());
+}
+
+pub(super) fn syn_ack(out: &mut Vec<u8>, question: &Question<'_>, open: &OpenHost, isn: u32) {
+    frame(out, question, &Segment::syn_ack(question, open, isn));
+}
+
+pub(super) fn closed(out: &mut Vec<u8>, question: &Question<'_>, ttl: u8, ack: RstAck) {
+    let ack = match ack {
+        RstAck::Seq => question.seq,
+        RstAck::SeqPlusOne => question.seq.wrapping_add(1),
+    };
+    frame(out, question, &Segment { ttl, flags: RST | ACK, ack, ..Segment::empty(question) });
+}
+
+/// A bare ACK of a connection that has nothing to do with the question.
+pub(super) fn challenge(
+    out: &mut Vec<u8>,
+    question: &Question<'_>,
+    open: &OpenHost,
+    seq: u32,
+    ack: u32,
+) {
+    let OpenHost { ttl, window, .. } = *open;
+    frame(out, question, &Segment { ttl, window, flags: ACK, seq, ack, ..Segment::empty(question) });
+}
+
+/// ICMP destination unreachable from `responder`.
+pub(super) fn unreachable(
+    out: &mut Vec<u8>,
+    question: &Question<'_>,
+    code: u8,
+    responder: Ipv4Addr,
+    quote: Quote,
+) {
+    let most = match quote {
+        Quote::Full => ICMP_MOST - IPV4_LEN - ICMP_LEN,
+        Quote::Minimum => question.ip_header_len + 8,
+    };
+    let quoted = &question.packet[..question.packet.len().min(most)];
+    icmp(out, question, code, responder, quoted);
+}
+
+pub(super) fn odd(out: &mut Vec<u8>, question: &Question<'_>, odd: Odd, isn: u32) {
+    let linux = OpenHost::linux();
+    let segment = Segment::syn_ack(question, &linux, isn);
+    match odd {
+        Odd::BadDataOffset(words) => {
+            frame(out, question, &Segment { data_offset: Some(words), ..segment });
+        }
+        Odd::ForeignQuote => {
+            let mut foreign = question.packet.to_vec();
+            let seq_at = question.ip_header_len + 4;
+            for octet in &mut foreign[seq_at..seq_at + 4] {
+                *octet ^= 0x5a;
+            }
+            icmp(out, question, 1, question.destination, &foreign);
+        }
+        Odd::Fragment => {
+            link(out, question);
+            let tcp = segment.bytes();
+            ipv4(out, TCP, 64, (question.destination, question.source), 1, &tcp[8..]);
+        }
+        Odd::LoopingOptions => {
+            let options = &[2, 4, 5, 180, 3, 0, 3, 0];
+            frame(out, question, &Segment { options, ..segment });
+        }
+        Odd::OtherPort => {
+            let source_port = segment.source_port ^ 1;
+            frame(out, question, &Segment { source_port, ..segment });
+        }
+        Odd::Padded(octets) => {
+            frame(out, question, &segment);
+            out.resize(out.len() + usize::from(octets), 0);
+        }
+        Odd::RstWithoutAck => {
+            frame(out, question, &Segment { flags: RST, seq: isn, ..Segment::empty(question) });
+        }
+        Odd::TruncatedTcp => {
+            link(out, question);
+            let ends = (question.destination, question.source);
+            ipv4(out, TCP, 64, ends, DONT_FRAGMENT, &segment.bytes()[..12]);
+        }
+        Odd::VlanTagged(vid) => {
+            frame(out, question, &segment);
+            if !question.link.is_empty() {
+                let [high, low] = (vid & 0x0fff).to_be_bytes();
+                out.splice(12..12, [0x81, 0x00, high, low]);
+            }
+        }
+        Odd::WrongAck => {
+            // Neither the number of the SYN nor the next one, either of which some answer may acknowledge.
+            let ack = segment.ack.wrapping_add(1 + (isn >> 1));
+            frame(out, question, &Segment { ack, ..segment });
+        }
+    }
+}
+
+/// A TCP header to be written; its ends are those of the question, turned round.
+struct Segment<'a> {
+    ends: (Ipv4Addr, Ipv4Addr),
+    source_port: u16,
+    destination_port: u16,
+    ttl: u8,
+    flags: u8,
+    seq: u32,
+    ack: u32,
+    window: u16,
+    options: &'a [u8],
+    /// What the header claims, when that is not true.
+    data_offset: Option<u8>,
+}
+
+impl<'a> Segment<'a> {
+    fn empty(question: &Question<'_>) -> Self {
+        Self {
+            ends: (question.destination, question.source),
+            source_port: question.destination_port,
+            destination_port: question.source_port,
+            ttl: 64,
+            flags: 0,
+            seq: 0,
+            ack: 0,
+            window: 0,
+            options: &[],
+            data_offset: None,
+        }
+    }
+
+    fn syn_ack(question: &Question<'_>, open: &'a OpenHost, isn: u32) -> Self {
+        Self {
+            ttl: open.ttl,
+            flags: SYN | ACK,
+            seq: isn,
+            ack: question.seq.wrapping_add(1),
+            window: open.window,
+            options: &open.options,
+            ..Self::empty(question)
+        }
+    }
+
+    fn bytes(&self) -> Vec<u8> {
+        let options = &self.options[..self.options.len().min(MAX_OPTIONS)];
+        let len = TCP_LEN + options.len().next_multiple_of(4);
+        let mut bytes = Vec::with_capacity(len);
+        bytes.extend(self.source_port.to_be_bytes());
+        bytes.extend(self.destination_port.to_be_bytes());
+        bytes.extend(self.seq.to_be_bytes());
+        bytes.extend(self.ack.to_be_bytes());
+        bytes.push(self.data_offset.unwrap_or((len / 4) as u8) << 4);
+        bytes.push(self.flags);
+        bytes.extend(self.window.to_be_bytes());
+        bytes.extend([0; 4]);
+        bytes.extend(options);
+        bytes.resize(len, 0);
+        let pseudo = sum(&self.ends.0.octets())
+            + sum(&self.ends.1.octets())
+            + u32::from(TCP)
+            + bytes.len() as u32;
+        let checksum = !fold(pseudo + sum(&bytes));
+        bytes[16..18].copy_from_slice(&checksum.to_be_bytes());
+        bytes
+    }
+}
+
+/// A whole frame with `segment` in it.
+fn frame(out: &mut Vec<u8>, question: &Question<'_>, segment: &Segment<'_>) {
+    link(out, question);
+    ipv4(out, TCP, segment.ttl, segment.ends, DONT_FRAGMENT, &segment.bytes());
+}
+
+fn icmp(out: &mut Vec<u8>, question: &Question<'_>, code: u8, from: Ipv4Addr, quoted: &[u8]) {
+    let mut message = vec![3, code, 0, 0, 0, 0, 0, 0];
+    message.extend(quoted);
+    let checksum = !fold(sum(&message));
+    message[2..4].copy_from_slice(&checksum.to_be_bytes());
+    link(out, question);
+    ipv4(out, ICMP, 64, (from, question.source), 0, &message);
+}
+
+/// Begins a frame with the question's link header, its addresses turned round and its tags kept.
+fn link(out: &mut Vec<u8>, question: &Question<'_>) {
+    out.clear();
+    if let Some((addresses, tags)) = question.link.split_at_checked(12) {
+        out.extend(&addresses[6..]);
+        out.extend(&addresses[..6]);
+        out.extend(tags);
+    }
+}
+
+/// Appends an IP packet. `fragment` is the flags and the offset in units of 8 octets.
+fn ipv4(
+    out: &mut Vec<u8>,
+    protocol: u8,
+    ttl: u8,
+    (source, destination): (Ipv4Addr, Ipv4Addr),
+    fragment: u16,
+    payload: &[u8],
+) {
+    let at = out.len();
+    out.extend([0x45, 0]);
+    out.extend(((IPV4_LEN + payload.len()) as u16).to_be_bytes());
+    out.extend([0, 0]);
+    out.extend(fragment.to_be_bytes());
+    out.extend([ttl, protocol, 0, 0]);
+    out.extend(source.octets());
+    out.extend(destination.octets());
+    let checksum = !fold(sum(&out[at..]));
+    out[at + 10..at + 12].copy_from_slice(&checksum.to_be_bytes());
+    out.extend(payload);
+}
+
+/// The 16-bit words of `bytes` added up, an odd octet as the high half of one: RFC 1071. Overflows after 65,536 words,
+/// which is more than a packet holds.
+pub(super) fn sum(bytes: &[u8]) -> u32 {
+    let (pairs, odd) = bytes.as_chunks::<2>();
+    let last = odd.first().map_or(0, |octet| u32::from(*octet) << 8);
+    pairs.iter().map(|pair| u32::from(u16::from_be_bytes(*pair))).sum::<u32>() + last
+}
+
+/// The carries of a sum added back in.
+pub(super) fn fold(sum: u32) -> u16 {
+    let once = (sum & 0xffff) + (sum >> 16);
+    ((once & 0xffff) + (once >> 16)) as u16
+}

@@ -1,0 +1,104 @@
+//! nginx as a peer: a server that nobody here wrote.
+//!
+//! One process, which the kernel kills when the world's thread ends. Its configuration and all that it writes lie in a
+//! tmpfs of a mount namespace of its own, which ends with it.
+
+use std::{
+    io::Read,
+    net::{Ipv4Addr, SocketAddrV4, TcpStream},
+    process::Stdio,
+    thread,
+    time::{Duration, Instant},
+};
+
+use crate::{
+    LabError,
+    child::{self, Guard},
+    error::asking,
+    listener::BACKLOG,
+};
+
+/// How long it may take to listen.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Where its tmpfs is mounted, in the mount namespace that only it sees.
+const SCRIPT: &str = r#"mount -t tmpfs mrpf-lab /run && printf %s "$1" >/run/nginx.conf && exec "$0" -p /run -c /run/nginx.conf -e stderr"#;
+
+/// Starts nginx on `ports` in the calling thread's namespace; it ends with that thread or with the guard.
+pub(crate) fn start(ports: &[u16]) -> Result<Guard, LabError> {
+    let nginx = child::find("nginx", "nginx-light")?;
+    let unshare = child::find("unshare", "util-linux")?;
+    let child = child::bound_command(unshare)?
+        .args(["--mount", "--", "sh", "-c", SCRIPT])
+        .arg(nginx)
+        .arg(configuration(ports))
+        .env_clear()
+        .env("PATH", child::PATH)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .map_err(asking("starting nginx"))?;
+    let mut guard = Guard::new(child);
+    let start = Instant::now();
+    for port in ports {
+        // By lo, so that the scanner's device counts nothing.
+        let addr = SocketAddrV4::new(Ipv4Addr::LOCALHOST, *port).into();
+        while TcpStream::connect_timeout(&addr, PATIENCE).is_err() {
+            if guard.ended()?.is_some() {
+                return Err(failed(last_words(&mut guard)));
+            }
+            if start.elapsed() > PATIENCE {
+                return Err(failed(format!("nothing listened on port {port} after {PATIENCE:?}")));
+            }
+            thread::sleep(Duration::from_millis(5));
+        }
+    }
+    Ok(guard)
+}
+
+fn failed(why: String) -> LabError {
+    LabError::Server { program: "nginx", why }
+}
+
+fn last_words(guard: &mut Guard) -> String {
+    let mut words = String::new();
+    if let Some(stderr) = &mut guard.child().stderr {
+        // What cannot be read is not said.
+        let _ = stderr.read_to_string(&mut words);
+    }
+    let words = words.trim();
+    if words.is_empty() { "it ended without a word".to_owned() } else { words.to_owned() }
+}
+
+fn configuration(ports: &[u16]) -> String {
+    let listen: String =
+        ports.iter().map(|port| format!("        listen {port} backlog={BACKLOG};\n")).collect();
+    // As one process it never changes its user, so the signal that binds it to the world's thread stays (prctl(2)).
+    format!(
+        "daemon off;
+master_process off;
+pid /run/nginx.pid;
+error_log /dev/null crit;
+events {{
+    worker_connections 512;
+    multi_accept on;
+}}
+http {{
+    access_log off;
+    client_body_temp_path /run/body;
+    proxy_temp_path /run/proxy;
+    fastcgi_temp_path /run/fastcgi;
+    uwsgi_temp_path /run/uwsgi;
+    scgi_temp_path /run/scgi;
+    keepalive_timeout 5;
+    server {{
+{listen}        location / {{
+            default_type text/plain;
+            return 200 \"lab\\n\";
+        }}
+    }}
+}}
+"
+    )
+}
