@@ -1,2 +1,90 @@
-//! To come.
-fn main() {}
+//! What a received frame costs before anyone looks at it, and what a frame to send costs once its target is known. One
+//! element is one frame, so the rate criterion prints is packets per second on one core.
+
+use std::{hint::black_box, net::Ipv4Addr};
+
+use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use mrpf_engine::{
+    link::LinkLayer,
+    template::{Ends, RstFields, RstTemplate, SynFields, SynTemplate, TcpProfile},
+    wire::{self, MacAddr, tcp_options},
+};
+
+const FRAMES: [(&str, &[u8]); 6] = [
+    ("syn_ack", include_bytes!("../engine/testdata/syn_ack.bin")),
+    ("syn_ack_vlan", include_bytes!("../engine/testdata/syn_ack_vlan.bin")),
+    ("rst_ack", include_bytes!("../engine/testdata/rst_ack.bin")),
+    ("icmp_unreachable", include_bytes!("../engine/testdata/icmp_host_unreachable.bin")),
+    ("arp_reply", include_bytes!("../engine/testdata/arp_reply.bin")),
+    ("truncated", include_bytes!("../engine/testdata/syn_ack_cut.bin")),
+];
+
+fn parse(c: &mut Criterion) {
+    let mut group = c.benchmark_group("wire/parse");
+    group.throughput(Throughput::Elements(1));
+    for (name, frame) in FRAMES {
+        group.bench_with_input(BenchmarkId::from_parameter(name), frame, |b, frame| {
+            b.iter(|| wire::parse(black_box(frame), LinkLayer::Ethernet).is_ok());
+        });
+    }
+}
+
+fn options(c: &mut Criterion) {
+    let mut group = c.benchmark_group("wire/tcp_options");
+    group.throughput(Throughput::Elements(1));
+    let linux: &[u8] = &[2, 4, 5, 0xb4, 4, 2, 8, 10, 1, 2, 3, 4, 0, 0, 0, 0, 1, 3, 3, 7];
+    group.bench_function("linux", |b| b.iter(|| tcp_options::iter(black_box(linux)).count()));
+}
+
+fn patch(c: &mut Criterion) {
+    let mut group = c.benchmark_group("template/patch");
+    group.throughput(Throughput::Elements(1));
+    let ends = Ends {
+        layer: LinkLayer::Ethernet,
+        source_mac: MacAddr([2, 0, 0, 0, 0, 1]),
+        vlan: None,
+        source: Ipv4Addr::new(198, 18, 0, 1),
+    };
+    let next_hop = MacAddr([2, 0, 0, 0, 0, 2]);
+    let mut slot = [0; 128];
+    for profile in TcpProfile::ALL {
+        let template = SynTemplate::new(&ends, profile);
+        template.prepare(&mut slot);
+        let mut number = 0_u32;
+        group.bench_function(format!("syn_{profile}"), |b| {
+            b.iter(|| {
+                number = number.wrapping_add(0x9e37_79b1);
+                let fields = SynFields {
+                    next_hop,
+                    destination: number.into(),
+                    destination_port: 443,
+                    source_port: 61_000,
+                    seq: !number,
+                    ip_id: number as u16,
+                    ts_val: number,
+                };
+                template.patch(&mut slot, black_box(&fields));
+                black_box(&slot);
+            });
+        });
+    }
+    let template = RstTemplate::new(&ends);
+    template.prepare(&mut slot);
+    group.bench_function("rst", |b| {
+        b.iter(|| {
+            let fields = RstFields {
+                next_hop,
+                destination: Ipv4Addr::new(198, 19, 0, 7),
+                destination_port: 443,
+                source_port: 61_000,
+                seq: 7,
+                ip_id: 7,
+            };
+            template.patch(&mut slot, black_box(&fields));
+            black_box(&slot);
+        });
+    });
+}
+
+criterion_group!(benches, parse, options, patch);
+criterion_main!(benches);

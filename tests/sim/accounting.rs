@@ -53,7 +53,7 @@ fn resets_count_against_the_rate() {
 
 #[test]
 fn states_that_are_not_shown_are_counted() {
-    let hosts = || all(3, Behaviour::Closed);
+    let hosts = || all(3, Behaviour::closed());
     let (network, _) = counted(3, hosts(), Faults::default());
     let (records, summary) = run(scan(network, "198.19.0.0/24", "80").show(Show::OPEN).build().unwrap());
     assert!(records.is_empty());

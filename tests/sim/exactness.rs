@@ -104,7 +104,7 @@ proptest! {
             reorder: 0.3,
             ..Faults::default()
         };
-        let (network, probes) = counted(seed, all(1, Behaviour::Closed), faults);
+        let (network, probes) = counted(seed, all(1, Behaviour::closed()), faults);
         let scan = scan(network, "198.19.0.0/25", "80,81")
             .retries(retries)
             .rate(rate.parse::<Rate>().unwrap())
@@ -133,7 +133,7 @@ proptest! {
 #[test]
 fn nothing_is_sent_after_an_answer() {
     for rate in ["max", "1k", "300k"] {
-        let (network, probes) = counted(5, all(1, Behaviour::Closed), Faults::default());
+        let (network, probes) = counted(5, all(1, Behaviour::closed()), Faults::default());
         let scan = scan(network, "198.19.0.0/22", "1-4").retries(3).rate(rate.parse().unwrap());
         let (records, summary) = run(scan.build().unwrap());
         assert_eq!(states(&records).len(), 4_096);

@@ -5,7 +5,7 @@ use std::{net::Ipv4Addr, time::Duration};
 use mrpf_engine::{
     link::sim::{
         Faults, Network,
-        hosts::{Behaviour, Hosts},
+        hosts::{Behaviour, Hosts, Quote},
     },
     scan::Failure,
     time::Instant,
@@ -31,7 +31,7 @@ fn five_percent_loss_each_way_with_three_retries_finds_nearly_all() {
 #[test]
 fn steady_loss_does_not_slow_rate_max() {
     let faults = Faults { loss_out: 0.05, loss_back: 0.05, frame_time: Duration::from_micros(5), ..Faults::default() };
-    let (network, _) = counted(9, all(9, Behaviour::Closed), faults);
+    let (network, _) = counted(9, all(9, Behaviour::closed()), faults);
     let scan = scan(network, "198.19.0.0/16", "80-90").retries(3).rate("max".parse().unwrap());
     let (_, summary) = run(scan.build().unwrap());
     assert_eq!(summary.counts.slowdowns, 0);
@@ -41,7 +41,7 @@ fn steady_loss_does_not_slow_rate_max() {
 fn round_trips_and_attempts_are_told() {
     let latency = Duration::from_millis(40);
     let faults = Faults { latency: (latency, latency), ..Faults::default() };
-    let (network, _) = counted(2, all(2, Behaviour::Closed), faults);
+    let (network, _) = counted(2, all(2, Behaviour::closed()), faults);
     let (records, _) = run(scan(network, "198.19.0.0/24", "80").build().unwrap());
     for record in syn(&records) {
         assert_eq!(record.attempts, Some(1));
@@ -55,7 +55,7 @@ fn round_trips_and_attempts_are_told() {
 fn answers_slower_than_the_spacing_are_not_lost() {
     let latency = Duration::from_millis(1_500);
     let faults = Faults { latency: (latency, latency), ..Faults::default() };
-    let (network, probes) = counted(2, all(2, Behaviour::Closed), faults);
+    let (network, probes) = counted(2, all(2, Behaviour::closed()), faults);
     let (records, summary) = run(scan(network, "198.19.0.0/24", "80").retries(2).build().unwrap());
     assert_eq!(states(&records).len(), 256);
     assert!(syn(&records).iter().all(|record| record.attempts == Some(1) && record.rtt_us.is_none()));
@@ -67,7 +67,7 @@ fn answers_slower_than_the_spacing_are_not_lost() {
 fn an_answer_after_the_cooldown_is_late_and_not_written() {
     let latency = Duration::from_secs(3);
     let faults = Faults { latency: (latency, latency), ..Faults::default() };
-    let (network, _) = counted(2, all(2, Behaviour::Closed), faults);
+    let (network, _) = counted(2, all(2, Behaviour::closed()), faults);
     // The scan must still run when they come: at 100/s, 512 targets take five seconds.
     let scan = scan(network, "198.19.0.0/23", "80").retries(0).rate("100".parse().unwrap());
     let (records, summary) = run(scan.build().unwrap());
@@ -79,7 +79,7 @@ fn an_answer_after_the_cooldown_is_late_and_not_written() {
 fn unreachable_hosts_say_why_and_who() {
     let responder = Ipv4Addr::new(198, 18, 0, 2);
     for (code, reason) in [(1, Reason::HostUnreachable), (13, Reason::AdminProhibited), (3, Reason::PortUnreachable)] {
-        let behaviour = Behaviour::unreachable(code, Some(responder));
+        let behaviour = Behaviour::Unreachable { code, responder: Some(responder), quote: Quote::Minimum };
         let (network, _) = counted(2, all(2, behaviour), Faults::default());
         let (records, _) = run(scan(network, "198.19.0.0/28", "80").build().unwrap());
         assert_eq!(states(&records).len(), 16);
@@ -102,7 +102,7 @@ fn vlan_tags_are_built_and_read() {
 
 #[test]
 fn links_without_ethernet_work() {
-    let network = Network::new(4, all(4, Behaviour::Closed), Faults::default()).without_ethernet();
+    let network = Network::new(4, all(4, Behaviour::closed()), Faults::default()).without_ethernet();
     let (records, _) = run(scan(network, "198.19.0.0/24", "80").build().unwrap());
     assert!(states(&records).values().all(|state| *state == State::Closed));
 }

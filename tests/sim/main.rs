@@ -4,7 +4,7 @@ mod accounting;
 mod exactness;
 mod faults;
 mod forged;
-mod fuzz_corpus;
 mod no_allocation;
 mod repeatable;
+mod strange;
 mod world;

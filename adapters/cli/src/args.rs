@@ -121,9 +121,9 @@ pub(crate) struct SynArgs {
     /// How frames are sent and received: auto or packet.
     #[arg(long, value_name = "LINK", default_value = "auto", help_heading = "Packets")]
     pub(crate) link: LinkChoice,
-    /// Whose SYN to send: its options, window and time to live.
-    #[arg(long, value_name = "SYSTEM", value_enum, default_value_t, help_heading = "Packets")]
-    pub(crate) tcp_profile: Profile,
+    /// Whose SYN to send, with its options, window and time to live: windows, linux, bsd or bare.
+    #[arg(long, value_name = "SYSTEM", default_value_t, help_heading = "Packets")]
+    pub(crate) tcp_profile: TcpProfile,
     /// Leaves the connections half-open that a SYN-ACK opens, and does not reset them.
     #[arg(long, help_heading = "Packets")]
     pub(crate) no_rst: bool,
@@ -202,42 +202,6 @@ impl fmt::Display for Format {
             Self::List => "list",
             Self::Pretty => "pretty",
         })
-    }
-}
-
-/// See [`TcpProfile`].
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, ValueEnum)]
-pub(crate) enum Profile {
-    /// That of current Windows.
-    #[default]
-    Windows,
-    /// That of current Linux.
-    Linux,
-    /// That of FreeBSD.
-    Bsd,
-    /// No options but the segment size.
-    Bare,
-}
-
-impl Profile {
-    pub(crate) fn as_str(self) -> &'static str {
-        match self {
-            Self::Windows => "windows",
-            Self::Linux => "linux",
-            Self::Bsd => "bsd",
-            Self::Bare => "bare",
-        }
-    }
-}
-
-impl From<Profile> for TcpProfile {
-    fn from(profile: Profile) -> Self {
-        match profile {
-            Profile::Windows => Self::Windows,
-            Profile::Linux => Self::Linux,
-            Profile::Bsd => Self::Bsd,
-            Profile::Bare => Self::Bare,
-        }
     }
 }
 
@@ -362,7 +326,7 @@ mod tests {
             (settings.rate, settings.host_rate, settings.retries, settings.cooldown)
         );
         assert_eq!((args.show, args.link), (Show::default(), LinkChoice::Auto));
-        assert_eq!(TcpProfile::from(args.tcp_profile), TcpProfile::default());
+        assert_eq!(args.tcp_profile, TcpProfile::default());
         assert!(!args.no_rst && !args.allow_reserved && args.format.is_none());
     }
 
@@ -395,6 +359,7 @@ mod tests {
         check_wrong("a --link xdp", "the xdp link is not in this version");
         check_wrong("a --show opened", "comma list of open");
         check_wrong("a --format csv", "jsonl");
+        check_wrong("a --tcp-profile solaris", "windows");
         check_wrong("a --retries 16", "0..=15");
         check_wrong("a -q -v", "cannot be used with");
         check_wrong("a --threads 2", "--threads");

@@ -26,8 +26,8 @@ pub(crate) enum CliError {
     )]
     Demo(String),
     /// The link failed in mid-scan.
-    #[error("{0}; the records until then are kept")]
-    Failure(#[source] Failure),
+    #[error(transparent)]
+    Failure(Failure),
     /// A lab.
     #[error(transparent)]
     Lab(#[from] LabError),

@@ -1,10 +1,8 @@
 //! `mrpf lab`: the namespaces of the tests and the demo, lent out.
 
-use std::io::{self, Write as _};
-
 use mrpf_lab::{command, netns};
 
-use crate::{args::LabCommand, error::CliError};
+use crate::{answer, args::LabCommand, error::CliError};
 
 /// Runs one of the lab's commands; the exit code of `lab run` is that of what it ran.
 pub(crate) fn run(lab: LabCommand) -> Result<u8, CliError> {
@@ -29,9 +27,4 @@ pub(crate) fn run(lab: LabCommand) -> Result<u8, CliError> {
         },
     }
     Ok(0)
-}
-
-/// A line on stdout; nobody is left to tell when that fails.
-fn answer(line: &str) {
-    let _ = writeln!(io::stdout(), "{line}");
 }

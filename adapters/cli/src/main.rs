@@ -58,3 +58,8 @@ fn main() -> ExitCode {
 pub(crate) fn say(line: &str) {
     let _ = writeln!(io::stderr(), "{line}");
 }
+
+/// Text on stdout, for commands that answer and do not write records.
+pub(crate) fn answer(text: &str) {
+    let _ = writeln!(io::stdout(), "{text}");
+}

@@ -41,6 +41,13 @@ impl Prepared {
         Ok(Self { file, path: path.to_owned(), is_new })
     }
 
+    /// As [`open`](Self::open), for a file that must not be there yet.
+    pub(crate) fn create(flag: &'static str, path: &Path) -> Result<Self, CliError> {
+        let file = OpenOptions::new().write(true).create_new(true).open(path);
+        let file = file.map_err(|source| CliError::Open { flag, path: path.to_owned(), source })?;
+        Ok(Self { file, path: path.to_owned(), is_new: true })
+    }
+
     /// Whether `other` is this very file. Devices and pipes can be shared.
     pub(crate) fn is(&self, other: &Path) -> bool {
         let (Ok(ours), Ok(theirs)) = (self.file.metadata(), other.metadata()) else { return false };

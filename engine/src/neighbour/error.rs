@@ -15,13 +15,17 @@ pub enum NeighbourError {
     #[error("none of the targets is an IPv4 address, so there is nothing to find a route for")]
     NoTargets,
     /// The kernel has no route.
-    #[error("there is no route to {addr}: see `ip route`, add one, or name an interface with -i and its next hop with --gateway-mac")]
+    #[error(
+        "there is no route to {addr}: see `ip route`, add one, or name an interface with -i and its next hop with --gateway-mac"
+    )]
     NoRoute {
         /// The first target without one.
         addr: Ipv4Addr,
     },
     /// The chosen interface has no route, and no other has.
-    #[error("no route of interface {interface} leads to {addr}: see `ip route`, add one with `ip route add {addr} dev {interface}`, or name the next hop with --gateway-mac")]
+    #[error(
+        "no route of interface {interface} leads to {addr}: see `ip route`, add one with `ip route add {addr} dev {interface}`, or name the next hop with --gateway-mac"
+    )]
     NoRouteBy {
         /// The first target without one.
         addr: Ipv4Addr,
@@ -29,7 +33,9 @@ pub enum NeighbourError {
         interface: String,
     },
     /// Another interface than that of the scan leads to some targets.
-    #[error("{addr} is reached by interface {other}, and this scan leaves by {interface}: split the targets and give each part its -i, or send all by one next hop with -i {interface} --gateway-mac")]
+    #[error(
+        "{addr} is reached by interface {other}, and this scan leaves by {interface}: split the targets and give each part its -i, or send all by one next hop with -i {interface} --gateway-mac"
+    )]
     Elsewhere {
         /// The first such target.
         addr: Ipv4Addr,
@@ -39,7 +45,9 @@ pub enum NeighbourError {
         interface: String,
     },
     /// A route says that packets to it are not to be sent, or that it is no host.
-    #[error("the route to {addr} is of type {kind}: see `ip route get {addr}`, and exclude it or change the route")]
+    #[error(
+        "the route to {addr} is of type {kind}: see `ip route get {addr}`, and exclude it or change the route"
+    )]
     Refused {
         /// The first such target.
         addr: Ipv4Addr,
@@ -47,13 +55,17 @@ pub enum NeighbourError {
         kind: &'static str,
     },
     /// The targets are this machine.
-    #[error("{addr} is an address of this machine itself, so packets to it never leave it: exclude it, or scan it over loopback with -i lo")]
+    #[error(
+        "{addr} is an address of this machine itself, so packets to it never leave it: exclude it, or scan it over loopback with -i lo"
+    )]
     Own {
         /// The first target.
         addr: Ipv4Addr,
     },
     /// The next hop has an IPv6 address only.
-    #[error("the route to {addr} is via an IPv6 gateway on interface {interface}, whose hardware address this version does not ask for: give --gateway-mac (see `ip -6 neighbour show dev {interface}`)")]
+    #[error(
+        "the route to {addr} is via an IPv6 gateway on interface {interface}, whose hardware address this version does not ask for: give --gateway-mac (see `ip -6 neighbour show dev {interface}`)"
+    )]
     V6Gateway {
         /// The first such target.
         addr: Ipv4Addr,
@@ -67,7 +79,9 @@ pub enum NeighbourError {
         source_address: Ipv4Addr,
     },
     /// The source address is not one of the interface's, so answers would not come back to it.
-    #[error("{source_address} is not an address of interface {interface}, which has {known}: choose one of these, or another interface with -i")]
+    #[error(
+        "{source_address} is not an address of interface {interface}, which has {known}: choose one of these, or another interface with -i"
+    )]
     SourceElsewhere {
         /// What was asked for.
         source_address: Ipv4Addr,
@@ -77,13 +91,17 @@ pub enum NeighbourError {
         known: String,
     },
     /// The interface has no address to send from.
-    #[error("interface {interface} has no IPv4 address: give it one with `ip address add ADDRESS/PREFIX dev {interface}`, or choose another with -i")]
+    #[error(
+        "interface {interface} has no IPv4 address: give it one with `ip address add ADDRESS/PREFIX dev {interface}`, or choose another with -i"
+    )]
     NoAddress {
         /// The interface.
         interface: String,
     },
     /// More hosts would have to be asked for than a table is kept for.
-    #[error("{hosts} targets are directly on interface {interface}, and the hardware addresses of at most {most} are asked for: scan fewer at a time, or name one next hop for all with --gateway-mac")]
+    #[error(
+        "{hosts} targets are directly on interface {interface}, and the hardware addresses of at most {most} are asked for: scan fewer at a time, or name one next hop for all with --gateway-mac"
+    )]
     TooMany {
         /// How many there are.
         hosts: u64,
@@ -93,7 +111,9 @@ pub enum NeighbourError {
         interface: String,
     },
     /// A gateway does not say its hardware address.
-    #[error("gateway {addr} on interface {interface} answers no ARP request: check the cable and `ip neighbour show dev {interface}`, or give its hardware address with --gateway-mac")]
+    #[error(
+        "gateway {addr} on interface {interface} answers no ARP request: check the cable and `ip neighbour show dev {interface}`, or give its hardware address with --gateway-mac"
+    )]
     Gateway {
         /// The gateway.
         addr: Ipv4Addr,

@@ -88,14 +88,20 @@ pub fn resolve(
     route::check_count(targets, ways, route.interface.name())?;
     let next = Needed::of(targets, ways);
     // The kernel's neighbours are those of the link without a tag.
-    let known = if ends.vlan.is_none() { neighbours(route.interface.index())? } else { HashMap::new() };
-    let addrs = next.gateways.iter().map(|gateway| gateway.to_bits()).chain(next.hosts.iter().copied());
-    let mut resolver =
-        Resolver::new(ends.source, ends.source_mac, addrs.collect(), |addr| known.get(&addr).copied());
+    let known =
+        if ends.vlan.is_none() { neighbours(route.interface.index())? } else { HashMap::new() };
+    let addrs =
+        next.gateways.iter().map(|gateway| gateway.to_bits()).chain(next.hosts.iter().copied());
+    let mut resolver = Resolver::new(ends.source, ends.source_mac, addrs.collect(), |addr| {
+        known.get(&addr).copied()
+    });
     let counts = exchange(&mut resolver, ends, rate, tx, rx, clock)?;
     for gateway in &next.gateways {
         if resolver.mac_of(*gateway).is_none() {
-            return Err(NeighbourError::Gateway { addr: *gateway, interface: route.interface.name().to_owned() });
+            return Err(NeighbourError::Gateway {
+                addr: *gateway,
+                interface: route.interface.name().to_owned(),
+            });
         }
     }
     Ok((next.hops(ways, &resolver), counts))
@@ -141,9 +147,11 @@ impl Needed {
         let legs = ways.spans().iter().filter_map(|span| match span.way {
             Way::OnLink(_) => Some(Leg { first: span.first, last: span.last, gateway: None }),
             // A gateway that was not asked for is that of no target.
-            Way::Via(_, gateway) => {
-                Some(Leg { first: span.first, last: span.last, gateway: Some(resolver.mac_of(gateway)?) })
-            }
+            Way::Via(_, gateway) => Some(Leg {
+                first: span.first,
+                last: span.last,
+                gateway: Some(resolver.mac_of(gateway)?),
+            }),
             _ => None,
         });
         let hosts = self.hosts.iter().filter_map(|host| {
@@ -208,13 +216,16 @@ fn exchange(
 
 /// Whom the kernel knows on an interface (RTM_GETNEIGH).
 fn neighbours(interface: u32) -> Result<HashMap<Ipv4Addr, MacAddr>, LinkError> {
-    let asking = |source: io::Error| LinkError::Io { what: "asking the kernel for its neighbours", source };
+    let asking =
+        |source: io::Error| LinkError::Io { what: "asking the kernel for its neighbours", source };
     let mut question = NeighbourMessage::default();
     question.header.family = AddressFamily::Inet;
     let mut netlink = Netlink::open().map_err(asking)?;
     let messages = netlink.dump(&RouteNetlinkMessage::GetNeighbour(question)).map_err(asking)?;
     let neighbour = |message: &RouteNetlinkMessage| match message {
-        RouteNetlinkMessage::NewNeighbour(message) if message.header.ifindex == interface => known(message),
+        RouteNetlinkMessage::NewNeighbour(message) if message.header.ifindex == interface => {
+            known(message)
+        }
         _ => None,
     };
     Ok(messages.iter().filter_map(neighbour).collect())
@@ -235,7 +246,9 @@ fn known(message: &NeighbourMessage) -> Option<(Ipv4Addr, MacAddr)> {
     for attribute in &message.attributes {
         match attribute {
             NeighbourAttribute::Destination(NeighbourAddress::Inet(inet)) => addr = Some(*inet),
-            NeighbourAttribute::LinkLayerAddress(octets) => mac = octets.as_slice().try_into().ok().map(MacAddr),
+            NeighbourAttribute::LinkLayerAddress(octets) => {
+                mac = octets.as_slice().try_into().ok().map(MacAddr)
+            }
             _ => {}
         }
     }

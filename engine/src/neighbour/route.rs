@@ -80,14 +80,20 @@ pub fn route_for(
         RouteType::Unicast => {}
         RouteType::Local if over_loopback => {}
         RouteType::Local => return Err(NeighbourError::Own { addr: first }),
-        RouteType::Broadcast => return Err(NeighbourError::Refused { addr: first, kind: "broadcast" }),
-        RouteType::Multicast => return Err(NeighbourError::Refused { addr: first, kind: "multicast" }),
+        RouteType::Broadcast => {
+            return Err(NeighbourError::Refused { addr: first, kind: "broadcast" });
+        }
+        RouteType::Multicast => {
+            return Err(NeighbourError::Refused { addr: first, kind: "multicast" });
+        }
         _ => return Err(NeighbourError::Refused { addr: first, kind: "unknown to this program" }),
     }
     let is_named = named.is_some();
     let interface = match named {
         Some(named) => named,
-        None => Interface::by_index(answer.interface.ok_or(NeighbourError::NoRoute { addr: first })?)?,
+        None => {
+            Interface::by_index(answer.interface.ok_or(NeighbourError::NoRoute { addr: first })?)?
+        }
     };
     check_usable(&interface, source)?;
     let source = source_of(&interface, source, answer.source)?;
@@ -95,8 +101,16 @@ pub fn route_for(
         return Ok(Route { interface, source, plan: Plan::Fixed(mac) });
     }
 
-    let prefer = if is_named { Prefer::Only(interface.index()) } else { Prefer::Interface(interface.index()) };
-    let ways = Ways::of(&routes, &[LOCAL_TABLE, answer.table, MAIN_TABLE, DEFAULT_TABLE], prefer);
+    let prefer = if is_named {
+        Prefer::Only(interface.index())
+    } else {
+        Prefer::Interface(interface.index())
+    };
+    let mut tables = vec![LOCAL_TABLE, MAIN_TABLE, DEFAULT_TABLE];
+    if !tables.contains(&answer.table) {
+        tables.insert(1, answer.table); // a rule of the machine (`ip rule`) sends the scan there
+    }
+    let ways = Ways::of(&routes, &tables, prefer);
     check_ways(targets, &routes, &ways, &interface)?;
     let plan = if interface.uses_arp() { Plan::Ask(ways) } else { Plan::Fixed(MacAddr::ZERO) };
     Ok(Route { interface, source, plan })
@@ -107,7 +121,9 @@ pub fn route_for(
 fn check_usable(interface: &Interface, source: Option<Ipv4Addr>) -> Result<(), NeighbourError> {
     let name = interface.name();
     if !interface.is_up() {
-        let why = format!("is down: switch it on with `ip link set {name} up`, or choose another with -i");
+        let why = format!(
+            "is down: switch it on with `ip link set {name} up`, or choose another with -i"
+        );
         return Err(LinkError::Unusable { name: name.to_owned(), why }.into());
     }
     if interface.v4().is_empty() {
@@ -115,13 +131,19 @@ fn check_usable(interface: &Interface, source: Option<Ipv4Addr>) -> Result<(), N
     }
     // All of 127.0.0.0/8 is ours, though only its first is listed.
     let has = |source: Ipv4Addr| {
-        interface.v4().iter().any(|(addr, _)| *addr == source) || (interface.is_loopback() && source.is_loopback())
+        interface.v4().iter().any(|(addr, _)| *addr == source)
+            || (interface.is_loopback() && source.is_loopback())
     };
     match source {
         Some(source) if !has(source) => Err(NeighbourError::SourceElsewhere {
             source_address: source,
             interface: name.to_owned(),
-            known: interface.v4().iter().map(|(addr, _)| addr.to_string()).collect::<Vec<_>>().join(", "),
+            known: interface
+                .v4()
+                .iter()
+                .map(|(addr, _)| addr.to_string())
+                .collect::<Vec<_>>()
+                .join(", "),
         }),
         _ => Ok(()),
     }
@@ -151,9 +173,12 @@ fn check_own(source: Ipv4Addr) -> Result<(), NeighbourError> {
 /// The first target that is not this machine, a broadcast or a multicast address; the first of all if there is no other.
 fn first_abroad(targets: &Targets, routes: &[RouteMessage]) -> Result<Ipv4Addr, NeighbourError> {
     let local = Ways::of(routes, &[LOCAL_TABLE], Prefer::Interface(0));
-    let abroad = local.meet(targets.v4_ranges()).find(|span| !matches!(span.way, Way::Own | Way::Group));
+    let abroad =
+        local.meet(targets.v4_ranges()).find(|span| !matches!(span.way, Way::Own | Way::Group));
     let abroad = abroad.map(|span| Ipv4Addr::from_bits(span.first));
-    abroad.or_else(|| targets.v4_ranges().next().map(|(first, _)| first)).ok_or(NeighbourError::NoTargets)
+    abroad
+        .or_else(|| targets.v4_ranges().next().map(|(first, _)| first))
+        .ok_or(NeighbourError::NoTargets)
 }
 
 /// What the kernel would do with a packet.
@@ -183,20 +208,23 @@ fn look_up(
         question.header.source_prefix_length = 32;
         question.attributes.push(RouteAttribute::Source(source.into()));
     }
-    let messages = netlink.ask(RouteNetlinkMessage::GetRoute(question)).map_err(|error| match error.raw_os_error() {
-        Some(libc::ENETUNREACH) => no_route(addr, interface),
-        // How fib_lookup(9) answers for each type of route that refuses.
-        Some(libc::EHOSTUNREACH) => NeighbourError::Refused { addr, kind: "unreachable" },
-        Some(libc::EACCES) => NeighbourError::Refused { addr, kind: "prohibit" },
-        Some(libc::EINVAL) => NeighbourError::Refused { addr, kind: "blackhole" },
-        _ => asking(error),
+    let messages = netlink.ask(RouteNetlinkMessage::GetRoute(question)).map_err(|error| {
+        match error.raw_os_error() {
+            Some(libc::ENETUNREACH) => no_route(addr, interface),
+            // How fib_lookup(9) answers for each type of route that refuses.
+            Some(libc::EHOSTUNREACH) => NeighbourError::Refused { addr, kind: "unreachable" },
+            Some(libc::EACCES) => NeighbourError::Refused { addr, kind: "prohibit" },
+            Some(libc::EINVAL) => NeighbourError::Refused { addr, kind: "blackhole" },
+            _ => asking(error),
+        }
     })?;
     let route = messages.into_iter().find_map(|message| match message {
         RouteNetlinkMessage::NewRoute(route) => Some(route),
         _ => None,
     });
     let route = route.ok_or_else(|| no_route(addr, interface))?;
-    let mut answer = Answer { kind: route.header.kind, interface: None, source: None, table: table_of(&route) };
+    let mut answer =
+        Answer { kind: route.header.kind, interface: None, source: None, table: table_of(&route) };
     for attribute in &route.attributes {
         match attribute {
             RouteAttribute::Oif(index) => answer.interface = Some(*index),
@@ -209,7 +237,9 @@ fn look_up(
 
 fn no_route(addr: Ipv4Addr, interface: Option<&Interface>) -> NeighbourError {
     match interface {
-        Some(interface) => NeighbourError::NoRouteBy { addr, interface: interface.name().to_owned() },
+        Some(interface) => {
+            NeighbourError::NoRouteBy { addr, interface: interface.name().to_owned() }
+        }
         None => NeighbourError::NoRoute { addr },
     }
 }
@@ -238,15 +268,23 @@ fn check_ways(
             Way::Own | Way::Group => {}
             Way::Refused(kind) => return Err(NeighbourError::Refused { addr, kind }),
             Way::ViaV6(index) if index == interface.index() && interface.uses_arp() => {
-                return Err(NeighbourError::V6Gateway { addr, interface: interface.name().to_owned() });
+                return Err(NeighbourError::V6Gateway {
+                    addr,
+                    interface: interface.name().to_owned(),
+                });
             }
-            Way::OnLink(index) | Way::Via(index, _) | Way::ViaV6(index) if index == interface.index() => {}
+            Way::OnLink(index) | Way::Via(index, _) | Way::ViaV6(index)
+                if index == interface.index() => {}
             Way::OnLink(index) | Way::Via(index, _) | Way::ViaV6(index) => {
                 return Err(elsewhere(addr, index, interface));
             }
             Way::None => {
                 // Where the routes of one interface were looked at, those of another may lead there.
-                let all = Ways::of(routes, &[LOCAL_TABLE, MAIN_TABLE, DEFAULT_TABLE], Prefer::Interface(0));
+                let all = Ways::of(
+                    routes,
+                    &[LOCAL_TABLE, MAIN_TABLE, DEFAULT_TABLE],
+                    Prefer::Interface(0),
+                );
                 return Err(match all.way(addr).interface() {
                     Some(index) if index != interface.index() => elsewhere(addr, index, interface),
                     _ => no_route(addr, Some(interface)),
@@ -258,17 +296,26 @@ fn check_ways(
 }
 
 /// Refuses more hosts on one link than are asked for.
-pub(super) fn check_count(targets: &Targets, ways: &Ways, interface: &str) -> Result<(), NeighbourError> {
+pub(super) fn check_count(
+    targets: &Targets,
+    ways: &Ways,
+    interface: &str,
+) -> Result<(), NeighbourError> {
     let on_link = ways.meet(targets.v4_ranges()).filter(|span| matches!(span.way, Way::OnLink(_)));
     let hosts = on_link.map(|span| u64::from(span.last - span.first) + 1).sum::<u64>();
     if hosts > MAX_ON_LINK {
-        return Err(NeighbourError::TooMany { hosts, most: MAX_ON_LINK, interface: interface.to_owned() });
+        return Err(NeighbourError::TooMany {
+            hosts,
+            most: MAX_ON_LINK,
+            interface: interface.to_owned(),
+        });
     }
     Ok(())
 }
 
 fn elsewhere(addr: Ipv4Addr, other: u32, interface: &Interface) -> NeighbourError {
-    let other = Interface::by_index(other).map_or_else(|_| format!("number {other}"), |other| other.name().to_owned());
+    let other = Interface::by_index(other)
+        .map_or_else(|_| format!("number {other}"), |other| other.name().to_owned());
     NeighbourError::Elsewhere { addr, other, interface: interface.name().to_owned() }
 }
 

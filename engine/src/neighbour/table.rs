@@ -33,7 +33,10 @@ impl NextHops {
     }
 
     /// Next hops by range (`legs` ascend and are disjoint) and, in the ranges without a gateway, by host.
-    pub(super) fn table(legs: Vec<Leg>, hosts: impl ExactSizeIterator<Item = (Ipv4Addr, MacAddr)>) -> Self {
+    pub(super) fn table(
+        legs: Vec<Leg>,
+        hosts: impl ExactSizeIterator<Item = (Ipv4Addr, MacAddr)>,
+    ) -> Self {
         debug_assert!(legs.windows(2).all(|pair| pair[0].last < pair[1].first));
         Self(Kind::Table { legs: legs.into(), hosts: Hosts::new(hosts) })
     }
@@ -124,7 +127,9 @@ mod tests {
         ];
         let hosts = [0, 10, 19, 20, u32::MAX].map(|addr| (Ipv4Addr::from_bits(addr), mac(addr)));
         let next_hops = NextHops::table(legs, hosts.into_iter());
-        let check = |addr, expected| assert_eq!(next_hops.of(Ipv4Addr::from_bits(addr)), expected, "{addr}");
+        let check = |addr, expected| {
+            assert_eq!(next_hops.of(Ipv4Addr::from_bits(addr)), expected, "{addr}")
+        };
         check(0, Some(GATEWAY));
         check(9, Some(GATEWAY));
         check(10, Some(mac(10)));
@@ -137,7 +142,10 @@ mod tests {
     #[test]
     fn an_empty_table_knows_nobody() {
         let legs = vec![Leg { first: 0, last: u32::MAX, gateway: None }];
-        let next_hops = NextHops::table(legs, std::iter::empty::<(Ipv4Addr, MacAddr)>().collect::<Vec<_>>().into_iter());
+        let next_hops = NextHops::table(
+            legs,
+            std::iter::empty::<(Ipv4Addr, MacAddr)>().collect::<Vec<_>>().into_iter(),
+        );
         assert_eq!(next_hops.of(Ipv4Addr::new(198, 18, 0, 1)), None);
     }
 

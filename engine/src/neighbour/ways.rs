@@ -39,7 +39,9 @@ impl Way {
     /// The interface, where there is one.
     pub(super) fn interface(self) -> Option<u32> {
         match self {
-            Self::OnLink(interface) | Self::Via(interface, _) | Self::ViaV6(interface) => Some(interface),
+            Self::OnLink(interface) | Self::Via(interface, _) | Self::ViaV6(interface) => {
+                Some(interface)
+            }
             Self::None | Self::Own | Self::Group | Self::Refused(_) => None,
         }
     }
@@ -71,8 +73,11 @@ impl Ways {
     pub(super) fn of(routes: &[RouteMessage], tables: &[u32], prefer: Prefer) -> Self {
         let mut canvas = Canvas(BTreeMap::from([(0, Way::None)]));
         for table in tables.iter().rev() {
-            let mut paths =
-                routes.iter().filter(|route| table_of(route) == *table).filter_map(|route| Path::of(route, prefer)).collect::<Vec<_>>();
+            let mut paths = routes
+                .iter()
+                .filter(|route| table_of(route) == *table)
+                .filter_map(|route| Path::of(route, prefer))
+                .collect::<Vec<_>>();
             paths.sort_by_key(|path| (path.len, Reverse(path.metric)));
             // A throw route ends the search in this table: the ones after it decide.
             let below = paths.iter().any(|path| path.step == Step::Throw).then(|| canvas.clone());
@@ -113,7 +118,11 @@ impl Ways {
             let passed = left.iter().take_while(|span| span.last < first).count();
             left = &left[passed..];
             let spans = left.iter().take_while(move |span| span.first <= last);
-            spans.map(move |span| Span { first: span.first.max(first), last: span.last.min(last), way: span.way })
+            spans.map(move |span| Span {
+                first: span.first.max(first),
+                last: span.last.min(last),
+                way: span.way,
+            })
         })
     }
 }
@@ -195,7 +204,9 @@ impl Path {
         let step = match header.kind {
             RouteType::Unicast => Step::Go(unicast(route, prefer)?),
             RouteType::Local => Step::Go(Way::Own),
-            RouteType::Broadcast | RouteType::Anycast | RouteType::Multicast => Step::Go(Way::Group),
+            RouteType::Broadcast | RouteType::Anycast | RouteType::Multicast => {
+                Step::Go(Way::Group)
+            }
             RouteType::Throw => Step::Throw,
             RouteType::Unreachable => Step::Go(Way::Refused("unreachable")),
             RouteType::BlackHole => Step::Go(Way::Refused("blackhole")),
@@ -233,7 +244,8 @@ fn next_hop(attributes: &[RouteAttribute], mut interface: Option<u32>) -> Option
     for attribute in attributes {
         match attribute {
             RouteAttribute::Oif(index) => interface = Some(*index),
-            RouteAttribute::Gateway(RouteAddress::Inet(addr)) | RouteAttribute::Via(RouteVia::Inet(addr)) => {
+            RouteAttribute::Gateway(RouteAddress::Inet(addr))
+            | RouteAttribute::Via(RouteVia::Inet(addr)) => {
                 gateway = Some(*addr);
             }
             RouteAttribute::Via(_) => is_v6 = true,
@@ -254,7 +266,7 @@ pub(super) fn table_of(route: &RouteMessage) -> u32 {
         RouteAttribute::Table(table) => Some(*table),
         _ => None,
     });
-    table.unwrap_or(route.header.table.into())
+    table.unwrap_or_else(|| route.header.table.into())
 }
 
 #[cfg(test)]

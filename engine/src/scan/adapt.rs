@@ -47,6 +47,9 @@ impl Spread {
 /// p1 = n2 / n1        p0 / (1 - p0) = (n1 / n0) / (1 - p1)
 /// ```
 ///
+/// The three counts must be of the same targets, and attempt `a` leaves `a` spacings after the first: `n0` is taken from
+/// the last interval but two, `n1` from the last but one.
+///
 /// A network that loses 5 % of everything has `p0 = p1` and is left alone. `p0 > p1 + 1 %` is our own doing: the pace is
 /// halved (and grows again by a twentieth of the first rate each time all is well: AIMD). With one retry `p1` cannot be known
 /// and counts as 0; without retries there is nothing to judge by.
@@ -54,7 +57,10 @@ impl Spread {
 pub(super) struct Losses {
     interval: Duration,
     next: Instant,
-    last: Seen,
+    /// At the ends of the last intervals, the latest last.
+    seen: [Seen; 4],
+    /// Intervals until the targets judged are all younger than the last change of pace.
+    wait: u8,
     /// The rate new probes had when they were slowed first; a twentieth of it is the step up.
     full: Option<u64>,
     pace: Option<u64>,
@@ -82,9 +88,11 @@ const LEAST_ANSWERS: u64 = 500;
 const LEAST_PACE: u64 = 1_000;
 
 impl Losses {
-    pub(super) fn new(spacing: Duration) -> Self {
+    /// For a scan with `retries` further attempts, one `spacing` apart.
+    pub(super) fn new(spacing: Duration, retries: u8) -> Self {
         let interval = spacing.max(Duration::from_millis(100));
-        Self { interval, next: Instant::START + interval, last: Seen::default(), full: None, pace: None }
+        let wait = retries.min(2);
+        Self { interval, next: Instant::START + interval, seen: [Seen::default(); 4], wait, full: None, pace: None }
     }
 
     /// The pace to be set, when it changes.
@@ -97,19 +105,29 @@ impl Losses {
     }
 
     fn judge_counts(&mut self, now: Instant, head: u64, answers: [u64; 3], retries: u8) -> Option<Pace> {
-        let last = std::mem::replace(&mut self.last, Seen { at: now, head, answers });
         self.next = now + self.interval;
-        let [n0, n1, n2] = [0, 1, 2].map(|i| answers[i].saturating_sub(last.answers[i]));
+        self.seen.rotate_left(1);
+        self.seen[3] = Seen { at: now, head, answers };
+        if self.wait > 0 {
+            self.wait -= 1;
+            return None;
+        }
+        let of = |attempt: usize, ago: usize| {
+            let [from, to] = [3 - ago - 1, 3 - ago].map(|at| self.seen[at].answers[attempt]);
+            to.saturating_sub(from)
+        };
+        let last = usize::from(retries.min(2));
+        let [n0, n1, n2] = [of(0, last), of(1, last - 1), if last == 2 { of(2, 0) } else { 0 }];
         if n0 < LEAST_ANSWERS || n1 == 0 && self.pace.is_none() {
             return None;
         }
-        let rate = ((head - last.head) as f64 / now.since(last.at).as_secs_f64().max(0.001)) as u64;
+        let before = self.seen[2];
+        let rate = ((head - before.head) as f64 / now.since(before.at).as_secs_f64().max(0.001)) as u64;
         if excess(n0, n1, n2, retries) > EXCESS {
             let full = *self.full.get_or_insert(rate);
             let pace = (self.pace.unwrap_or(full).min(rate.max(LEAST_PACE)) / 2).max(LEAST_PACE);
             self.pace = Some(pace);
-            // The answers to what leaves now come one spacing later, after the retries of what left before.
-            self.next = now + 2 * self.interval;
+            self.wait = retries.min(2);
             return Some(Pace { rate: NonZeroU64::new(pace), is_slower: true });
         }
         let pace = self.pace? + self.full? / 20;
@@ -136,10 +154,41 @@ mod tests {
         [live * (1.0 - p0), live * p0 * (1.0 - p1), live * p0 * p1 * (1.0 - p1)].map(|n| n as u64)
     }
 
+    /// Intervals one after the other, each with the same answers of the targets that it began.
+    struct Intervals {
+        losses: Losses,
+        now: Instant,
+        head: u64,
+        seen: [u64; 3],
+        young: [[u64; 3]; 2],
+        retries: u8,
+    }
+
+    impl Intervals {
+        fn new(retries: u8) -> Self {
+            let losses = Losses::new(SECOND, retries);
+            Self { losses, now: Instant::START, head: 0, seen: [0; 3], young: [[0; 3]; 2], retries }
+        }
+
+        fn next(&mut self, head: u64, began: [u64; 3]) -> Option<Pace> {
+            self.now += SECOND;
+            self.head += head;
+            self.seen[0] += began[0];
+            self.seen[1] += self.young[1][1];
+            self.seen[2] += self.young[0][2];
+            self.young = [self.young[1], began];
+            self.losses.judge_counts(self.now, self.head, self.seen, self.retries)
+        }
+    }
+
     #[track_caller]
     fn check(p0: f64, p1: f64, retries: u8, is_slowed: bool) {
-        let mut losses = Losses::new(SECOND);
-        let pace = losses.judge_counts(Instant::START + SECOND, 1_000_000, answers(200_000.0, p0, p1), retries);
+        let mut intervals = Intervals::new(retries);
+        let began = answers(200_000.0, p0, p1);
+        for _ in 0..retries.min(2) {
+            assert_eq!(intervals.next(1_000_000, began), None, "nobody knows yet");
+        }
+        let pace = intervals.next(1_000_000, began);
         assert_eq!(pace.is_some_and(|pace| pace.is_slower), is_slowed, "{p0} {p1}: {pace:?}");
     }
 
@@ -147,31 +196,32 @@ mod tests {
     fn only_losses_that_retries_do_not_share_slow_us() {
         check(0.0, 0.0, 2, false);
         check(0.05, 0.05, 2, false);
-        check(0.20, 0.20, 2, false);
+        check(0.20, 0.20, 3, false);
         check(0.005, 0.0, 2, false);
         check(0.02, 0.0, 2, true);
         check(0.40, 0.05, 2, true);
-        check(0.08, 0.05, 2, true);
+        check(0.08, 0.05, 3, true);
         check(0.02, 0.0, 1, true);
     }
 
     #[test]
     fn the_pace_is_halved_and_grows_by_steps() {
-        let mut losses = Losses::new(SECOND);
-        let mut now = Instant::START + SECOND;
+        let mut intervals = Intervals::new(2);
         let bad = answers(200_000.0, 0.3, 0.0);
-        let first = losses.judge_counts(now, 1_000_000, bad, 2).unwrap();
-        assert_eq!(first.rate.unwrap().get(), 500_000);
-        now += SECOND;
-        let good = [bad[0] + 100_000, bad[1], bad[2]];
-        let second = losses.judge_counts(now, 1_500_000, good, 2).unwrap();
+        assert_eq!((intervals.next(1_000_000, bad), intervals.next(1_000_000, bad)), (None, None));
+        let first = intervals.next(1_000_000, bad).unwrap();
+        assert_eq!((first.rate.unwrap().get(), first.is_slower), (500_000, true));
+        // What left before the change is not held against the new pace.
+        let good = answers(100_000.0, 0.0, 0.0);
+        assert_eq!((intervals.next(500_000, good), intervals.next(500_000, good)), (None, None));
+        let second = intervals.next(500_000, good).unwrap();
         assert_eq!((second.rate.unwrap().get(), second.is_slower), (550_000, false));
     }
 
     #[test]
     fn few_answers_prove_nothing() {
-        let mut losses = Losses::new(SECOND);
-        assert_eq!(losses.judge_counts(Instant::START + SECOND, 1_000_000, [400, 90, 0], 2), None);
+        let mut intervals = Intervals::new(2);
+        assert!((0..6).all(|_| intervals.next(1_000_000, [400, 90, 0]).is_none()));
     }
 
     #[test]

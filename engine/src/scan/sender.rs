@@ -70,7 +70,7 @@ impl<P: Probe> Sender<P> {
             entered: [0; MAX_RETRIES as usize + 1],
             spreads: [const { None }; MAX_RETRIES as usize + 1]
                 .map(|_: Option<Spread>| is_max.then(|| Spread::new(shared.settings.spacing))),
-            losses: (is_max && retries > 0).then(|| Losses::new(shared.settings.spacing)),
+            losses: (is_max && retries > 0).then(|| Losses::new(shared.settings.spacing, retries)),
             lens: [0; MAX_BATCH],
             filled: 0,
             made: [0; MAX_RETRIES as usize + 1],
@@ -182,7 +182,7 @@ impl<P: Probe> Sender<P> {
     /// Fills slots with the retries that are due, later attempts first: their targets are the oldest.
     fn retry<T: Tx>(&mut self, now: Instant, link: &mut T) {
         let shared = Arc::clone(&self.shared);
-        let spacing = shared.settings.spacing.as_micros() as u32;
+        let spacing = spacing_micros(shared.settings.spacing);
         let (mut tokens, mut asked, mut steps) = (0, false, 0);
         self.is_starved = false;
         'passes: for attempt in (1..=shared.settings.retries).rev() {
@@ -307,6 +307,7 @@ impl<P: Probe> Sender<P> {
         let due = |sequence, after: Duration| {
             now + after.saturating_sub(Duration::from_micros(u64::from(ring.since_sent(sequence, now))))
         };
+        let spacing = Duration::from_micros(u64::from(spacing_micros(settings.spacing)));
         let mut at = now + LONGEST_NAP;
         if self.is_starved {
             at = at.min(governor.ready_at(Class::Retry, self.batch));
@@ -317,8 +318,8 @@ impl<P: Probe> Sender<P> {
             let sequence = self.passes[attempt];
             if sequence < self.passes[attempt - 1] {
                 let ready = match &self.spreads[attempt] {
-                    Some(spread) => spread.ready_at().max(due(sequence, settings.spacing)),
-                    None => due(sequence, settings.spacing),
+                    Some(spread) => spread.ready_at().max(due(sequence, spacing)),
+                    None => due(sequence, spacing),
                 };
                 // An open group is due, and waits for tokens alone.
                 if sequence >= self.entered[attempt] || self.spreads[attempt].is_some() {
@@ -332,4 +333,9 @@ impl<P: Probe> Sender<P> {
         // A moment that is already past means something else holds it back (a class before, the queue): look again soon.
         Next::At(at.max(now + Duration::from_micros(20)))
     }
+}
+
+/// The ring's times are whole microseconds, so one more is what makes sure of the whole spacing.
+fn spacing_micros(spacing: Duration) -> u32 {
+    spacing.as_micros() as u32 + 1
 }

@@ -13,8 +13,7 @@ use std::{
 use mrpf_engine::{
     cookie::Cookie,
     link::{
-        LinkError, LinkLayer,
-        interface::Interface,
+        LinkError,
         packet::{Filter, PacketRx, PacketTx, RingSize},
         sim::Network,
     },
@@ -392,7 +391,7 @@ impl Builder {
     fn build_packet(self, targets: &Arc<Targets>, walk: Walk, seed: u64) -> Result<Scan, ScanError> {
         mrpf_engine::link::fence::enforce()?;
         let route = neighbour::route_for(targets, self.interface.as_deref(), self.source, self.gateway_mac)?;
-        let interface = route.interface;
+        let interface = &route.interface;
         let ends = Ends { layer: interface.layer(), source_mac: interface.mac(), vlan: self.vlan, source: route.source };
         let guard = PortGuard::claim(ends.source, self.source_ports, SOURCE_PORTS)?;
         guard.self_test()?;
@@ -403,15 +402,15 @@ impl Builder {
         let filter = Filter::new(ends.layer, ends.source, source_ports);
         let cookie = Cookie::from_os().map_err(|error| ScanError::Random(error.to_string()))?;
         let probe = SynProbe::new(&ends, self.profile, ports, cookie);
-        let mut tx = PacketTx::open(&interface, SLOT_LEN)?;
-        let mut rx = PacketRx::open(&interface, &filter, RingSize::default(), clock)?;
+        let mut tx = PacketTx::open(interface, SLOT_LEN)?;
+        let mut rx = PacketRx::open(interface, &filter, RingSize::default(), clock)?;
         let (next_hops, arp) =
             neighbour::resolve(targets, &route, &ends, self.settings.rate, &mut tx, &mut rx, &clock)?;
         let (shared, found) = Shared::new(probe, walk, next_hops, ends.layer, self.settings)?;
         shared.count_neighbours(arp.sent, arp.received);
-        let closing = PacketTx::open(&interface, SLOT_LEN)?;
+        let closing = PacketTx::open(interface, SLOT_LEN)?;
         let mut facts = self.facts(targets, seed, "packet", source_ports);
-        facts.interface = Some((interface, before));
+        facts.interface = Some((route.interface, before));
         facts.guard = Some(guard);
         let running = Running::start(Arc::clone(&shared), clock, tx, rx, closing)?;
         Ok(Scan::threads(running, shared, clock, found, self.show, facts))

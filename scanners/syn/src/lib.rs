@@ -49,8 +49,8 @@ pub use mrpf_engine::{governor::Rate, stats::Counts, template::TcpProfile};
 pub use mrpf_records::{Record, State, SynRecord};
 
 pub use self::{
-    build::{Builder, ScanError, Show},
-    probe::{SourcePorts, SynProbe},
+    build::{Builder, ScanError, Show, ShowError},
+    probe::{Reset, SourcePorts, SynProbe},
     reply::{Options, Reply, ReplyKind},
-    scan::{Scan, Summary},
+    scan::{Next, Scan, Summary},
 };

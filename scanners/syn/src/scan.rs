@@ -9,7 +9,7 @@ use std::{
 use crossbeam_channel::{Receiver, RecvTimeoutError};
 use mrpf_engine::{
     governor::Rate,
-    link::{LinkError, interface::{Counters as InterfaceCounters, Interface}},
+    link::interface::{Counters as InterfaceCounters, Interface},
     port_guard::PortGuard,
     scan::{Failure, Found, Outcome, Progress, Running, Shared, Simulated, Stop},
     stats::Counts,
@@ -341,9 +341,4 @@ impl Iterator for Scan {
             }
         }
     }
-}
-
-/// A link that is gone is told apart from one that never was: for exit codes.
-pub(crate) fn is_gone(error: &LinkError) -> bool {
-    matches!(error, LinkError::Gone { .. })
 }

@@ -38,7 +38,7 @@ pub struct Lab {
     scanner: Namespace,
     world: Namespace,
     parts: Parts,
-    thread: WorldThread,
+    _thread: WorldThread,
     /// Last: home only when nothing of the lab is left.
     _inside: Inside,
 }
@@ -176,7 +176,7 @@ impl Builder {
         veth::set_up(veth::SCANNER, veth::WORLD)?;
         veth::route_hosts()?;
         let parts = thread.go()?;
-        Ok(Lab { scanner, world, parts, thread, _inside: inside })
+        Ok(Lab { scanner, world, parts, _thread: thread, _inside: inside })
     }
 
     /// Refuses what the routes of a lab do not hold, before anything is made.

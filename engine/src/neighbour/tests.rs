@@ -1,0 +1,283 @@
+use std::{collections::VecDeque, time::Duration};
+
+use super::*;
+use crate::{
+    link::{Frame, Sent, interface::Interface},
+    time::Instant,
+};
+
+const OURS: Ipv4Addr = Ipv4Addr::new(198, 18, 0, 1);
+const GATEWAY: Ipv4Addr = Ipv4Addr::new(198, 18, 0, 254);
+const OUR_MAC: MacAddr = MacAddr([2, 0, 0, 0, 0, 1]);
+
+fn targets(spec: &str) -> Targets {
+    Targets::builder().spec(spec).ports("80").allow_reserved(true).build().unwrap()
+}
+
+#[test]
+fn loopback_needs_no_question() {
+    let route = route_for(&targets("127.0.0.1"), None, None, None).unwrap();
+    assert_eq!((route.interface.name(), route.source), ("lo", Ipv4Addr::LOCALHOST));
+    assert!(matches!(route.plan, Plan::Fixed(MacAddr::ZERO)));
+    let route =
+        route_for(&targets("127.0.0.0/8"), Some("lo"), Some(Ipv4Addr::new(127, 0, 0, 5)), None)
+            .unwrap();
+    assert_eq!((route.interface.name(), route.source), ("lo", Ipv4Addr::new(127, 0, 0, 5)));
+    let (mut tx, mut rx) = wire_of(|_| Vec::new());
+    let (next_hops, counts) = resolve(
+        &targets("127.0.0.1"),
+        &route,
+        &ends(),
+        Rate::Max,
+        &mut tx,
+        &mut rx,
+        &Clock::start(),
+    )
+    .unwrap();
+    assert_eq!(
+        (next_hops.of(Ipv4Addr::LOCALHOST), counts),
+        (Some(MacAddr::ZERO), ArpCounts::default())
+    );
+}
+
+#[test]
+fn what_cannot_be_routed_says_so() {
+    let refused =
+        |spec, interface, source| route_for(&targets(spec), interface, source, None).unwrap_err();
+    let error = refused("127.0.0.1", Some("nosuch0"), None);
+    assert!(
+        matches!(&error, NeighbourError::Link(LinkError::NoInterface { name, .. }) if name == "nosuch0"),
+        "{error}"
+    );
+    let elsewhere = Ipv4Addr::new(203, 0, 113, 77);
+    let error = refused("127.0.0.1", Some("lo"), Some(elsewhere));
+    assert!(
+        matches!(&error, NeighbourError::SourceElsewhere { interface, .. } if interface == "lo"),
+        "{error}"
+    );
+    let error = refused("127.0.0.1", None, Some(elsewhere));
+    assert!(
+        matches!(error, NeighbourError::NoSource { source_address } if source_address == elsewhere)
+    );
+    let error = refused("2001:db8::1", None, None);
+    assert!(matches!(error, NeighbourError::NoTargets));
+    let error = refused("203.0.113.1", Some("lo"), None);
+    assert!(
+        matches!(
+            error,
+            NeighbourError::NoRouteBy { .. }
+                | NeighbourError::Elsewhere { .. }
+                | NeighbourError::NoRoute { .. }
+        ),
+        "{error}"
+    );
+    let error = refused("255.255.255.255", None, None);
+    assert!(
+        matches!(error, NeighbourError::Refused { .. } | NeighbourError::NoRoute { .. }),
+        "{error}"
+    );
+}
+
+#[test]
+fn a_given_hardware_address_is_that_of_all() {
+    let mac = MacAddr([2, 9, 9, 9, 9, 9]);
+    for interface in [None, Some("lo")] {
+        let route = route_for(&targets("127.0.0.1"), interface, None, Some(mac)).unwrap();
+        assert!(matches!(route.plan, Plan::Fixed(fixed) if fixed == mac));
+        assert_eq!(route.source, Ipv4Addr::LOCALHOST);
+    }
+    let route = route_for(&targets("203.0.113.0/24"), Some("lo"), None, Some(mac)).unwrap();
+    assert!(matches!(route.plan, Plan::Fixed(fixed) if fixed == mac), "no route is asked for");
+}
+
+/// A link to one segment: each request sent gives the answers of `answers`.
+#[derive(Debug)]
+struct WireTx<F> {
+    slot: Vec<[u8; 128]>,
+    answers: F,
+    to: crossbeam_channel::Sender<Vec<u8>>,
+}
+
+#[derive(Debug)]
+struct WireRx(crossbeam_channel::Receiver<Vec<u8>>, VecDeque<Vec<u8>>);
+
+fn wire_of<F: FnMut(Ipv4Addr) -> Vec<Vec<u8>> + Send>(answers: F) -> (WireTx<F>, WireRx) {
+    let (to, from) = crossbeam_channel::unbounded();
+    (WireTx { slot: vec![[0; 128]; MAX_BATCH], answers, to }, WireRx(from, VecDeque::new()))
+}
+
+impl<F: FnMut(Ipv4Addr) -> Vec<Vec<u8>> + Send> Tx for WireTx<F> {
+    fn slots(&self) -> usize {
+        self.slot.len()
+    }
+
+    fn frame(&mut self, slot: usize) -> &mut [u8] {
+        &mut self.slot[slot]
+    }
+
+    fn send(&mut self, lens: &[u16]) -> Result<Sent, LinkError> {
+        for (slot, len) in self.slot.iter().zip(lens) {
+            let packet =
+                wire::parse(&slot[..usize::from(*len)], crate::link::LinkLayer::Ethernet).unwrap();
+            let Network::Arp(arp) = packet.network else { panic!("{packet:?}") };
+            assert!(!arp.is_reply());
+            assert_eq!((arp.sender(), arp.sender_mac()), (OURS, OUR_MAC));
+            for answer in (self.answers)(arp.target()) {
+                self.to.send(answer).unwrap();
+            }
+        }
+        Ok(Sent { sent: lens.len() as u32, ..Sent::default() })
+    }
+}
+
+impl Rx for WireRx {
+    fn receive(
+        &mut self,
+        wait: Duration,
+        mut take: impl FnMut(Frame<'_>),
+    ) -> Result<usize, LinkError> {
+        self.1.extend(self.0.recv_timeout(wait));
+        self.1.extend(self.0.try_iter());
+        let frames = self.1.len();
+        for bytes in self.1.drain(..) {
+            take(Frame { bytes: &bytes, at: Instant::START, wire_len: bytes.len() as u32 });
+        }
+        Ok(frames)
+    }
+
+    fn ring_drops(&mut self) -> u64 {
+        0
+    }
+}
+
+fn ends() -> Ends {
+    Ends { layer: crate::link::LinkLayer::Ethernet, source_mac: OUR_MAC, vlan: None, source: OURS }
+}
+
+fn mac(addr: Ipv4Addr) -> MacAddr {
+    let [a, b, c, d] = addr.octets();
+    MacAddr([2, 0xaa, a, b, c, d])
+}
+
+/// An ARP reply as RFC 826 lays it out.
+fn reply(from: Ipv4Addr) -> Vec<u8> {
+    let mut frame =
+        [&OUR_MAC.0[..], &mac(from).0, &[8, 6, 0, 1, 8, 0, 6, 4, 0, 2], &mac(from).0].concat();
+    frame.extend(from.octets().into_iter().chain(OUR_MAC.0).chain(OURS.octets()));
+    frame
+}
+
+/// A route over an interface number that nobody has, so that the kernel's neighbours are none.
+fn route(routes: &[(&str, Option<Ipv4Addr>)]) -> Route {
+    use netlink_packet_route::route::{RouteAttribute, RouteMessage, RouteType};
+    let lo = Interface::by_name("lo").unwrap();
+    let routes = routes.iter().map(|(to, gateway)| {
+        let (to, len) = to.split_once('/').unwrap();
+        let mut route = RouteMessage::default();
+        route.header.kind = RouteType::Unicast;
+        route.header.table = 254;
+        route.header.destination_prefix_length = len.parse().unwrap();
+        route.attributes.push(RouteAttribute::Destination(to.parse::<Ipv4Addr>().unwrap().into()));
+        route.attributes.push(RouteAttribute::Oif(lo.index()));
+        route.attributes.extend(gateway.map(|gateway| RouteAttribute::Gateway(gateway.into())));
+        route
+    });
+    let ways = Ways::of(&routes.collect::<Vec<_>>(), &[254], ways::Prefer::Only(lo.index()));
+    Route { interface: lo, source: OURS, plan: Plan::Ask(ways) }
+}
+
+#[test]
+fn one_gateway_is_asked_once_and_is_the_next_hop_of_all() {
+    let route = route(&[("0.0.0.0/0", Some(GATEWAY)), ("198.18.0.0/24", None)]);
+    let (mut tx, mut rx) = wire_of(|asked| vec![reply(OURS), reply(asked), reply(asked)]);
+    let targets = targets("203.0.113.0/24");
+    let (next_hops, counts) =
+        resolve(&targets, &route, &ends(), Rate::Max, &mut tx, &mut rx, &Clock::start()).unwrap();
+    assert_eq!(next_hops.of(Ipv4Addr::new(203, 0, 113, 9)), Some(mac(GATEWAY)));
+    assert_eq!(counts, ArpCounts { sent: 1, received: 3 });
+}
+
+#[test]
+fn hosts_on_the_link_have_their_own_and_those_behind_gateways_theirs() {
+    let other = Ipv4Addr::new(198, 18, 0, 253);
+    let route = route(&[
+        ("0.0.0.0/0", Some(GATEWAY)),
+        ("203.0.113.128/25", Some(other)),
+        ("198.18.0.0/24", None),
+    ]);
+    let silent = Ipv4Addr::new(198, 18, 0, 77);
+    let (mut tx, mut rx) =
+        wire_of(|asked| if asked == silent { Vec::new() } else { vec![reply(asked)] });
+    let targets = targets("198.18.0.70-198.18.0.79,203.0.113.0/24");
+    let (next_hops, counts) = resolve(
+        &targets,
+        &route,
+        &ends(),
+        "1k".parse().unwrap(),
+        &mut tx,
+        &mut rx,
+        &Clock::start(),
+    )
+    .unwrap();
+    for low in 70..80 {
+        let host = Ipv4Addr::new(198, 18, 0, low);
+        assert_eq!(next_hops.of(host), (host != silent).then(|| mac(host)));
+    }
+    assert_eq!(next_hops.of(Ipv4Addr::new(203, 0, 113, 127)), Some(mac(GATEWAY)));
+    assert_eq!(next_hops.of(Ipv4Addr::new(203, 0, 113, 128)), Some(mac(other)));
+    assert_eq!(counts, ArpCounts { sent: 10 + 2 + 2, received: 9 + 2 });
+}
+
+#[test]
+fn a_silent_gateway_is_named() {
+    let route = route(&[("0.0.0.0/0", Some(GATEWAY))]);
+    let (mut tx, mut rx) = wire_of(|_| Vec::new());
+    let clock = Clock::start();
+    let error =
+        resolve(&targets("203.0.113.1"), &route, &ends(), Rate::Max, &mut tx, &mut rx, &clock)
+            .unwrap_err();
+    assert!(
+        matches!(&error, NeighbourError::Gateway { addr, interface } if *addr == GATEWAY && interface == "lo")
+    );
+    assert!(error.to_string().contains("--gateway-mac"));
+    let waited = clock.now().since(Instant::START);
+    assert!(waited >= Duration::from_secs(3) && waited < Duration::from_secs(10), "{waited:?}");
+}
+
+#[test]
+fn more_hosts_than_the_table_holds_are_an_error() {
+    let route = route(&[("0.0.0.0/0", None)]);
+    let (mut tx, mut rx) = wire_of(|_| Vec::new());
+    let clock = Clock::start();
+    let error =
+        resolve(&targets("10.0.0.0/8"), &route, &ends(), Rate::Max, &mut tx, &mut rx, &clock)
+            .unwrap_err();
+    assert!(matches!(error, NeighbourError::TooMany { hosts: 0x100_0000, .. }), "{error}");
+}
+
+#[test]
+fn neighbours_count_while_the_kernel_would_use_them() {
+    let message = |state, mac: &[u8]| {
+        let mut message = NeighbourMessage::default();
+        message.header.state = state;
+        message.attributes = vec![
+            NeighbourAttribute::Destination(NeighbourAddress::Inet(GATEWAY)),
+            NeighbourAttribute::LinkLayerAddress(mac.to_vec()),
+        ];
+        message
+    };
+    for state in [
+        NeighbourState::Reachable,
+        NeighbourState::Stale,
+        NeighbourState::Permanent,
+        NeighbourState::Probe,
+    ] {
+        assert_eq!(known(&message(state, &OUR_MAC.0)), Some((GATEWAY, OUR_MAC)));
+    }
+    for state in [NeighbourState::Failed, NeighbourState::Incomplete, NeighbourState::None] {
+        assert_eq!(known(&message(state, &OUR_MAC.0)), None);
+    }
+    for mac in [&[][..], &[0; 6], &[0xff; 6], &[2; 8]] {
+        assert_eq!(known(&message(NeighbourState::Reachable, mac)), None);
+    }
+}
