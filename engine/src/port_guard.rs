@@ -18,7 +18,7 @@
 
 use std::{
     collections::hash_map::RandomState,
-    fs,
+    fmt, fs,
     hash::BuildHasher,
     io,
     mem::MaybeUninit,
@@ -41,11 +41,18 @@ const OTHER_FILES: u64 = 64;
 const LISTEN: Duration = Duration::from_millis(200);
 
 /// Source ports held and silenced until it is dropped.
-#[derive(Debug)]
 pub struct PortGuard {
     source: Ipv4Addr,
     ports: (u16, u16),
-    _sockets: Vec<Socket>,
+    sockets: Vec<Socket>,
+}
+
+impl fmt::Debug for PortGuard {
+    /// Without the addresses of its sockets, each of which would be asked of the kernel.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { source, ports: (first, last), sockets } = self;
+        write!(f, "PortGuard({source} {first}-{last}, {} sockets)", sockets.len())
+    }
 }
 
 /// Why source ports cannot be had. The texts name the mend.
@@ -53,7 +60,9 @@ pub struct PortGuard {
 #[derive(Debug, thiserror::Error)]
 pub enum PortGuardError {
     /// Another program has a port of the range that was asked for.
-    #[error("source port {port}/{protocol} is in use at {source_addr} (ss -lntup shows by whom): give other --source-ports, or leave the flag out")]
+    #[error(
+        "source port {port}/{protocol} is in use at {source_addr} (ss -lntup shows by whom): give other --source-ports, or leave the flag out"
+    )]
     InUse {
         /// The port.
         port: u16,
@@ -63,7 +72,9 @@ pub enum PortGuardError {
         source_addr: Ipv4Addr,
     },
     /// There is no free block of ports.
-    #[error("no {count} consecutive source ports are free at {source_addr} outside {low}-{high}, which connections use (net.ipv4.ip_local_port_range): give a smaller range by --source-ports, or make room with: sysctl -w net.ipv4.ip_local_port_range='{low} 60999'")]
+    #[error(
+        "no {count} consecutive source ports are free at {source_addr} outside {low}-{high}, which connections use (net.ipv4.ip_local_port_range): give a smaller range by --source-ports, or make room with: sysctl -w net.ipv4.ip_local_port_range='{low} 60999'"
+    )]
     NoneFree {
         /// How many were wanted.
         count: u16,
@@ -75,7 +86,9 @@ pub enum PortGuardError {
         high: u16,
     },
     /// Connections of this machine may be given ports of the range that was asked for.
-    #[error("source ports {first}-{last} overlap {low}-{high}, which connections of this machine use: give --source-ports outside, or move the others with: sysctl -w net.ipv4.ip_local_port_range=...")]
+    #[error(
+        "source ports {first}-{last} overlap {low}-{high}, which connections of this machine use: give --source-ports outside, or move the others with: sysctl -w net.ipv4.ip_local_port_range=..."
+    )]
     Ephemeral {
         /// The first port asked for.
         first: u16,
@@ -87,7 +100,9 @@ pub enum PortGuardError {
         high: u16,
     },
     /// The range that was asked for is none.
-    #[error("source ports {first}-{last} are no range: give the first and the last port, from 1 to 65535")]
+    #[error(
+        "source ports {first}-{last} are no range: give the first and the last port, from 1 to 65535"
+    )]
     Range {
         /// What was given for the first port.
         first: u16,
@@ -95,19 +110,25 @@ pub enum PortGuardError {
         last: u16,
     },
     /// A port that needs a capability.
-    #[error("source port {port} is kept for privileged programs (net.ipv4.ip_unprivileged_port_start): give --source-ports from 1024 up")]
+    #[error(
+        "source port {port} is kept for privileged programs (net.ipv4.ip_unprivileged_port_start): give --source-ports from 1024 up"
+    )]
     Privileged {
         /// The port.
         port: u16,
     },
     /// The address is not one of this machine.
-    #[error("{source_addr} is no address of this machine (ip -br addr shows them): give another --source, or add it with: ip addr add")]
+    #[error(
+        "{source_addr} is no address of this machine (ip -br addr shows them): give another --source, or add it with: ip addr add"
+    )]
     NotLocal {
         /// The address.
         source_addr: Ipv4Addr,
     },
     /// The limit of open files is too low.
-    #[error("holding {ports} source ports needs {needed} open files and the limit is {limit}: raise it with: ulimit -n {needed}, or give fewer --source-ports")]
+    #[error(
+        "holding {ports} source ports needs {needed} open files and the limit is {limit}: raise it with: ulimit -n {needed}, or give fewer --source-ports"
+    )]
     OpenFiles {
         /// How many ports were to be held.
         ports: u32,
@@ -117,10 +138,14 @@ pub enum PortGuardError {
         limit: u64,
     },
     /// Nothing can be tested, as packets to our own address travel over loopback.
-    #[error("the loopback interface is down, so it cannot be tested that the kernel stays silent: ip link set lo up")]
+    #[error(
+        "the loopback interface is down, so it cannot be tested that the kernel stays silent: ip link set lo up"
+    )]
     LoopbackDown,
     /// The kernel answers on a port that is held.
-    #[error("the kernel answers at {source_addr}, port {port}/{protocol} ({how}), so it would cut connections of ours: look for firewall rules that reject or redirect there (nft list ruleset)")]
+    #[error(
+        "the kernel answers at {source_addr}, port {port}/{protocol} ({how}), so it would cut connections of ours: look for firewall rules that reject or redirect there (nft list ruleset)"
+    )]
     Answers {
         /// The address.
         source_addr: Ipv4Addr,
@@ -201,7 +226,7 @@ impl PortGuard {
             udp.bind(&SocketAddrV4::new(source, port).into()).map_err(refused("udp"))?;
             sockets.extend([tcp, udp]);
         }
-        Ok(Self { source, ports: (first, last), _sockets: sockets })
+        Ok(Self { source, ports: (first, last), sockets })
     }
 
     /// The first and the last port held.
@@ -209,7 +234,7 @@ impl PortGuard {
         self.ports
     }
 
-    /// Knocks at the first port, over loopback, and takes at most 0.4 s to hear that nobody answers.
+    /// Knocks at the first port, over loopback, and listens for 0.2 s whether anybody answers.
     ///
     /// # Errors
     ///
@@ -217,76 +242,75 @@ impl PortGuard {
     /// [`PortGuardError::Io`] and [`PortGuardError::Link`] when the system refuses to knock.
     pub fn self_test(&self) -> Result<(), PortGuardError> {
         // With loopback down the kernel throws the packets away and a silence proves nothing.
-        if !Interface::list()?.iter().any(|interface| interface.is_loopback() && interface.is_up()) {
+        if !Interface::list()?.iter().any(|interface| interface.is_loopback() && interface.is_up())
+        {
             return Err(PortGuardError::LoopbackDown);
         }
         let (source_addr, port) = (self.source, self.ports.0);
-        let answers = |protocol, how| Err(PortGuardError::Answers { source_addr, port, protocol, how });
-        if let Some(how) = self.knock_tcp().map_err(knocking)? {
-            return answers("tcp", how);
-        }
-        match self.knock_udp().map_err(knocking)? {
-            Some(how) => answers("udp", how),
-            None => Ok(()),
-        }
-    }
-
-    /// What came back for a SYN, if anything did.
-    fn knock_tcp(&self) -> io::Result<Option<String>> {
-        let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
-        let to = SocketAddrV4::new(self.source, self.ports.0);
-        match socket.connect_timeout(&to.into(), LISTEN) {
-            Ok(()) => Ok(Some("it completed a handshake".to_owned())),
-            Err(error) if error.kind() == io::ErrorKind::TimedOut => Ok(None),
-            Err(error) => came_back(error),
+        match knock(SocketAddrV4::new(source_addr, port)) {
+            Ok(None) => Ok(()),
+            Ok(Some((protocol, how))) => {
+                Err(PortGuardError::Answers { source_addr, port, protocol, how })
+            }
+            Err(source) => {
+                let what = "testing over loopback that the kernel stays silent";
+                Err(PortGuardError::Io { what, source })
+            }
         }
     }
+}
 
-    /// What came back for a datagram, if anything did.
-    fn knock_udp(&self) -> io::Result<Option<String>> {
-        let socket = Socket::new(Domain::IPV4, Type::DGRAM, None)?;
-        socket.connect(&SocketAddrV4::new(self.source, self.ports.0).into())?;
-        socket.set_read_timeout(Some(LISTEN))?;
-        socket.send(&[0])?;
-        match socket.recv(&mut [MaybeUninit::uninit(); 1]) {
-            Ok(_) => Ok(Some("it sent a datagram".to_owned())),
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
-            Err(error) => came_back(error),
-        }
+/// Sends a SYN and a datagram. What came back for one of them within [`LISTEN`], if anything did, and by which protocol.
+fn knock(at: SocketAddrV4) -> io::Result<Option<(&'static str, String)>> {
+    let udp = Socket::new(Domain::IPV4, Type::DGRAM, None)?;
+    udp.set_nonblocking(true)?;
+    udp.connect(&at.into())?;
+    udp.send(&[0])?;
+    let tcp = Socket::new(Domain::IPV4, Type::STREAM, None)?;
+    match tcp.connect_timeout(&at.into(), LISTEN) {
+        Ok(()) => return Ok(Some(("tcp", "it completed a handshake".to_owned()))),
+        Err(error) if error.kind() == io::ErrorKind::TimedOut => {}
+        Err(error) => return came_back(error).map(|how| Some(("tcp", how))),
+    }
+    match udp.recv(&mut [MaybeUninit::uninit(); 1]) {
+        Ok(_) => Ok(Some(("udp", "it sent a datagram".to_owned()))),
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
+        Err(error) => came_back(error).map(|how| Some(("udp", how))),
+    }
+}
+
+/// An error that the far end caused is an answer; any other is ours.
+fn came_back(error: io::Error) -> io::Result<String> {
+    use io::ErrorKind::{ConnectionRefused, ConnectionReset, HostUnreachable};
+    match error.kind() {
+        ConnectionRefused | ConnectionReset | HostUnreachable => Ok(error.to_string()),
+        _ => Err(error),
     }
 }
 
 /// A socket without a port whose filter drops all it will be given.
 fn silent(kind: Type, filter: &Filter) -> Result<Socket, PortGuardError> {
     let socket = Socket::new(Domain::IPV4, kind, None);
-    let socket = socket.map_err(|source| PortGuardError::Io { what: "opening a socket", source })?;
+    let socket =
+        socket.map_err(|source| PortGuardError::Io { what: "opening a socket", source })?;
     filter
         .attach(&socket)
         .map_err(|source| PortGuardError::Io { what: "attaching a filter to a socket", source })?;
     Ok(socket)
 }
 
-fn refused(error: io::Error, source_addr: Ipv4Addr, port: u16, protocol: &'static str) -> PortGuardError {
+fn refused(
+    error: io::Error,
+    source_addr: Ipv4Addr,
+    port: u16,
+    protocol: &'static str,
+) -> PortGuardError {
     match error.raw_os_error() {
         Some(libc::EADDRINUSE) => PortGuardError::InUse { port, protocol, source_addr },
         Some(libc::EADDRNOTAVAIL) => PortGuardError::NotLocal { source_addr },
         Some(libc::EACCES) => PortGuardError::Privileged { port },
         _ => PortGuardError::Io { what: "binding a source port", source: error },
     }
-}
-
-/// An error that the far end caused is an answer; any other is ours.
-fn came_back(error: io::Error) -> io::Result<Option<String>> {
-    match error.kind() {
-        io::ErrorKind::ConnectionRefused | io::ErrorKind::ConnectionReset | io::ErrorKind::HostUnreachable => {
-            Ok(Some(error.to_string()))
-        }
-        _ => Err(error),
-    }
-}
-
-fn knocking(source: io::Error) -> PortGuardError {
-    PortGuardError::Io { what: "testing over loopback that the kernel stays silent", source }
 }
 
 /// Makes sure that the sockets of so many ports can be opened.
@@ -308,7 +332,11 @@ fn local_ports(text: &str) -> Option<(u16, u16)> {
 /// The blocks of `count` ports outside `low..=high`: those above it first, then those below, each from the `turn`-th on.
 ///
 /// Blocks do not overlap, so of two processes that want the same one the first to bind its first port gets all of it.
-fn blocks((low, high): (u16, u16), count: u16, turn: u64) -> impl Iterator<Item = RangeInclusive<u16>> {
+fn blocks(
+    (low, high): (u16, u16),
+    count: u16,
+    turn: u64,
+) -> impl Iterator<Item = RangeInclusive<u16>> {
     let above = (u32::from(high) + 1).max(FIRST_PORT.into())..0x1_0000;
     let below = u32::from(FIRST_PORT)..low.into();
     [above, below].into_iter().flat_map(move |side| {
@@ -328,11 +356,14 @@ mod tests {
 
     use super::*;
 
-    const HERE: Ipv4Addr = Ipv4Addr::LOCALHOST;
+    /// An address of loopback for each test: they run side by side and must not take one another's ports.
+    const fn here(test: u8) -> Ipv4Addr {
+        Ipv4Addr::new(127, 0, 61, test)
+    }
 
-    fn bound(kind: Type, port: u16) -> Socket {
+    fn bound(kind: Type, here: Ipv4Addr, port: u16) -> Socket {
         let socket = Socket::new(Domain::IPV4, kind, None).unwrap();
-        socket.bind(&SocketAddrV4::new(HERE, port).into()).unwrap();
+        socket.bind(&SocketAddrV4::new(here, port).into()).unwrap();
         socket
     }
 
@@ -342,36 +373,40 @@ mod tests {
 
     #[test]
     fn ports_are_free_consecutive_and_silent() {
-        let guard = PortGuard::claim(HERE, None, 16).unwrap();
+        let guard = PortGuard::claim(here(1), None, 16).unwrap();
         let (first, last) = guard.ports();
         assert_eq!(last - first, 15);
-        assert_eq!(guard._sockets.len(), 32);
+        assert_eq!(guard.sockets.len(), 32);
         let text = fs::read_to_string(LOCAL_PORT_RANGE).unwrap();
         let (low, high) = local_ports(&text).unwrap();
         assert!(last < low || first > high);
         guard.self_test().unwrap();
+        assert_eq!(
+            format!("{guard:?}"),
+            format!("PortGuard({} {first}-{last}, 32 sockets)", here(1))
+        );
     }
 
     #[test]
     fn two_guards_do_not_share_a_port() {
-        let one = PortGuard::claim(HERE, None, 300).unwrap();
-        let other = PortGuard::claim(HERE, None, 300).unwrap();
+        let one = PortGuard::claim(here(2), None, 100).unwrap();
+        let other = PortGuard::claim(here(2), None, 100).unwrap();
         assert!(one.ports().1 < other.ports().0 || other.ports().1 < one.ports().0);
     }
 
     #[test]
     fn a_range_is_taken_as_it_is_and_given_back() {
-        let range = PortGuard::claim(HERE, None, 4).unwrap().ports();
-        let guard = PortGuard::claim(HERE, Some(range), 256).unwrap();
+        let range = PortGuard::claim(here(3), None, 4).unwrap().ports();
+        let guard = PortGuard::claim(here(3), Some(range), 256).unwrap();
         assert_eq!(guard.ports(), range);
-        let again = PortGuard::claim(HERE, Some(range), 256).unwrap_err();
+        let again = PortGuard::claim(here(3), Some(range), 256).unwrap_err();
         assert!(
             matches!(again, PortGuardError::InUse { port, protocol: "tcp", .. } if port == range.0),
             "{again}"
         );
         drop(guard);
-        let _udp = bound(Type::DGRAM, range.1);
-        let again = PortGuard::claim(HERE, Some(range), 256).unwrap_err();
+        let _udp = bound(Type::DGRAM, here(3), range.1);
+        let again = PortGuard::claim(here(3), Some(range), 256).unwrap_err();
         assert!(
             matches!(again, PortGuardError::InUse { port, protocol: "udp", .. } if port == range.1),
             "{again}"
@@ -381,13 +416,13 @@ mod tests {
     #[test]
     fn ranges_that_cannot_be_are_refused() {
         for (first, last) in [(0, 10), (0, 0), (62_000, 61_000)] {
-            let error = PortGuard::claim(HERE, Some((first, last)), 1).unwrap_err();
+            let error = PortGuard::claim(here(4), Some((first, last)), 1).unwrap_err();
             assert!(matches!(error, PortGuardError::Range { .. }), "{error}");
         }
         let text = fs::read_to_string(LOCAL_PORT_RANGE).unwrap();
         let (low, high) = local_ports(&text).unwrap();
         for range in [(low, low), (high, high), (low, high), (1, u16::MAX)] {
-            let error = PortGuard::claim(HERE, Some(range), 1).unwrap_err();
+            let error = PortGuard::claim(here(4), Some(range), 1).unwrap_err();
             assert!(matches!(error, PortGuardError::Ephemeral { .. }), "{range:?}: {error}");
         }
     }
@@ -402,22 +437,24 @@ mod tests {
     /// The self-test of a guard that holds nothing, at a port where the kernel answers.
     #[track_caller]
     fn check_answers(port: u16, expected: &str) {
-        let guard = PortGuard { source: HERE, ports: (port, port), _sockets: Vec::new() };
+        let guard = PortGuard { source: here(5), ports: (port, port), sockets: Vec::new() };
         match guard.self_test() {
-            Err(PortGuardError::Answers { protocol, port: at, .. }) => assert_eq!((protocol, at), (expected, port)),
+            Err(PortGuardError::Answers { protocol, port: at, .. }) => {
+                assert_eq!((protocol, at), (expected, port))
+            }
             other => panic!("{other:?}"),
         }
     }
 
     #[test]
     fn an_answer_is_heard() {
-        let closed = bound(Type::STREAM, 0); // bound but not listening: nobody else gets the port, and it is closed
+        let closed = bound(Type::STREAM, here(5), 0); // bound but not listening: nobody else gets the port, and it is closed
         check_answers(port_of(&closed), "tcp");
-        let open = bound(Type::STREAM, 0);
+        let open = bound(Type::STREAM, here(5), 0);
         open.listen(1).unwrap();
         check_answers(port_of(&open), "tcp");
         let silent = silent(Type::STREAM, &Filter::drop_all()).unwrap();
-        silent.bind(&SocketAddrV4::new(HERE, 0).into()).unwrap();
+        silent.bind(&SocketAddrV4::new(here(5), 0).into()).unwrap();
         silent.listen(1).unwrap();
         check_answers(port_of(&silent), "udp");
     }
@@ -432,7 +469,9 @@ mod tests {
 
     #[test]
     fn blocks_above_come_before_blocks_below() {
-        let firsts = |range, count, turn| blocks(range, count, turn).map(|block| *block.start()).collect::<Vec<_>>();
+        let firsts = |range, count, turn| {
+            blocks(range, count, turn).map(|block| *block.start()).collect::<Vec<_>>()
+        };
         assert_eq!(firsts((1_030, 65_530), 2, 0), [65_531, 65_533, 1_024, 1_026, 1_028]);
         assert_eq!(firsts((1_030, 65_530), 2, 1), [65_533, 65_531, 1_026, 1_028, 1_024]);
         assert_eq!(firsts((1, 65_535), 1, 7), []);

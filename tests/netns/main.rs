@@ -1,2 +1,21 @@
-//! To come.
-fn main() {}
+//! Scans over real links, in network namespaces without a way out: the library in this process, the command as its own.
+//!
+//! ```text
+//! exact.rs     every host found once, and our counters agree with the kernel's
+//! states.rs    each kind of host is what it is
+//! silence.rs   the kernel of the scanner says nothing, and nothing is left behind
+//! command.rs   flags, files, pipes, signals and exit codes of `mrpf syn`
+//! demo.rs      `mrpf demo` and `mrpf lab`, as root and as an ordinary user
+//! world.rs     what they share
+//! ```
+//!
+//! Each test makes a lab of its own and is skipped aloud where the machine does not permit one: see [`mrpf_lab::gate`].
+
+#![forbid(unsafe_code)]
+
+mod command;
+mod demo;
+mod exact;
+mod silence;
+mod states;
+mod world;

@@ -1,16 +1,30 @@
 //! What can be asked for on the command line. Values are typed here; lists of targets and ports are read by the engine,
 //! which names the file and line of what it cannot read.
 
-use std::{ffi::OsString, fmt, net::Ipv4Addr, num::{NonZeroU16, NonZeroU64}, path::PathBuf, str::FromStr, time::Duration};
+use std::{
+    ffi::OsString,
+    fmt,
+    net::Ipv4Addr,
+    num::{NonZeroU16, NonZeroU64},
+    path::PathBuf,
+    str::FromStr,
+    time::Duration,
+};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use mrpf_engine::{answered::MAX_RETRIES, governor::Rate, target::Shard, wire::MacAddr};
 use mrpf_syn::{Show, TcpProfile};
 
+use crate::values::{HostRate, LinkChoice, PortSpan, cooldown, max_time};
+
 /// Scans networks: which hosts answer, on which ports.
 #[derive(Debug, Parser)]
 #[command(name = "mrpf", version, max_term_width = 100, after_help = EXAMPLES)]
-#[command(subcommand_required = true, arg_required_else_help = true, disable_help_subcommand = true)]
+#[command(
+    subcommand_required = true,
+    arg_required_else_help = true,
+    disable_help_subcommand = true
+)]
 pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) command: Command,
@@ -167,7 +181,9 @@ pub(crate) struct DemoArgs {
 #[derive(Debug, Subcommand)]
 pub(crate) enum LabCommand {
     /// Runs a command inside a lab that ends with it; needs no root.
-    #[command(after_help = "Example:\n  mrpf lab run -- mrpf syn 198.19.0.0/24 -p 80 --allow-reserved")]
+    #[command(
+        after_help = "Example:\n  mrpf lab run -- mrpf syn 198.19.0.0/24 -p 80 --allow-reserved"
+    )]
     Run {
         /// The command and its arguments.
         #[arg(value_name = "CMD", required = true, trailing_var_arg = true)]
@@ -203,92 +219,6 @@ impl fmt::Display for Format {
             Self::Pretty => "pretty",
         })
     }
-}
-
-/// Probes a second for one host.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) struct HostRate(pub(crate) NonZeroU64);
-
-impl FromStr for HostRate {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let rate = text.parse::<Rate>().ok().and_then(Rate::per_second);
-        rate.map(Self).ok_or_else(|| format!("{text:?} is not a number of probes a second: give one such as 500 or 10k"))
-    }
-}
-
-/// First and last source port.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) struct PortSpan {
-    pub(crate) first: u16,
-    pub(crate) last: u16,
-}
-
-impl FromStr for PortSpan {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let span = || {
-            let (first, last) = text.split_once('-')?;
-            let (first, last) = (first.parse::<NonZeroU16>().ok()?.get(), last.parse::<u16>().ok()?);
-            (first <= last).then_some(Self { first, last })
-        };
-        span().ok_or_else(|| format!("{text:?} is not a span of ports: give first and last as in 61000-61255"))
-    }
-}
-
-/// What `--link` can be.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum LinkChoice {
-    /// Whatever fits the machine: the packet link is all there is.
-    Auto,
-    /// AF_PACKET sockets.
-    Packet,
-}
-
-impl LinkChoice {
-    pub(crate) fn as_str(self) -> &'static str {
-        match self {
-            Self::Auto => "auto",
-            Self::Packet => "packet",
-        }
-    }
-}
-
-impl FromStr for LinkChoice {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        match text {
-            "auto" => Ok(Self::Auto),
-            "packet" => Ok(Self::Packet),
-            "xdp" => Err("the xdp link is not in this version: give auto or packet".to_owned()),
-            _ => Err(format!("{text:?} is no link: give auto or packet")),
-        }
-    }
-}
-
-/// Longest cooldown: with all retries before it, the longest for which the engine can tell answers apart.
-const MAX_COOLDOWN: f64 = 3_500.0;
-
-fn cooldown(text: &str) -> Result<Duration, String> {
-    seconds(text)
-        .filter(|time| time.as_secs_f64() <= MAX_COOLDOWN)
-        .ok_or_else(|| format!("{text:?} is not a number of seconds from 0 to {MAX_COOLDOWN}: give one such as 8 or 0.5"))
-}
-
-fn max_time(text: &str) -> Result<Duration, String> {
-    seconds(text)
-        .filter(|time| !time.is_zero())
-        .ok_or_else(|| format!("{text:?} is not a number of seconds above 0: give one such as 600 or 0.5"))
-}
-
-/// Seconds with or without a fraction; no sign, no exponent, no `inf`.
-fn seconds(text: &str) -> Option<Duration> {
-    let is_plain = text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
-    let seconds = text.parse::<f64>().ok().filter(|_| is_plain)?;
-    Duration::try_from_secs_f64(seconds).ok()
 }
 
 #[cfg(test)]
@@ -379,7 +309,9 @@ mod tests {
     fn lab_run_takes_a_command_with_flags_of_its_own() {
         for line in ["mrpf lab run -- ls -l --help", "mrpf lab run ls -l --help"] {
             match Cli::try_parse_from(line.split(' ')).unwrap().command {
-                Command::Lab { command: LabCommand::Run { command } } => assert_eq!(command, ["ls", "-l", "--help"]),
+                Command::Lab { command: LabCommand::Run { command } } => {
+                    assert_eq!(command, ["ls", "-l", "--help"])
+                }
                 other => panic!("{other:?}"),
             }
         }

@@ -4,7 +4,7 @@ use std::{
     env,
     fmt::Write as _,
     fs::File,
-    io::{self, BufRead as _, BufReader},
+    io::{self, BufReader},
     net::{IpAddr, Ipv4Addr},
     path::{Path, PathBuf},
     time::Duration,
@@ -24,7 +24,8 @@ use crate::{
     args::{DemoArgs, Format},
     drive::{Driven, Ended, Limits, drive},
     error::{CliError, DONE, INTERRUPTED},
-    output::{Output, Prepared},
+    output::Output,
+    prepared::Prepared,
     progress::{Progress, Wanted},
     say,
     signals::Signals,
@@ -55,7 +56,9 @@ pub(crate) fn run(args: &DemoArgs) -> Result<u8, CliError> {
             Privileges::Had => "",
             Privileges::UserNamespace => ", without root",
         };
-        say(&format!("{HOSTS}: 65,536 hosts in a namespace of this process{how}; no packet leaves the machine"));
+        say(&format!(
+            "{HOSTS}: 65,536 hosts in a namespace of this process{how}; no packet leaves the machine"
+        ));
     }
     let settings =
         Settings { rate: args.rate, retries: RETRIES, cooldown: COOLDOWN, ..Settings::default() };
@@ -98,7 +101,10 @@ fn records_file(asked: Option<&Path>) -> Result<Prepared, CliError> {
     for n in 0..100 {
         let path = env::temp_dir().join(format!("mrpf-demo-{}-{n}.jsonl", std::process::id()));
         if let Ok(prepared) = Prepared::create("-o", &path) {
-            say(&format!("this folder cannot be written to, so the records go to {}", path.display()));
+            say(&format!(
+                "this folder cannot be written to, so the records go to {}",
+                path.display()
+            ));
             return Ok(prepared);
         }
     }
@@ -107,8 +113,10 @@ fn records_file(asked: Option<&Path>) -> Result<Prepared, CliError> {
 
 /// Holds the file against the truth and shows both.
 fn report(driven: Driven, path: &Path) -> Result<u8, CliError> {
-    let read = |source| CliError::Write { name: path.display().to_string(), source, kept: driven.written };
-    let tally = File::open(path).and_then(|file| Tally::read(BufReader::new(file))).map_err(read)?;
+    let read =
+        |source| CliError::Write { name: path.display().to_string(), source, kept: driven.written };
+    let tally =
+        File::open(path).and_then(|file| Tally::read(BufReader::new(file))).map_err(read)?;
     answer(&table(&tally, &driven, path));
     if let Some(error) = driven.error {
         return Err(error);
@@ -250,9 +258,18 @@ fn table(tally: &Tally, driven: &Driven, path: &Path) -> String {
         HumanCount(counts.duplicate + counts.late),
         HumanCount(counts.invalid())
     );
-    add("frames received", &format!("{} ({kinds}){interface_received}", HumanCount(counts.received)));
+    add(
+        "frames received",
+        &format!("{} ({kinds}){interface_received}", HumanCount(counts.received)),
+    );
     let seconds = summary.elapsed.as_secs_f64();
-    add("time", &format!("{seconds:.1} s at {}/s, {RETRIES} retries, {COOLDOWN:?} of cooldown", summary.rate));
+    add(
+        "time",
+        &format!(
+            "{seconds:.1} s at {}/s, {RETRIES} retries, {COOLDOWN:?} of cooldown",
+            summary.rate
+        ),
+    );
     add("records", &format!("{} in {}", HumanCount(driven.written), path.display()));
     for sample in tally.samples.iter().flatten() {
         add("", sample);
@@ -262,7 +279,10 @@ fn table(tally: &Tally, driven: &Driven, path: &Path) -> String {
     }
     let program = env::args_os().next().map_or_else(|| PathBuf::from("mrpf"), PathBuf::from);
     let program = program.display();
-    add("to try next", &format!("{program} lab run -- {program} syn 198.19.184.0/24 -p 80,443 --allow-reserved"));
+    add(
+        "to try next",
+        &format!("{program} lab run -- {program} syn 198.19.184.0/24 -p 80,443 --allow-reserved"),
+    );
     text.truncate(text.trim_end().len());
     text
 }
@@ -294,7 +314,11 @@ fn counts(tally: &Tally) -> String {
     for state in State::ALL {
         add(format_args!("\n{state:<16}"));
         for [found, truth] in counts[state as usize] {
-            add(format_args!(" {:>7} {:>7}  ", HumanCount(found).to_string(), HumanCount(truth).to_string()));
+            add(format_args!(
+                " {:>7} {:>7}  ",
+                HumanCount(found).to_string(),
+                HumanCount(truth).to_string()
+            ));
         }
     }
     let lines: Vec<&str> = text.lines().map(str::trim_end).collect();
@@ -353,7 +377,8 @@ mod tests {
 
     #[test]
     fn an_address_outside_has_no_place() {
-        for (ip, port) in [("198.18.255.255", 80), ("198.19.0.0", 81), ("::1", 80), ("0.0.0.0", 80)] {
+        for (ip, port) in [("198.18.255.255", 80), ("198.19.0.0", 81), ("::1", 80), ("0.0.0.0", 80)]
+        {
             assert_eq!(place(ip.parse().unwrap(), port), None, "{ip}:{port}");
         }
         // Past the end there is a number, and no target under it.

@@ -191,3 +191,126 @@ impl<S: Sink> Driving<'_, S> {
         self.stop.stop();
     }
 }
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use std::io;
+
+    use mrpf_engine::{
+        link::sim::{
+            Faults, Network,
+            hosts::{Behaviour, Hosts, OpenHost},
+        },
+        scan::Settings,
+    };
+
+    use super::*;
+    use crate::{
+        args::Format,
+        error::{DONE, INCOMPLETE, INTERRUPTED},
+        output::tests::Disk,
+        progress::Wanted,
+        summary,
+    };
+
+    pub(crate) const HOSTS: u64 = 256;
+
+    /// A scan of 256 simulated hosts with one open port each.
+    pub(crate) fn scan() -> Scan {
+        let all = ([198, 19, 0, 0].into(), [198, 19, 0, 255].into());
+        let hosts = Hosts::new(7).rule(all, 0..=u16::MAX, Behaviour::Open(OpenHost::linux()));
+        Scan::builder()
+            .target("198.19.0.0/24")
+            .ports("80")
+            .allow_reserved(true)
+            .seed(7)
+            .simulated(Network::new(7, hosts, Faults::default()))
+            .build()
+            .unwrap()
+    }
+
+    pub(crate) fn disk(room: usize) -> Output<Disk> {
+        Output::new(Disk { room, piece: 100, ..Disk::default() }, "list".to_owned(), Format::List)
+    }
+
+    pub(crate) fn drive_quietly(
+        output: &mut Output<Disk>,
+        limits: Limits,
+        signals: &Signals,
+    ) -> Driven {
+        let quiet = Wanted { quiet: true, verbose: false, records_on_terminal: false };
+        let mut progress = Progress::new(quiet, &Settings::default());
+        drive(&mut scan(), output, limits, &mut progress, signals)
+    }
+
+    fn lines(output: &Output<Disk>) -> u64 {
+        output.sink().held.iter().filter(|byte| **byte == b'\n').count() as u64
+    }
+
+    #[test]
+    fn a_scan_that_is_through_is_done() {
+        let mut output = disk(1 << 20);
+        let driven = drive_quietly(&mut output, Limits::default(), &Signals::default());
+        assert_eq!(
+            (driven.ended, driven.exit_code(), driven.written),
+            (Ended::Through, DONE, HOSTS)
+        );
+        assert!(driven.is_complete() && driven.error.is_none());
+        assert_eq!(lines(&output), HOSTS);
+        assert!(summary::incomplete(&driven).is_empty());
+    }
+
+    #[test]
+    fn as_many_records_are_written_as_were_asked_for() {
+        let mut output = disk(1 << 20);
+        let limits = Limits { results: NonZeroU64::new(3), time: None };
+        let driven = drive_quietly(&mut output, limits, &Signals::default());
+        assert_eq!((driven.ended, driven.exit_code()), (Ended::MaxResults, INCOMPLETE));
+        assert_eq!((driven.written, lines(&output)), (3, 3));
+    }
+
+    #[test]
+    fn a_limit_of_time_makes_a_scan_incomplete() {
+        let mut output = disk(1 << 20);
+        let limits = Limits { results: None, time: Some(Duration::from_nanos(1)) };
+        let driven = drive_quietly(&mut output, limits, &Signals::default());
+        assert_eq!((driven.ended, driven.exit_code()), (Ended::MaxTime, INCOMPLETE));
+        assert!(summary::incomplete(&driven)[0].contains("--max-time"));
+    }
+
+    #[test]
+    fn an_interrupted_scan_says_so_and_keeps_what_it_found() {
+        let mut output = disk(1 << 20);
+        let signals = Signals::default();
+        signals.ask();
+        let driven = drive_quietly(&mut output, Limits::default(), &signals);
+        assert_eq!((driven.ended, driven.exit_code()), (Ended::Interrupted, INTERRUPTED));
+        assert_eq!(driven.written, lines(&output));
+        assert!(driven.written > 0 && !driven.is_complete());
+        assert_eq!(driven.written, driven.summary.states[0]);
+    }
+
+    #[test]
+    fn a_full_disk_ends_a_scan_with_whole_lines() {
+        let mut output = disk(1_000);
+        let driven = drive_quietly(&mut output, Limits::default(), &Signals::default());
+        assert_eq!(driven.ended, Ended::WriteFailed);
+        assert!(
+            matches!(&driven.error, Some(CliError::Write { kept, .. }) if *kept == lines(&output))
+        );
+        assert!(output.sink().held.ends_with(b"\n") && output.sink().held.len() > 980);
+        assert!(!driven.is_complete());
+    }
+
+    #[test]
+    fn a_reader_that_goes_away_ends_a_scan_quietly() {
+        let disk = Disk { full: Some(io::ErrorKind::BrokenPipe), ..Disk::default() };
+        let mut output = Output::new(disk, "standard output".to_owned(), Format::List);
+        let driven = drive_quietly(&mut output, Limits::default(), &Signals::default());
+        assert_eq!(
+            (driven.ended, driven.exit_code(), driven.written),
+            (Ended::ReaderClosed, INCOMPLETE, 0)
+        );
+        assert!(driven.error.is_none());
+    }
+}

@@ -75,7 +75,9 @@ pub(crate) enum CliError {
 
 fn mend(source: &io::Error, kept: u64) -> String {
     let how = match source.kind() {
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => "free some space or give -o a path on another disk",
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+            "free some space or give -o a path on another disk"
+        }
         io::ErrorKind::FileTooLarge => "raise the limit (ulimit -f) or scan less at a time",
         _ => "give -o another path",
     };
@@ -119,7 +121,10 @@ mod tests {
         let error = CliError::Write { name: "a.jsonl".to_owned(), source, kept: 7 };
         let text = error.to_string();
         assert!(text.starts_with("writing a.jsonl: "), "{text}");
-        assert!(text.contains("7 whole records are kept") && text.contains("free some space"), "{text}");
+        assert!(
+            text.contains("7 whole records are kept") && text.contains("free some space"),
+            "{text}"
+        );
         assert_eq!(error.exit_code(), FAILED);
     }
 }

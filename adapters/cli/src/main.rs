@@ -1,9 +1,9 @@
 //! The `mrpf` command: reads flags, drives a library, writes records and numbers.
 //!
 //! ```text
-//! args ──> syn  ──┐                                ┌─> output   records: jsonl, list, pretty
-//!      ──> demo ──┴─> drive: one loop over a scan ─┼─> progress the live line
-//!      ──> lab        stops on signals and limits  └─> summary  text and JSON at the end
+//! args ---> syn ---.                                .--> output    records: jsonl, list, pretty
+//!      |--> demo --'--> drive: one loop over a scan  +--> progress  the live line
+//!      '--> lab         stops on signals and limits  '--> summary, report  text and JSON at the end
 //! ```
 //!
 //! Records go to stdout or a file, everything else to stderr. What was found is written whatever ends a scan, and nothing
@@ -19,10 +19,14 @@ mod drive;
 mod error;
 mod lab;
 mod output;
+mod plan;
+mod prepared;
 mod progress;
+mod report;
 mod signals;
 mod summary;
 mod syn;
+mod values;
 
 use std::{
     io::{self, Write as _},

@@ -4,76 +4,14 @@
 //! is cut off again, so that a file never ends in a torn record.
 
 use std::{
-    fs::{File, OpenOptions},
+    fs::File,
     io::{self, IsTerminal as _, Seek as _, Write},
-    os::{
-        fd::AsFd as _,
-        unix::fs::{FileTypeExt as _, MetadataExt as _},
-    },
-    path::{Path, PathBuf},
+    os::fd::AsFd as _,
 };
 
 use mrpf_records::{Record, SynRecord};
 
-use crate::{args::Format, error::CliError};
-
-/// A file that will be written to, checked for that and not yet changed: a scan that cannot start must not cost the results
-/// of the one before.
-#[derive(Debug)]
-pub(crate) struct Prepared {
-    file: File,
-    path: PathBuf,
-    is_new: bool,
-}
-
-impl Prepared {
-    /// Opens a file for writing; `flag` is the one that names it.
-    pub(crate) fn open(flag: &'static str, path: &Path) -> Result<Self, CliError> {
-        let create = || match OpenOptions::new().write(true).create_new(true).open(path) {
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                // Not truncated yet, and never appended to.
-                Ok((OpenOptions::new().write(true).truncate(false).open(path)?, false))
-            }
-            created => created.map(|file| (file, true)),
-        };
-        let (file, is_new) =
-            create().map_err(|source| CliError::Open { flag, path: path.to_owned(), source })?;
-        Ok(Self { file, path: path.to_owned(), is_new })
-    }
-
-    /// As [`open`](Self::open), for a file that must not be there yet.
-    pub(crate) fn create(flag: &'static str, path: &Path) -> Result<Self, CliError> {
-        let file = OpenOptions::new().write(true).create_new(true).open(path);
-        let file = file.map_err(|source| CliError::Open { flag, path: path.to_owned(), source })?;
-        Ok(Self { file, path: path.to_owned(), is_new: true })
-    }
-
-    /// Whether `other` is this very file. Devices and pipes can be shared.
-    pub(crate) fn is(&self, other: &Path) -> bool {
-        let (Ok(ours), Ok(theirs)) = (self.file.metadata(), other.metadata()) else { return false };
-        ours.is_file() && (ours.dev(), ours.ino()) == (theirs.dev(), theirs.ino())
-    }
-
-    pub(crate) fn path(&self) -> &Path {
-        &self.path
-    }
-
-    /// Empties the file, from now on to be written.
-    pub(crate) fn commit(self) -> io::Result<File> {
-        if self.file.metadata()?.is_file() {
-            self.file.set_len(0)?;
-        }
-        Ok(self.file)
-    }
-
-    /// Leaves everything as it was.
-    pub(crate) fn discard(self) {
-        if self.is_new {
-            // An empty file that stays behind does no harm.
-            let _ = std::fs::remove_file(&self.path);
-        }
-    }
-}
+use crate::{args::Format, error::CliError, prepared::Prepared};
 
 /// Where bytes go, and how a torn end is taken back.
 pub(crate) trait Sink: Write {
@@ -124,7 +62,8 @@ impl Output<File> {
     /// Standard output.
     pub(crate) fn stdout(format: Option<Format>) -> io::Result<Self> {
         let stdout = io::stdout();
-        let format = format.unwrap_or(if stdout.is_terminal() { Format::Pretty } else { Format::Jsonl });
+        let format =
+            format.unwrap_or(if stdout.is_terminal() { Format::Pretty } else { Format::Jsonl });
         // Not `Stdout`, which would write line by line.
         let file = File::from(stdout.as_fd().try_clone_to_owned()?);
         Ok(Self::new(file, "standard output".to_owned(), format))
@@ -132,21 +71,35 @@ impl Output<File> {
 
     /// A file; what it holds is gone.
     pub(crate) fn file(prepared: Prepared, format: Option<Format>) -> Result<Self, CliError> {
-        let (path, name) = (prepared.path.clone(), prepared.path.display().to_string());
-        let file = prepared.commit().map_err(|source| CliError::Open { flag: "-o", path, source })?;
+        let path = prepared.path().to_owned();
+        let name = path.display().to_string();
+        let file =
+            prepared.commit().map_err(|source| CliError::Open { flag: "-o", path, source })?;
         Ok(Self::new(file, name, format.unwrap_or(Format::Jsonl)))
     }
 
     /// Whether people are watching: each record is then shown at once.
     pub(crate) fn is_terminal(&self) -> bool {
-        let is_device = self.sink.metadata().is_ok_and(|facts| facts.file_type().is_char_device());
-        is_device && self.sink.is_terminal()
+        self.sink.is_terminal()
     }
 }
 
 impl<S: Sink> Output<S> {
     pub(crate) fn new(sink: S, name: String, format: Format) -> Self {
-        Self { sink, name, format, lines: Vec::with_capacity(GATHER), gathered: 0, written: 0, is_broken: false }
+        Self {
+            sink,
+            name,
+            format,
+            lines: Vec::with_capacity(GATHER),
+            gathered: 0,
+            written: 0,
+            is_broken: false,
+        }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn sink(&self) -> &S {
+        &self.sink
     }
 
     /// The file, or `standard output`.
@@ -197,7 +150,8 @@ impl<S: Sink> Output<S> {
 
     /// Takes the torn end of `done` written octets back.
     fn fail(&mut self, done: usize, source: io::Error) -> Broken {
-        let whole = self.lines[..done].iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+        let whole =
+            self.lines[..done].iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
         let kept = self.lines[..whole].iter().filter(|byte| **byte == b'\n').count() as u64;
         // A line that cannot be cut off stays; the error that follows says that writing failed.
         let _ = self.sink.cut((done - whole) as u64);
@@ -216,10 +170,12 @@ impl<S: Sink> Output<S> {
 pub(crate) fn append(lines: &mut Vec<u8>, format: Format, record: &Record) -> bool {
     let before = lines.len();
     let result = match (format, record) {
-        (Format::Jsonl, record) => {
-            serde_json::to_writer(&mut *lines, record).map_err(io::Error::from).and_then(|()| lines.write_all(b"\n"))
+        (Format::Jsonl, record) => serde_json::to_writer(&mut *lines, record)
+            .map_err(io::Error::from)
+            .and_then(|()| lines.write_all(b"\n")),
+        (Format::List, Record::Syn(syn)) => {
+            writeln!(lines, "{}", std::net::SocketAddr::new(syn.ip, syn.port))
         }
-        (Format::List, Record::Syn(syn)) => writeln!(lines, "{}", std::net::SocketAddr::new(syn.ip, syn.port)),
         (Format::Pretty, Record::Syn(syn)) => writeln!(lines, "{}", pretty(syn)),
         (Format::Pretty, Record::Host(host)) if host.noise => {
             writeln!(lines, "{:<21}  noise        answers on nearly every port", host.ip)
@@ -265,7 +221,7 @@ fn pretty(syn: &SynRecord) -> String {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
     use mrpf_records::{HostRecord, Reason, State, Timestamp};
@@ -283,7 +239,11 @@ mod tests {
     }
 
     fn host() -> Record {
-        Record::Host(HostRecord { ts: Timestamp::from_unix_micros(0), ip: Ipv4Addr::LOCALHOST.into(), noise: true })
+        Record::Host(HostRecord {
+            ts: Timestamp::from_unix_micros(0),
+            ip: Ipv4Addr::LOCALHOST.into(),
+            noise: true,
+        })
     }
 
     #[track_caller]
@@ -299,28 +259,40 @@ mod tests {
                     \"state\":\"open\",\"reason\":\"syn-ack\",\"ttl\":64,\"rtt_us\":1042}\n";
         check(Format::Jsonl, &record(80), json);
         check(Format::List, &record(80), "198.19.0.7:80\n");
-        check(Format::Pretty, &record(80), "198.19.0.7:80          open         syn-ack           1.042 ms  ttl 64\n");
+        check(
+            Format::Pretty,
+            &record(80),
+            "198.19.0.7:80          open         syn-ack           1.042 ms  ttl 64\n",
+        );
         check(Format::List, &host(), "");
-        check(Format::Pretty, &host(), "127.0.0.1              noise        answers on nearly every port\n");
+        check(
+            Format::Pretty,
+            &host(),
+            "127.0.0.1              noise        answers on nearly every port\n",
+        );
         let ip = IpAddr::from(Ipv6Addr::LOCALHOST);
-        let v6 = SynRecord::new(Timestamp::from_unix_micros(0), ip, 22, State::Silent, Reason::NoAnswer);
+        let v6 =
+            SynRecord::new(Timestamp::from_unix_micros(0), ip, 22, State::Silent, Reason::NoAnswer);
         check(Format::List, &Record::Syn(v6), "[::1]:22\n");
     }
 
     /// A disk with room for so many octets, which takes them in pieces.
     #[derive(Debug, Default)]
-    struct Disk {
-        held: Vec<u8>,
-        room: usize,
-        piece: usize,
-        full: Option<io::ErrorKind>,
+    pub(crate) struct Disk {
+        pub(crate) held: Vec<u8>,
+        pub(crate) room: usize,
+        pub(crate) piece: usize,
+        /// What it says when it is full; as a disk does if not given.
+        pub(crate) full: Option<io::ErrorKind>,
     }
 
     impl Write for Disk {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
             let n = bytes.len().min(self.room - self.held.len()).min(self.piece);
             if n == 0 {
-                return Err(self.full.map_or_else(|| io::Error::from_raw_os_error(28), io::Error::from));
+                return Err(self
+                    .full
+                    .map_or_else(|| io::Error::from_raw_os_error(28), io::Error::from));
             }
             self.held.extend(&bytes[..n]);
             Ok(n)
@@ -362,7 +334,10 @@ mod tests {
             let held = &output.sink.held;
             assert_eq!(held[..], all[..held.len()], "room {room}");
             assert!(held.is_empty() || held.ends_with(b"\n"), "room {room}");
-            assert!(room - held.len() < "198.19.0.7:10\n".len(), "room {room}: a whole line was lost");
+            assert!(
+                room - held.len() < "198.19.0.7:10\n".len(),
+                "room {room}: a whole line was lost"
+            );
             assert_eq!(kept, held.iter().filter(|byte| **byte == b'\n').count() as u64);
             assert_eq!(kept, output.written());
         }
@@ -387,31 +362,5 @@ mod tests {
         file.cut(2).unwrap();
         file.write_all(b"next\n").unwrap();
         assert_eq!(std::fs::read(&path).unwrap(), b"whole\nnext\n");
-    }
-
-    #[test]
-    fn a_file_is_emptied_only_when_the_scan_starts() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("records");
-        Prepared::open("-o", &path).unwrap().discard();
-        assert!(!path.exists());
-        std::fs::write(&path, "of before").unwrap();
-        let prepared = Prepared::open("-o", &path).unwrap();
-        assert!(prepared.is(&path) && !prepared.is(folder.path()));
-        prepared.discard();
-        assert_eq!(std::fs::read(&path).unwrap(), b"of before");
-        Prepared::open("-o", &path).unwrap().commit().unwrap();
-        assert_eq!(std::fs::read(&path).unwrap(), b"");
-    }
-
-    #[test]
-    fn a_file_that_cannot_be_written_is_a_usage_error() {
-        let folder = tempfile::tempdir().unwrap();
-        let error = Prepared::open("-o", &folder.path().join("none/records")).unwrap_err();
-        assert!(error.to_string().contains("give -o another path"), "{error}");
-        assert_eq!(error.exit_code(), crate::error::USAGE);
-        assert!(Prepared::open("-o", folder.path()).is_err());
-        // A device takes what it is given and is not emptied.
-        assert!(Prepared::open("-o", Path::new("/dev/null")).unwrap().commit().is_ok());
     }
 }

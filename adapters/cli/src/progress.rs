@@ -111,7 +111,8 @@ impl Progress {
         if let Some(since) = self.all_started {
             return Some(self.tail.saturating_sub(now.duration_since(since)));
         }
-        let per_second = self.pace.per_second.map(|(_, targets)| targets).filter(|targets| *targets >= 0.01)?;
+        let per_second =
+            self.pace.per_second.map(|(_, targets)| targets).filter(|targets| *targets >= 0.01)?;
         let seconds = reached.total.saturating_sub(reached.started) as f64 / per_second;
         Some(Duration::try_from_secs_f64(seconds).ok()?.saturating_add(self.tail))
     }
@@ -160,7 +161,12 @@ impl Pace {
     }
 }
 
-fn line(counts: &Counts, states: &[u64; 4], per_second: Option<u64>, left: Option<Duration>) -> String {
+fn line(
+    counts: &Counts,
+    states: &[u64; 4],
+    per_second: Option<u64>,
+    left: Option<Duration>,
+) -> String {
     use std::fmt::Write as _;
 
     let mut line = format!("sent {}", HumanCount(counts.sent));
@@ -201,14 +207,19 @@ mod tests {
     fn a_line_tells_frames_states_losses_and_time() {
         let counts = Counts { sent: 12_345, dropped_busy: 1, ring_drops: 2, ..Counts::default() };
         let line = line(&counts, &[3, 4, 5, 6_000], Some(9_999), Some(Duration::from_secs(75)));
-        let expected =
-            "sent 12,345 (9,999/s)  open 3  closed 4  unreachable 5  silent 6,000  lost 3  left 1 min 15 s";
+        let expected = "sent 12,345 (9,999/s)  open 3  closed 4  unreachable 5  silent 6,000  lost 3  left 1 min 15 s";
         assert_eq!(line, expected);
     }
 
     #[test]
     fn spans_are_read_at_a_glance() {
-        for (seconds, text) in [(0, "0 s"), (59, "59 s"), (60, "1 min 0 s"), (3_700, "1 h 1 min"), (180_000, "2 days 2 h")] {
+        for (seconds, text) in [
+            (0, "0 s"),
+            (59, "59 s"),
+            (60, "1 min 0 s"),
+            (3_700, "1 h 1 min"),
+            (180_000, "2 days 2 h"),
+        ] {
             assert_eq!(span(Duration::from_secs(seconds)), text);
         }
         assert!(span(Duration::MAX).ends_with(" h"));

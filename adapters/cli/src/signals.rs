@@ -28,7 +28,11 @@ impl Signals {
         let asked = Arc::new(AtomicBool::new(false));
         for signal in [SIGINT, SIGTERM] {
             // In this order: the first signal finds the flag down, and then raises it for the second.
-            flag::register_conditional_shutdown(signal, i32::from(INTERRUPTED), Arc::clone(&asked))?;
+            flag::register_conditional_shutdown(
+                signal,
+                i32::from(INTERRUPTED),
+                Arc::clone(&asked),
+            )?;
             flag::register(signal, Arc::clone(&asked))?;
         }
         Ok(Self(asked))

@@ -1,27 +1,22 @@
 //! `mrpf syn`: from flags to a scan, and what is left of it.
 
-use std::{
-    path::{Path, PathBuf},
-    sync::Arc,
-    time::Duration,
-};
+use std::path::{Path, PathBuf};
 
 use indicatif::HumanCount;
-use mrpf_engine::{
-    governor::Rate,
-    scan::Settings,
-    target::{Targets, Walk},
-};
+use mrpf_engine::scan::Settings;
 use mrpf_records::State;
-use mrpf_syn::{Builder, Scan, ScanError};
+use mrpf_syn::{Builder, Scan};
 
 use crate::{
+    answer,
     args::SynArgs,
     drive::{Driven, Limits, drive},
     error::{CliError, DONE},
-    output::{Output, Prepared},
-    progress::{Progress, Wanted, span},
-    say,
+    output::Output,
+    plan::plan,
+    prepared::Prepared,
+    progress::{Progress, Wanted},
+    report, say,
     signals::Signals,
     summary,
 };
@@ -29,7 +24,8 @@ use crate::{
 /// Runs the command; the exit code of a scan that has not failed.
 pub(crate) fn run(args: &SynArgs) -> Result<u8, CliError> {
     if args.dry_run {
-        return dry_run(args);
+        answer(&plan(args)?);
+        return Ok(DONE);
     }
     let output = args.output.as_deref().filter(|path| *path != Path::new("-"));
     let output = output.map(|path| Prepared::open("-o", path)).transpose()?;
@@ -75,7 +71,7 @@ pub(crate) fn run(args: &SynArgs) -> Result<u8, CliError> {
 fn finish(
     args: &SynArgs,
     driven: Driven,
-    told: &summary::Settings,
+    told: &report::Settings,
     report: Option<Prepared>,
 ) -> Result<u8, CliError> {
     if !args.quiet {
@@ -83,7 +79,7 @@ fn finish(
     } else if !driven.is_complete() && driven.error.is_none() {
         say(&format!("not complete: {}", summary::incomplete(&driven).join("; ")));
     }
-    let written = report.map_or(Ok(()), |report| summary::write(&driven, told, report));
+    let written = report.map_or(Ok(()), |report| report::write(&driven, told, report));
     let code = driven.exit_code();
     match (driven.error, written) {
         (Some(error), Err(second)) => {
@@ -102,7 +98,8 @@ fn check_files(
     report: Result<Option<Prepared>, CliError>,
 ) -> Result<Option<Prepared>, CliError> {
     let report = report?;
-    let inputs = [("-f", &args.file), ("--exclude-file", &args.exclude_file), ("--scope", &args.scope)];
+    let inputs =
+        [("-f", &args.file), ("--exclude-file", &args.exclude_file), ("--scope", &args.scope)];
     let clash = || {
         let (output, report) = (output.as_ref(), report.as_ref());
         for (flag, paths) in inputs {
@@ -115,7 +112,10 @@ fn check_files(
                 }
             }
         }
-        output.zip(report).filter(|(output, report)| output.is(report.path())).map(|_| ("-o", "--summary"))
+        output
+            .zip(report)
+            .filter(|(output, report)| output.is(report.path()))
+            .map(|_| ("-o", "--summary"))
     };
     match clash() {
         None => Ok(report),
@@ -126,7 +126,8 @@ fn check_files(
     }
 }
 
-fn settings(args: &SynArgs) -> Settings {
+/// The engine's settings that the flags ask for.
+pub(crate) fn settings(args: &SynArgs) -> Settings {
     Settings {
         rate: args.rate,
         host_rate: args.host_rate.0,
@@ -181,7 +182,10 @@ fn announce(args: &SynArgs, scan: &Scan) {
     let asked = args.rate.per_second();
     if facts.rate.per_second() != asked {
         let rate = facts.rate;
-        say(&format!("rate {rate}/s and not {}: --host-rate allows each host {}/s", args.rate, args.host_rate.0));
+        say(&format!(
+            "rate {rate}/s and not {}: --host-rate allows each host {}/s",
+            args.rate, args.host_rate.0
+        ));
     }
     if args.verbose {
         let interface = facts.interface.as_ref().map_or("no interface", |(name, _)| name);
@@ -199,69 +203,10 @@ fn announce(args: &SynArgs, scan: &Scan) {
     }
 }
 
-/// Most targets that a dry run shows.
-const SHOWN: u64 = 5;
-
-/// Says what a scan would be.
-fn dry_run(args: &SynArgs) -> Result<u8, CliError> {
-    let mut targets = Targets::builder().allow_reserved(args.allow_reserved);
-    targets = args.targets.iter().fold(targets, |all, spec| all.spec(spec));
-    targets = args.file.iter().fold(targets, |all, path| all.file(path));
-    targets = args.ports.iter().fold(targets, |all, ports| all.ports(ports));
-    targets = args.exclude.iter().fold(targets, |all, spec| all.exclude(spec));
-    targets = args.exclude_file.iter().fold(targets, |all, path| all.exclude_file(path));
-    targets = args.scope.iter().fold(targets, |all, path| all.scope_file(path));
-    let targets = targets.build()?;
-    if targets.v6_len() > 0 {
-        return Err(ScanError::Ipv6(targets.v6_len()).into());
-    }
-    let (settings, hosts) = (settings(args), targets.hosts());
-    let excluded = targets.excluded();
-    let shard = args.shard.unwrap_or_default();
-    let walk = Walk::new(Arc::new(targets), args.seed.unwrap_or(0), shard);
-    let mut lines = vec![format!("dry run, nothing is sent: {} targets on {hosts} hosts", HumanCount(walk.len()))];
-    if shard.n() > 1 {
-        lines[0] += &format!(", as part {shard}");
-    }
-    lines.extend(summary::excluded(excluded));
-    let rate = settings.effective_rate(hosts);
-    lines.push(match rate {
-        Rate::Max => "rate: as fast as the link takes them".to_owned(),
-        Rate::PerSecond(rate) => {
-            let (least, most) = estimate(walk.len(), rate.get(), &settings);
-            format!(
-                "rate: {}/s; about {} if every target answers at once, {} if none does",
-                HumanCount(rate.get()),
-                span(least),
-                span(most)
-            )
-        }
-    });
-    if args.rate.per_second() != rate.per_second() {
-        lines.push(format!("the rate is not {}, as --host-rate allows each host {}/s", args.rate, args.host_rate.0));
-    }
-    let order = if args.seed.is_some() { "first targets" } else { "some targets (the order is random without --seed)" };
-    lines.push(format!("{order}:"));
-    for sequence in 0..walk.len().min(SHOWN) {
-        let target = walk.target(sequence);
-        lines.push(format!("  {}", std::net::SocketAddr::new(target.addr, target.port)));
-    }
-    crate::answer(&lines.join("\n"));
-    Ok(DONE)
-}
-
-/// The shortest and the longest that a scan at this rate takes.
-fn estimate(targets: u64, rate: u64, settings: &Settings) -> (Duration, Duration) {
-    let sending = |frames: u64| Duration::try_from_secs_f64(frames as f64 / rate as f64).unwrap_or(Duration::MAX);
-    let attempts = 1 + u64::from(settings.retries);
-    let most = sending(targets.saturating_mul(attempts)).max(settings.spacing * u32::from(settings.retries));
-    (sending(targets).saturating_add(settings.cooldown), most.saturating_add(settings.cooldown))
-}
-
 /// The settings as the summary tells them.
-fn told(args: &SynArgs, output: &str, format: String) -> summary::Settings {
+fn told(args: &SynArgs, output: &str, format: String) -> report::Settings {
     let paths = |paths: &[PathBuf]| paths.iter().map(|path| path.display().to_string()).collect();
-    summary::Settings {
+    report::Settings {
         targets: args.targets.clone(),
         ports: args.ports.clone(),
         files: paths(&args.file),
@@ -277,10 +222,53 @@ fn told(args: &SynArgs, output: &str, format: String) -> summary::Settings {
         tcp_profile: args.tcp_profile.as_str(),
         link: args.link.as_str(),
         shard: args.shard.unwrap_or_default().to_string(),
-        show: State::ALL.into_iter().filter(|state| args.show.shows(*state)).map(State::as_str).collect(),
+        show: State::ALL
+            .into_iter()
+            .filter(|state| args.show.shows(*state))
+            .map(State::as_str)
+            .collect(),
         format,
         output: output.to_owned(),
         max_results: args.max_results.map(std::num::NonZeroU64::get),
         max_time_s: args.max_time.map(|time| time.as_secs_f64()),
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use clap::Parser as _;
+
+    use super::*;
+    use crate::{
+        args::{Cli, Command},
+        error::USAGE,
+    };
+
+    pub(crate) fn args(words: &str) -> SynArgs {
+        match Cli::try_parse_from(["mrpf", "syn"].into_iter().chain(words.split_whitespace()))
+            .unwrap()
+            .command
+        {
+            Command::Syn(args) => *args,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn one_file_is_not_read_and_written() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("list");
+        std::fs::write(&path, "8.8.8.8:80\n").unwrap();
+        let path = path.display();
+        for words in [
+            format!("-f {path} -o {path}"),
+            format!("8.8.8.8:80 -o {path} --summary {path}"),
+            format!("-f {path} --summary {path}"),
+        ] {
+            let error = run(&args(&words)).unwrap_err();
+            assert!(matches!(error, CliError::SameFile(..)), "{error}");
+            assert_eq!(error.exit_code(), USAGE);
+        }
+        assert_eq!(std::fs::read_to_string(path.to_string()).unwrap(), "8.8.8.8:80\n");
     }
 }

@@ -138,6 +138,13 @@ impl ScanError {
                 | Self::Ipv6(_)
                 | Self::SourcePorts { .. }
                 | Self::Link(LinkError::NoInterface { .. })
+                | Self::Neighbour(
+                    NeighbourError::Link(LinkError::NoInterface { .. })
+                        | NeighbourError::NoTargets
+                        | NeighbourError::NoSource { .. }
+                        | NeighbourError::SourceElsewhere { .. }
+                        | NeighbourError::TooMany { .. }
+                )
         )
     }
 }

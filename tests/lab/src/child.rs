@@ -28,7 +28,8 @@ pub(crate) fn find(program: &'static str, package: &'static str) -> Result<PathB
         .chain(env::split_paths(&own))
         .map(|folder| folder.join(program))
         .find(|file| {
-            file.metadata().is_ok_and(|facts| facts.is_file() && facts.permissions().mode() & 0o111 != 0)
+            file.metadata()
+                .is_ok_and(|facts| facts.is_file() && facts.permissions().mode() & 0o111 != 0)
         })
         .ok_or(LabError::Missing { program, package })
 }

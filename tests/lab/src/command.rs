@@ -21,7 +21,7 @@ use std::{
 use nix::{
     errno::Errno,
     sys::{
-        signal::{SigSet, Signal, SigmaskHow, kill},
+        signal::{SigSet, SigmaskHow, Signal, kill},
         signalfd::SignalFd,
     },
     unistd::Pid,

@@ -131,7 +131,11 @@ pub fn truth(addr: Ipv4Addr, port: u16) -> Truth {
         Some((_, By::Responder(ports, ..))) => open(ports.contains(&port)),
         Some((_, By::Router)) => Truth::Unreachable,
         Some((_, By::Strange(odd))) if port == PORTS[0] => {
-            if odd.is_open() { Truth::Open } else { Truth::Silent }
+            if odd.is_open() {
+                Truth::Open
+            } else {
+                Truth::Silent
+            }
         }
         Some((_, By::Strange(_))) => Truth::Closed,
     }

@@ -43,7 +43,9 @@ pub enum LabError {
         stderr: String,
     },
     /// Only root can do it.
-    #[error("{what} needs root: run it with sudo, or use `mrpf lab run -- COMMAND`, which does not")]
+    #[error(
+        "{what} needs root: run it with sudo, or use `mrpf lab run -- COMMAND`, which does not"
+    )]
     NeedsRoot {
         /// What was asked for.
         what: &'static str,
@@ -71,7 +73,9 @@ pub enum LabError {
         source: io::Error,
     },
     /// A user namespace can be made only before the first thread is.
-    #[error("this process has threads already, and a user namespace is for processes without: this is a defect of mrpf, please report it")]
+    #[error(
+        "this process has threads already, and a user namespace is for processes without: this is a defect of mrpf, please report it"
+    )]
     Threads,
     /// The machine does not let ordinary users make namespaces.
     #[error("an ordinary user cannot make a lab on this machine ({why}): run it with sudo{or}")]
@@ -82,7 +86,9 @@ pub enum LabError {
         or: &'static str,
     },
     /// A thread of the lab ended without a word.
-    #[error("the thread that holds the world of the lab ended before it was ready: this is a defect of mrpf, please report it")]
+    #[error(
+        "the thread that holds the world of the lab ended before it was ready: this is a defect of mrpf, please report it"
+    )]
     WorldEnded,
 }
 

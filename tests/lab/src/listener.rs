@@ -110,7 +110,8 @@ impl Server {
     fn run(mut self) {
         let mut events = Events::with_capacity(1_024);
         loop {
-            let wait = self.by_age.front().map(|(since, _)| PATIENCE.saturating_sub(since.elapsed()));
+            let wait =
+                self.by_age.front().map(|(since, _)| PATIENCE.saturating_sub(since.elapsed()));
             match self.poll.poll(&mut events, wait) {
                 Ok(()) => {}
                 Err(error) if error.kind() == ErrorKind::Interrupted => continue,

@@ -42,7 +42,10 @@ pub(crate) fn install(loss: Loss) -> Result<(), LabError> {
 /// Reads the counters. For a thread in the world's namespace.
 pub(crate) fn counters() -> Result<Counters, LabError> {
     let listing = nft(&["list", "counters", "table", "netdev", TABLE], "")?;
-    let read = |name| packets(&listing, name).ok_or_else(|| LabError::Nft { stderr: format!("no counter {name} in: {listing}") });
+    let read = |name| {
+        packets(&listing, name)
+            .ok_or_else(|| LabError::Nft { stderr: format!("no counter {name} in: {listing}") })
+    };
     Ok(Counters {
         probes_lost: read("probes_lost")?,
         answers_lost: read("answers_lost")?,
@@ -71,8 +74,10 @@ pub(crate) fn nft(args: &[&str], input: &str) -> Result<String, LabError> {
 }
 
 fn rules(loss: Loss) -> String {
-    let Loss { probes_percent, answers_percent, duplicated_percent } = loss;
     let device = veth::WORLD.device;
+    let probes = rule(loss.probes_percent, "probes_lost", "drop");
+    let answers = rule(loss.answers_percent, "answers_lost", "drop");
+    let doubled = rule(loss.duplicated_percent, "duplicated", &format!("dup to \"{device}\""));
     // A brace and a rule a line: nft 1.0.6 does not take all of it in one.
     format!(
         "table netdev {TABLE} {{
@@ -84,16 +89,25 @@ fn rules(loss: Loss) -> String {
     }}
     chain probes {{
         type filter hook ingress device \"{device}\" priority 0; policy accept;
-        numgen random mod 100 < {probes_percent} counter name \"probes_lost\" drop
+        {probes}
     }}
     chain answers {{
         type filter hook egress device \"{device}\" priority 0; policy accept;
-        numgen random mod 100 < {answers_percent} counter name \"answers_lost\" drop
-        numgen random mod 100 < {duplicated_percent} counter name \"duplicated\" dup to \"{device}\"
+        {answers}
+        {doubled}
     }}
 }}
 "
     )
+}
+
+/// A rule for so many of a hundred frames: nft takes no comparison that is always true.
+fn rule(percent: u8, counter: &str, verdict: &str) -> String {
+    match percent {
+        0 => String::new(),
+        1..100 => format!("numgen random mod 100 < {percent} counter name \"{counter}\" {verdict}"),
+        100.. => format!("counter name \"{counter}\" {verdict}"),
+    }
 }
 
 /// The packets of one counter in what `nft list counters` prints.
@@ -106,6 +120,13 @@ fn packets(listing: &str, name: &str) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn nothing_some_and_all_are_three_rules() {
+        assert_eq!(rule(0, "a", "drop"), "");
+        assert_eq!(rule(5, "a", "drop"), "numgen random mod 100 < 5 counter name \"a\" drop");
+        assert_eq!(rule(100, "a", "drop"), "counter name \"a\" drop");
+    }
 
     #[test]
     fn counters_are_read_by_name() {

@@ -169,9 +169,8 @@ pub fn become_root_in_user_namespace() -> Result<(), LabError> {
 
 /// The setting of this machine that keeps ordinary users from making user namespaces, and what else helps.
 pub(crate) fn user_namespaces_forbidden() -> Option<(String, &'static str)> {
-    let is = |path: &str, value: &str| {
-        fs::read_to_string(path).is_ok_and(|text| text.trim() == value)
-    };
+    let is =
+        |path: &str, value: &str| fs::read_to_string(path).is_ok_and(|text| text.trim() == value);
     if is("/proc/sys/kernel/apparmor_restrict_unprivileged_userns", "1") {
         let or = ", or allow it: sudo sysctl kernel.apparmor_restrict_unprivileged_userns=0";
         return Some(("Ubuntu's AppArmor restricts unprivileged user namespaces".to_owned(), or));
@@ -197,8 +196,9 @@ pub(crate) fn may_make_namespaces() -> bool {
 pub(crate) fn effective_capabilities() -> io::Result<u64> {
     let status = fs::read_to_string("/proc/thread-self/status")?;
     let line = status.lines().find_map(|line| line.strip_prefix("CapEff:"));
-    line.and_then(|hex| u64::from_str_radix(hex.trim(), 16).ok())
-        .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "no CapEff in /proc/thread-self/status"))
+    line.and_then(|hex| u64::from_str_radix(hex.trim(), 16).ok()).ok_or_else(|| {
+        io::Error::new(io::ErrorKind::InvalidData, "no CapEff in /proc/thread-self/status")
+    })
 }
 
 fn refused(why: &str) -> LabError {

@@ -75,9 +75,11 @@ fn configuration(ports: &[u16]) -> String {
     let listen: String =
         ports.iter().map(|port| format!("        listen {port} backlog={BACKLOG};\n")).collect();
     // As one process it never changes its user, so the signal that binds it to the world's thread stays (prctl(2)).
+    // Root of a user namespace knows no other user that it could give its folders to.
     format!(
         "daemon off;
 master_process off;
+user root root;
 pid /run/nginx.pid;
 error_log /dev/null crit;
 events {{

@@ -286,7 +286,9 @@ fn send(socket: &Socket, frame: &[u8]) {
     const TRIES: usize = 100;
     for _ in 0..TRIES {
         match socket.send(frame) {
-            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => {
+            Err(error)
+                if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) =>
+            {
                 thread::yield_now();
             }
             _ => return,
@@ -380,7 +382,8 @@ mod tests {
     const PARTIAL: [u8; 54] = [
         2, 0, 0xc6, 0x12, 0, 2, 2, 0, 0xc6, 0x12, 0, 1, 8, 0, // Ethernet
         0x45, 0, 0, 40, 0, 0, 0x40, 0, 64, 6, 0, 0, 198, 18, 0, 1, 198, 19, 0, 1, // IPv4
-        0x9c, 0x40, 0, 80, 0, 0, 0, 1, 0, 0, 0, 0, 0x50, 2, 0xfa, 0xf0, 0x8c, 0x41, 0, 0, // TCP
+        0x9c, 0x40, 0, 80, 0, 0, 0, 1, 0, 0, 0, 0, 0x50, 2, 0xfa, 0xf0, 0x8c, 0x42, 0,
+        0, // TCP
     ];
 
     #[test]

@@ -199,6 +199,10 @@ impl Builder {
                 return Err(LabError::Outside(*prefix));
             }
         }
+        if let Some(port) = self.nginx.iter().find(|port| self.open.contains(port)) {
+            let why = format!("the built-in listener has port {port}");
+            return Err(LabError::Server { program: "nginx", why });
+        }
         if !self.nginx.is_empty() {
             child::find("nginx", "nginx-light")?;
         }

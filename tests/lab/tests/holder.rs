@@ -27,8 +27,9 @@ fn main() -> ExitCode {
         ["lab", "up"] => command::up().map(|up| said(&up.to_string())),
         ["lab", "hold"] => command::hold().map(|()| 0),
         ["lab", "down"] => command::down().map(|was_up| said(&was_up.to_string())),
-        ["lab", "status"] => command::status()
-            .map(|status| status.map_or(1, |status| said(&status.to_string()))),
+        ["lab", "status"] => {
+            command::status().map(|status| status.map_or(1, |status| said(&status.to_string())))
+        }
         ["everything"] => everything(),
         _ => Ok(2),
     };

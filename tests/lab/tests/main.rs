@@ -218,7 +218,9 @@ fn the_thread_is_home_when_the_lab_is_dropped() {
 #[test]
 fn addresses_outside_of_a_lab_are_refused() {
     let outside = Prefix::new([192, 0, 2, 0], 24);
-    assert!(matches!(Lab::builder().hosts(outside).start(), Err(LabError::Outside(p)) if p == outside));
+    assert!(
+        matches!(Lab::builder().hosts(outside).start(), Err(LabError::Outside(p)) if p == outside)
+    );
     let own = Prefix::new([198, 18, 0, 0], 24);
     let refused = Lab::builder().respond(own, Hosts::new(1)).start();
     assert!(matches!(refused, Err(LabError::Reserved(_))), "{refused:?}");
@@ -243,6 +245,9 @@ fn a_server_that_cannot_start_says_why() {
     }
     let home = Namespace::current().unwrap().inode().unwrap();
     let error = Lab::builder().open(80).nginx(80).start().unwrap_err().to_string();
-    assert!(error.contains("nginx") && error.contains("Address already in use"), "{error}");
+    assert!(error.contains("nginx") && error.contains("port 80"), "{error}");
+    // Its own words, and a thread that is home again.
+    let error = Lab::builder().nginx(80).nginx(80).start().unwrap_err().to_string();
+    assert!(error.contains("nginx") && error.contains("duplicate"), "{error}");
     assert_eq!(Namespace::current().unwrap().inode().unwrap(), home);
 }

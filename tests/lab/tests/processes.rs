@@ -122,7 +122,8 @@ fn an_ordinary_user_runs_a_lab() {
         command
     };
     let script = "exec 3<>/dev/tcp/198.19.1.2/80 && echo reached";
-    let output = as_nobody(&program).args(["lab", "run", "--", "bash", "-c", script]).output().unwrap();
+    let output =
+        as_nobody(&program).args(["lab", "run", "--", "bash", "-c", script]).output().unwrap();
     assert_eq!(text(&output.stdout), "reached\n", "{}", text(&output.stderr));
     assert_eq!(output.status.code(), Some(0));
 
@@ -175,7 +176,8 @@ fn down_takes_away_what_a_killed_holder_left() {
 
 fn is_root() -> bool {
     // In a user namespace root may not write to /run.
-    nix::unistd::geteuid().is_root() && fs::read_to_string("/proc/self/uid_map").is_ok_and(|map| map.contains("4294967295"))
+    nix::unistd::geteuid().is_root()
+        && fs::read_to_string("/proc/self/uid_map").is_ok_and(|map| map.contains("4294967295"))
 }
 
 #[track_caller]

@@ -189,7 +189,13 @@ mod tests {
     }
 
     /// An IPv4 packet to `to` of `protocol`, with `options` octets of options and these first octets behind the header.
-    fn packet(to: Ipv4Addr, protocol: u8, options: usize, fragment: u16, payload: &[u8]) -> Vec<u8> {
+    fn packet(
+        to: Ipv4Addr,
+        protocol: u8,
+        options: usize,
+        fragment: u16,
+        payload: &[u8],
+    ) -> Vec<u8> {
         let mut packet = vec![0; 20 + options];
         packet[0] = 0x45 + (options / 4) as u8;
         packet[6..8].copy_from_slice(&fragment.to_be_bytes());
@@ -210,8 +216,16 @@ mod tests {
     #[track_caller]
     fn check(packet: &[u8], expected: bool) {
         let frame = ethernet(ETHERTYPE_IPV4, packet);
-        assert_eq!(passes(&Filter::new(LinkLayer::Ethernet, OURS, PORTS), &frame), expected, "{frame:02x?}");
-        assert_eq!(passes(&Filter::new(LinkLayer::Ip, OURS, PORTS), packet), expected, "{packet:02x?}");
+        assert_eq!(
+            passes(&Filter::new(LinkLayer::Ethernet, OURS, PORTS), &frame),
+            expected,
+            "{frame:02x?}"
+        );
+        assert_eq!(
+            passes(&Filter::new(LinkLayer::Ip, OURS, PORTS), packet),
+            expected,
+            "{packet:02x?}"
+        );
     }
 
     fn to_port(port: u16) -> [u8; 4] {
@@ -222,9 +236,14 @@ mod tests {
     #[test]
     fn answers_to_our_ports_pass() {
         for protocol in [6, 17] {
-            for (port, expected) in
-                [(61_000, true), (61_100, true), (61_255, true), (60_999, false), (61_256, false), (80, false)]
-            {
+            for (port, expected) in [
+                (61_000, true),
+                (61_100, true),
+                (61_255, true),
+                (60_999, false),
+                (61_256, false),
+                (80, false),
+            ] {
                 check(&packet(OURS, protocol, 0, 0, &to_port(port)), expected);
                 check(&packet(OURS, protocol, 40, 0, &to_port(port)), expected);
             }
@@ -250,7 +269,8 @@ mod tests {
 
     #[test]
     fn of_fragments_the_first_passes() {
-        for (protocol, payload) in [(6, to_port(61_000)), (17, to_port(61_000)), (1, [3, 3, 0, 0])] {
+        for (protocol, payload) in [(6, to_port(61_000)), (17, to_port(61_000)), (1, [3, 3, 0, 0])]
+        {
             check(&packet(OURS, protocol, 0, 0x4000, &payload), true); // do not fragment
             check(&packet(OURS, protocol, 0, 0x2000, &payload), true); // the first of more
             check(&packet(OURS, protocol, 0, 0x2001, &payload), false);
@@ -273,9 +293,14 @@ mod tests {
     fn arp_passes_on_ethernet_and_other_types_do_not() {
         let filter = Filter::new(LinkLayer::Ethernet, OURS, PORTS);
         let answer = packet(OURS, 6, 0, 0, &to_port(61_000));
-        for (ethertype, expected) in
-            [(0x0806, true), (0x0800, true), (0x86dd, false), (0x8100, false), (0x88a8, false), (0x8847, false)]
-        {
+        for (ethertype, expected) in [
+            (0x0806, true),
+            (0x0800, true),
+            (0x86dd, false),
+            (0x8100, false),
+            (0x88a8, false),
+            (0x8847, false),
+        ] {
             assert_eq!(passes(&filter, &ethernet(ethertype, &answer)), expected, "{ethertype:#x}");
         }
         let mut v6 = answer;
@@ -297,7 +322,9 @@ mod tests {
                 ($name, &include_bytes!(concat!("../../../testdata/", $name, ".bin"))[..])
             };
         }
-        for (name, frame) in [frame!("syn_ack"), frame!("rst_ack"), frame!("rst_ack_padded"), frame!("udp")] {
+        for (name, frame) in
+            [frame!("syn_ack"), frame!("rst_ack"), frame!("rst_ack_padded"), frame!("udp")]
+        {
             let to = Ipv4Addr::from(*frame[30..].first_chunk().unwrap());
             let port = u16::from_be_bytes(*frame[36..].first_chunk().unwrap());
             let with = |to, ports| passes(&Filter::new(LinkLayer::Ethernet, to, ports), frame);

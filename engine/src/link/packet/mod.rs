@@ -36,7 +36,9 @@ use super::{LinkError, fence, interface::Interface};
 fn open(interface: &Interface) -> Result<Socket, LinkError> {
     fence::enforce()?;
     let now = Interface::by_index(interface.index()).map_err(|error| match error {
-        LinkError::Io { source, .. } if is_gone(source.raw_os_error()) => gone(interface.name(), source),
+        LinkError::Io { source, .. } if is_gone(source.raw_os_error()) => {
+            gone(interface.name(), source)
+        }
         error => error,
     })?;
     if !now.is_up() {

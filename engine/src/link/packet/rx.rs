@@ -64,7 +64,12 @@ impl PacketRx {
     /// # Errors
     ///
     /// As [`PacketTx::open`](super::PacketTx::open); a `ring` that cannot be had is [`LinkError::Io`].
-    pub fn open(interface: &Interface, filter: &Filter, ring: RingSize, clock: Clock) -> Result<Self, LinkError> {
+    pub fn open(
+        interface: &Interface,
+        filter: &Filter,
+        ring: RingSize,
+        clock: Clock,
+    ) -> Result<Self, LinkError> {
         let io = |what| move |source| LinkError::Io { what, source };
         // Each step before the last finds a socket that receives nothing, so nothing passes that was not filtered.
         let socket = open(interface)?;
@@ -109,7 +114,9 @@ impl PacketRx {
     fn wait(&mut self, wait: Duration) -> Result<(), LinkError> {
         match self.poll.poll(&mut self.events, Some(wait.min(LONGEST_WAIT))) {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(()),
-            result => result.map_err(|source| LinkError::Io { what: "waiting for frames", source })?,
+            result => {
+                result.map_err(|source| LinkError::Io { what: "waiting for frames", source })?
+            }
         }
         if self.events.iter().any(mio::event::Event::is_error) {
             self.failed = match self.socket.take_error() {
@@ -126,7 +133,11 @@ impl PacketRx {
 }
 
 impl Rx for PacketRx {
-    fn receive(&mut self, wait: Duration, mut take: impl FnMut(Frame<'_>)) -> Result<usize, LinkError> {
+    fn receive(
+        &mut self,
+        wait: Duration,
+        mut take: impl FnMut(Frame<'_>),
+    ) -> Result<usize, LinkError> {
         let until = self.clock.now() + wait;
         loop {
             let count = self.show(&mut take);

@@ -59,7 +59,8 @@ impl PacketTx {
             LinkLayer::Ethernet => None, // each frame has its type
             LinkLayer::Ip => Some(LinkAddress::new(interface.index(), IPV4)),
         };
-        let batch = SendBatch::new(MAX_BATCH, slot_len, to).map_err(io("mapping memory for frames"))?;
+        let batch =
+            SendBatch::new(MAX_BATCH, slot_len, to).map_err(io("mapping memory for frames"))?;
         Ok(Self { batch, socket, name: interface.name().to_owned(), failed: None })
     }
 }
@@ -199,11 +200,14 @@ mod tests {
     use super::*;
 
     /// What the kernel answers, one call after another; then it takes everything.
-    fn run(count: usize, answers: &[Result<usize, i32>]) -> (Sent, Option<i32>, Vec<usize>, Duration) {
+    fn run(
+        count: usize,
+        answers: &[Result<usize, i32>],
+    ) -> (Sent, Option<i32>, Vec<usize>, Duration) {
         let mut answers = answers.iter().copied().collect::<VecDeque<_>>();
         let (mut taken, mut slept) = (Vec::new(), Duration::ZERO);
         let send = |slots: Range<usize>| {
-            let answer = answers.pop_front().unwrap_or(Ok(slots.len()));
+            let answer = answers.pop_front().unwrap_or(Ok(usize::MAX));
             let count = answer.map_err(io::Error::from_raw_os_error)?.min(slots.len());
             taken.extend(slots.take(count));
             Ok(count)
@@ -213,7 +217,12 @@ mod tests {
     }
 
     #[track_caller]
-    fn check(answers: &[Result<usize, i32>], expected: (u32, u32, i32), failed: Option<i32>, taken: &[usize]) {
+    fn check(
+        answers: &[Result<usize, i32>],
+        expected: (u32, u32, i32),
+        failed: Option<i32>,
+        taken: &[usize],
+    ) {
         let (sent, was, which, _) = run(5, answers);
         assert_eq!((sent.sent, sent.dropped, sent.errno), expected);
         assert_eq!((was, &which[..]), (failed, taken));
@@ -223,7 +232,12 @@ mod tests {
     fn the_unsent_tail_is_sent_again() {
         check(&[], (5, 0, 0), None, &[0, 1, 2, 3, 4]);
         check(&[Ok(2), Ok(1)], (5, 0, 0), None, &[0, 1, 2, 3, 4]);
-        check(&[Ok(2), Err(libc::ENOBUFS), Ok(0), Err(libc::EINTR)], (5, 0, 0), None, &[0, 1, 2, 3, 4]);
+        check(
+            &[Ok(2), Err(libc::ENOBUFS), Ok(0), Err(libc::EINTR)],
+            (5, 0, 0),
+            None,
+            &[0, 1, 2, 3, 4],
+        );
     }
 
     #[test]
@@ -243,7 +257,8 @@ mod tests {
 
     #[test]
     fn waiting_for_room_has_an_end() {
-        let (sent, failed, taken, slept) = run(5, &[&[Ok(1)][..], &[Err(libc::ENOBUFS); 100_000]].concat());
+        let (sent, failed, taken, slept) =
+            run(5, &[&[Ok(1)][..], &[Err(libc::ENOBUFS); 100_000]].concat());
         assert_eq!((sent, failed), (Sent { sent: 1, dropped: 4, errno: libc::ENOBUFS }, None));
         assert_eq!((taken, slept), (vec![0], BackOff::SUM));
     }

@@ -29,7 +29,8 @@ use socket2::Socket;
 
 use super::{mmap::Mapping, socket};
 
-const STATUS: usize = offset_of!(tpacket_block_desc, hdr) + offset_of!(tpacket_hdr_v1, block_status);
+const STATUS: usize =
+    offset_of!(tpacket_block_desc, hdr) + offset_of!(tpacket_hdr_v1, block_status);
 const FRAMES: usize = offset_of!(tpacket_block_desc, hdr) + offset_of!(tpacket_hdr_v1, num_pkts);
 const FIRST_FRAME: usize =
     offset_of!(tpacket_block_desc, hdr) + offset_of!(tpacket_hdr_v1, offset_to_first_pkt);
@@ -63,7 +64,12 @@ pub(crate) struct PacketRing {
 impl PacketRing {
     /// Gives `socket` a ring of `blocks` times `block_len` octets, which must be whole pages. The kernel hands a block over
     /// when it is full, or `retire` after its first frame.
-    pub(crate) fn open(socket: &Socket, blocks: u32, block_len: u32, retire: Duration) -> io::Result<Self> {
+    pub(crate) fn open(
+        socket: &Socket,
+        blocks: u32,
+        block_len: u32,
+        retire: Duration,
+    ) -> io::Result<Self> {
         socket::make_ring(socket, blocks, block_len, retire)?;
         let (blocks, block_len) = (blocks as usize, block_len as usize);
         let len = blocks.checked_mul(block_len).ok_or(io::ErrorKind::InvalidInput)?;
@@ -100,7 +106,9 @@ impl PacketRing {
 
 /// Shows the frames of a block. A chain that leads out of the block, or on the spot, ends there.
 fn show(block: &[u8], take: &mut impl FnMut(Captured<'_>)) {
-    let (Some(frames), Some(first)) = (u32_at(block, FRAMES), u32_at(block, FIRST_FRAME)) else { return };
+    let (Some(frames), Some(first)) = (u32_at(block, FRAMES), u32_at(block, FIRST_FRAME)) else {
+        return;
+    };
     let mut rest = block.get(first as usize..).unwrap_or_default();
     for _ in 0..frames {
         let Some(captured) = captured(rest) else { return };
@@ -160,7 +168,11 @@ mod tests {
             put(&mut block, at + offset_of!(tpacket3_hdr, tp_next_offset), next.to_ne_bytes());
             put(&mut block, at + offset_of!(tpacket3_hdr, tp_sec), 7_u32.to_ne_bytes());
             put(&mut block, at + offset_of!(tpacket3_hdr, tp_nsec), (number as u32).to_ne_bytes());
-            put(&mut block, at + offset_of!(tpacket3_hdr, tp_snaplen), (frame.len() as u32).to_ne_bytes());
+            put(
+                &mut block,
+                at + offset_of!(tpacket3_hdr, tp_snaplen),
+                (frame.len() as u32).to_ne_bytes(),
+            );
             put(&mut block, at + offset_of!(tpacket3_hdr, tp_len), 1500_u32.to_ne_bytes());
             put(&mut block, at + offset_of!(tpacket3_hdr, tp_mac), (MAC as u16).to_ne_bytes());
             block[at + PACKET_TYPE] = packet_type;
@@ -192,7 +204,9 @@ mod tests {
 
     #[test]
     fn a_frame_brings_its_time_its_length_and_its_direction() {
-        for (packet_type, is_outgoing) in [(0, false), (1, false), (2, false), (3, false), (4, true)] {
+        for (packet_type, is_outgoing) in
+            [(0, false), (1, false), (2, false), (3, false), (4, true)]
+        {
             let block = block(&[b"a", b"b"], packet_type);
             let mut last = None;
             show(&block, &mut |frame: Captured<'_>| {

@@ -30,6 +30,9 @@ mod tests {
         let before = raise_open_files(0).unwrap();
         assert_eq!(raise_open_files(1).unwrap(), before);
         assert_eq!(raise_open_files(before).unwrap(), before);
-        assert!(raise_open_files(u64::MAX).unwrap() >= before, "the hard limit is no lower than the soft one");
+        assert!(
+            raise_open_files(u64::MAX).unwrap() >= before,
+            "the hard limit is no lower than the soft one"
+        );
     }
 }

@@ -42,7 +42,8 @@ impl SendBatch {
         let too_large = || io::Error::from(io::ErrorKind::InvalidInput);
         let stride = slot_len.checked_next_multiple_of(CACHE_LINE).ok_or_else(too_large)?;
         let vectors_at = slots.checked_mul(size_of::<mmsghdr>()).ok_or_else(too_large)?;
-        let address_at = slots.checked_mul(size_of::<iovec>()).and_then(|len| len.checked_add(vectors_at));
+        let address_at =
+            slots.checked_mul(size_of::<iovec>()).and_then(|len| len.checked_add(vectors_at));
         let address_at = address_at.ok_or_else(too_large)?;
         let frames_at = address_at + size_of::<LinkAddress>();
         let frames_at = frames_at.checked_next_multiple_of(CACHE_LINE).ok_or_else(too_large)?;
@@ -57,7 +58,8 @@ impl SendBatch {
             stride,
             _mapping: mapping,
         };
-        let address = batch._mapping.at(address_at, size_of::<LinkAddress>()).cast::<libc::sockaddr_ll>();
+        let address =
+            batch._mapping.at(address_at, size_of::<LinkAddress>()).cast::<libc::sockaddr_ll>();
         if let Some(to) = to {
             // SAFETY: inside the mapping, which has nothing else there, and aligned: headers and vectors are multiples of
             // the alignment of a pointer from the start of a page.
@@ -93,7 +95,9 @@ impl SendBatch {
         // - Valid: `slot < self.slots` and `slot_len <= stride`, so this is inside the frames, which `self` keeps mapped.
         // - Initialised: the mapping is anonymous, so the kernel hands it over zeroed.
         // - Unaliased: the result borrows `self` mutably, and the kernel reads frames only during `send`, which copies them.
-        unsafe { slice::from_raw_parts_mut(self.frames.add(slot * self.stride).as_ptr(), self.slot_len) }
+        unsafe {
+            slice::from_raw_parts_mut(self.frames.add(slot * self.stride).as_ptr(), self.slot_len)
+        }
     }
 
     /// Says how long the frame in a slot is.
@@ -115,7 +119,11 @@ impl SendBatch {
     ///
     /// When there are no such slots.
     pub(crate) fn send(&mut self, socket: &Socket, slots: Range<usize>) -> io::Result<usize> {
-        assert!(slots.start <= slots.end && slots.end <= self.slots, "slots {slots:?} of {}", self.slots);
+        assert!(
+            slots.start <= slots.end && slots.end <= self.slots,
+            "slots {slots:?} of {}",
+            self.slots
+        );
         let flags = libc::MSG_DONTWAIT as _; // c_int in glibc, c_uint in musl
         // SAFETY:
         // - Headers: `slots` are among those that `new` laid out, and the kernel may write `msg_len` of each.
@@ -135,7 +143,11 @@ impl SendBatch {
 /// # Safety
 ///
 /// `header` is a zeroed msghdr that may be written.
-unsafe fn lay_out(header: *mut msghdr, vector: NonNull<iovec>, address: Option<NonNull<libc::sockaddr_ll>>) {
+unsafe fn lay_out(
+    header: *mut msghdr,
+    vector: NonNull<iovec>,
+    address: Option<NonNull<libc::sockaddr_ll>>,
+) {
     // SAFETY: as the caller promises.
     unsafe {
         (*header).msg_iov = vector.as_ptr();

@@ -1,6 +1,9 @@
 //! Calls on packet sockets (packet(7)) that socket2 does not have.
 
-#![expect(unsafe_code, reason = "bind(2), setsockopt(2) and getsockopt(2) with the structures of packet sockets")]
+#![expect(
+    unsafe_code,
+    reason = "bind(2), setsockopt(2) and getsockopt(2) with the structures of packet sockets"
+)]
 
 use std::{fmt, io, mem, os::fd::AsRawFd, time::Duration};
 
@@ -33,7 +36,12 @@ impl LinkAddress {
 
 impl fmt::Debug for LinkAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "interface {} protocol {:#06x}", self.0.sll_ifindex, u16::from_be(self.0.sll_protocol))
+        write!(
+            f,
+            "interface {} protocol {:#06x}",
+            self.0.sll_ifindex,
+            u16::from_be(self.0.sll_protocol)
+        )
     }
 }
 
@@ -60,8 +68,18 @@ pub(crate) fn force_send_buffer(socket: &Socket, octets: i32) -> io::Result<()> 
 }
 
 /// Gives the socket a TPACKET_V3 receive ring. A block is handed over when it is full, or `retire` after its first frame.
-pub(super) fn make_ring(socket: &Socket, blocks: u32, block_len: u32, retire: Duration) -> io::Result<()> {
-    set(socket, libc::SOL_PACKET, libc::PACKET_VERSION, &(libc::tpacket_versions::TPACKET_V3 as i32))?;
+pub(super) fn make_ring(
+    socket: &Socket,
+    blocks: u32,
+    block_len: u32,
+    retire: Duration,
+) -> io::Result<()> {
+    set(
+        socket,
+        libc::SOL_PACKET,
+        libc::PACKET_VERSION,
+        &(libc::tpacket_versions::TPACKET_V3 as i32),
+    )?;
     let request = libc::tpacket_req3 {
         tp_block_size: block_len,
         tp_block_nr: blocks,
@@ -81,7 +99,13 @@ pub(crate) fn take_drops(socket: &Socket) -> io::Result<u64> {
     let (level, name) = (libc::SOL_PACKET, libc::PACKET_STATISTICS);
     // SAFETY: the kernel writes at most `len` octets, which is the size of `stats`, and any octets make a valid one.
     unsafe {
-        syscall!(getsockopt(socket.as_raw_fd(), level, name, (&raw mut stats).cast(), &raw mut len))?
+        syscall!(getsockopt(
+            socket.as_raw_fd(),
+            level,
+            name,
+            (&raw mut stats).cast(),
+            &raw mut len
+        ))?
     };
     Ok(stats.tp_drops.into())
 }

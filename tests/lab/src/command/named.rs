@@ -343,7 +343,9 @@ mod tests {
 
     #[test]
     fn the_start_is_read_past_any_name() {
-        let stat = |state| format!("42 (a) R 1 (b)) {state} 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 777 20");
+        let stat = |state| {
+            format!("42 (a) R 1 (b)) {state} 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 777 20")
+        };
         assert_eq!(start_time(&stat("S")), Some(777));
         assert_eq!(start_time(&stat("Z")), None);
         assert_eq!(start_time("42 (a"), None);

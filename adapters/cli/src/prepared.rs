@@ -1,0 +1,99 @@
+//! Files that a command will write to, opened before it does anything else.
+
+use std::{
+    fs::{File, OpenOptions},
+    io,
+    os::unix::fs::MetadataExt as _,
+    path::{Path, PathBuf},
+};
+
+use crate::error::CliError;
+
+/// A file that will be written to, checked for that and not yet changed: a scan that cannot start must not cost the results
+/// of the one before.
+#[derive(Debug)]
+pub(crate) struct Prepared {
+    file: File,
+    path: PathBuf,
+    is_new: bool,
+}
+
+impl Prepared {
+    /// Opens a file for writing; `flag` is the one that names it.
+    pub(crate) fn open(flag: &'static str, path: &Path) -> Result<Self, CliError> {
+        let create = || match OpenOptions::new().write(true).create_new(true).open(path) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                // Not truncated yet, and never appended to.
+                Ok((OpenOptions::new().write(true).truncate(false).open(path)?, false))
+            }
+            created => created.map(|file| (file, true)),
+        };
+        let (file, is_new) =
+            create().map_err(|source| CliError::Open { flag, path: path.to_owned(), source })?;
+        Ok(Self { file, path: path.to_owned(), is_new })
+    }
+
+    /// As [`open`](Self::open), for a file that must not be there yet.
+    pub(crate) fn create(flag: &'static str, path: &Path) -> Result<Self, CliError> {
+        let file = OpenOptions::new().write(true).create_new(true).open(path);
+        let file = file.map_err(|source| CliError::Open { flag, path: path.to_owned(), source })?;
+        Ok(Self { file, path: path.to_owned(), is_new: true })
+    }
+
+    /// Whether `other` is this very file. Devices and pipes can be shared.
+    pub(crate) fn is(&self, other: &Path) -> bool {
+        let (Ok(ours), Ok(theirs)) = (self.file.metadata(), other.metadata()) else { return false };
+        ours.is_file() && (ours.dev(), ours.ino()) == (theirs.dev(), theirs.ino())
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Empties the file, from now on to be written.
+    pub(crate) fn commit(self) -> io::Result<File> {
+        if self.file.metadata()?.is_file() {
+            self.file.set_len(0)?;
+        }
+        Ok(self.file)
+    }
+
+    /// Leaves everything as it was.
+    pub(crate) fn discard(self) {
+        if self.is_new {
+            // An empty file that stays behind does no harm.
+            let _ = std::fs::remove_file(&self.path);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_is_emptied_only_when_the_scan_starts() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("records");
+        Prepared::open("-o", &path).unwrap().discard();
+        assert!(!path.exists());
+        std::fs::write(&path, "of before").unwrap();
+        let prepared = Prepared::open("-o", &path).unwrap();
+        assert!(prepared.is(&path) && !prepared.is(folder.path()));
+        prepared.discard();
+        assert_eq!(std::fs::read(&path).unwrap(), b"of before");
+        Prepared::open("-o", &path).unwrap().commit().unwrap();
+        assert_eq!(std::fs::read(&path).unwrap(), b"");
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_written_is_a_usage_error() {
+        let folder = tempfile::tempdir().unwrap();
+        let error = Prepared::open("-o", &folder.path().join("none/records")).unwrap_err();
+        assert!(error.to_string().contains("give -o another path"), "{error}");
+        assert_eq!(error.exit_code(), crate::error::USAGE);
+        assert!(Prepared::open("-o", folder.path()).is_err());
+        // A device takes what it is given and is not emptied.
+        assert!(Prepared::open("-o", Path::new("/dev/null")).unwrap().commit().is_ok());
+    }
+}

@@ -1,0 +1,102 @@
+//! Values of flags that no library reads.
+
+use std::{
+    num::{NonZeroU16, NonZeroU64},
+    str::FromStr,
+    time::Duration,
+};
+
+use mrpf_engine::governor::Rate;
+
+/// Probes a second for one host.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct HostRate(pub(crate) NonZeroU64);
+
+impl FromStr for HostRate {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let rate = text.parse::<Rate>().ok().and_then(Rate::per_second);
+        rate.map(Self).ok_or_else(|| {
+            format!("{text:?} is not a number of probes a second: give one such as 500 or 10k")
+        })
+    }
+}
+
+/// First and last source port.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct PortSpan {
+    pub(crate) first: u16,
+    pub(crate) last: u16,
+}
+
+impl FromStr for PortSpan {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let span = || {
+            let (first, last) = text.split_once('-')?;
+            let (first, last) =
+                (first.parse::<NonZeroU16>().ok()?.get(), last.parse::<u16>().ok()?);
+            (first <= last).then_some(Self { first, last })
+        };
+        span().ok_or_else(|| {
+            format!("{text:?} is not a span of ports: give first and last as in 61000-61255")
+        })
+    }
+}
+
+/// What `--link` can be.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum LinkChoice {
+    /// Whatever fits the machine: the packet link is all there is.
+    Auto,
+    /// AF_PACKET sockets.
+    Packet,
+}
+
+impl LinkChoice {
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::Packet => "packet",
+        }
+    }
+}
+
+impl FromStr for LinkChoice {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "auto" => Ok(Self::Auto),
+            "packet" => Ok(Self::Packet),
+            "xdp" => Err("the xdp link is not in this version: give auto or packet".to_owned()),
+            _ => Err(format!("{text:?} is no link: give auto or packet")),
+        }
+    }
+}
+
+/// Longest cooldown: with all retries before it, the longest for which the engine can tell answers apart.
+const MAX_COOLDOWN: f64 = 3_500.0;
+
+/// How long answers are taken.
+pub(crate) fn cooldown(text: &str) -> Result<Duration, String> {
+    seconds(text)
+        .filter(|time| time.as_secs_f64() <= MAX_COOLDOWN)
+        .ok_or_else(|| format!("{text:?} is not a number of seconds from 0 to {MAX_COOLDOWN}: give one such as 8 or 0.5"))
+}
+
+/// When to stop.
+pub(crate) fn max_time(text: &str) -> Result<Duration, String> {
+    seconds(text).filter(|time| !time.is_zero()).ok_or_else(|| {
+        format!("{text:?} is not a number of seconds above 0: give one such as 600 or 0.5")
+    })
+}
+
+/// Seconds with or without a fraction; no sign, no exponent, no `inf`.
+fn seconds(text: &str) -> Option<Duration> {
+    let is_plain = text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
+    let seconds = text.parse::<f64>().ok().filter(|_| is_plain)?;
+    Duration::try_from_secs_f64(seconds).ok()
+}

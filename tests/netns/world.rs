@@ -1,0 +1,99 @@
+//! What the tests of this folder share.
+
+use std::{
+    collections::BTreeSet,
+    fs,
+    net::IpAddr,
+    path::{Path, PathBuf},
+    process::{Command, Output},
+};
+
+use mrpf_records::{Record, State, SynRecord};
+use mrpf_syn::{Builder, Scan, Show, Summary};
+use serde_json::Value;
+
+/// A scan of the lab's hosts that shows every state.
+pub(crate) fn scan(targets: &str, ports: &str) -> Builder {
+    Scan::builder().target(targets).ports(ports).allow_reserved(true).show(Show::ALL)
+}
+
+/// Runs a scan to its end.
+#[track_caller]
+pub(crate) fn run(builder: Builder) -> (Vec<SynRecord>, Summary) {
+    let mut scan = builder.build().unwrap_or_else(|error| panic!("{error}"));
+    let records = scan
+        .by_ref()
+        .filter_map(|record| match record {
+            Record::Syn(record) => Some(record),
+            _ => None,
+        })
+        .collect();
+    (records, scan.finish().unwrap_or_else(|error| panic!("{error}")))
+}
+
+/// The targets that are `state`; a target with two records is a failure.
+#[track_caller]
+pub(crate) fn found(records: &[SynRecord], state: State) -> BTreeSet<(IpAddr, u16)> {
+    let mut seen = BTreeSet::new();
+    for record in records {
+        assert!(seen.insert((record.ip, record.port)), "a second record: {record:?}");
+    }
+    records.iter().filter(|record| record.state == state).map(|record| (record.ip, record.port)).collect()
+}
+
+/// The command, where cargo has put it beside this test.
+pub(crate) fn mrpf() -> PathBuf {
+    let test = std::env::current_exe().expect("the path of this test");
+    let path = test.ancestors().nth(2).expect("a folder above deps/").join("mrpf");
+    assert!(path.exists(), "{} is not there: cargo build --bin mrpf", path.display());
+    path
+}
+
+/// `mrpf` with `args` in the network namespace of the calling thread, ended after two minutes whatever happens.
+pub(crate) fn command(args: &[&str]) -> Command {
+    let mut command = Command::new("timeout");
+    command.args(["--signal=KILL", "120"]).arg(mrpf()).args(args).env("MRPF_FENCE", "lab");
+    command
+}
+
+/// Runs `mrpf` with `args` to its end.
+pub(crate) fn output(args: &[&str]) -> Output {
+    command(args).output().expect("coreutils has timeout")
+}
+
+/// What a process said on stderr.
+pub(crate) fn stderr(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+/// The SYN records in lines of JSON; a line that is none is a failure.
+#[track_caller]
+pub(crate) fn records(lines: &[u8]) -> Vec<SynRecord> {
+    let text = std::str::from_utf8(lines).expect("records are UTF-8");
+    assert!(text.is_empty() || text.ends_with('\n'), "a torn last line: {:?}", text.lines().last());
+    text.lines()
+        .filter_map(|line| match serde_json::from_str(line) {
+            Ok(Record::Syn(record)) => Some(record),
+            Ok(_) => None,
+            Err(error) => panic!("{error}: {line}"),
+        })
+        .collect()
+}
+
+/// A file of JSON.
+#[track_caller]
+pub(crate) fn json(path: &Path) -> Value {
+    let text = fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"))
+}
+
+/// One number of the kernel's TCP, of the network namespace of the calling thread: see nstat(8).
+#[track_caller]
+pub(crate) fn kernel_tcp(name: &str) -> u64 {
+    let snmp = fs::read_to_string("/proc/thread-self/net/snmp").expect("a /proc");
+    let mut lines = snmp.lines().filter_map(|line| line.strip_prefix("Tcp: "));
+    let (names, values) = (lines.next().expect("names"), lines.next().expect("values"));
+    let mut pairs = names.split(' ').zip(values.split(' '));
+    let (_, value) = pairs.find(|(found, _)| *found == name).unwrap_or_else(|| panic!("no {name} in {names}"));
+    value.parse().expect("a number")
+}
