@@ -1,15 +1,7 @@
 //! What can be asked for on the command line. Values are typed here; lists of targets and ports are read by the engine,
 //! which names the file and line of what it cannot read.
 
-use std::{
-    ffi::OsString,
-    fmt,
-    net::Ipv4Addr,
-    num::{NonZeroU16, NonZeroU64},
-    path::PathBuf,
-    str::FromStr,
-    time::Duration,
-};
+use std::{ffi::OsString, fmt, net::Ipv4Addr, num::NonZeroU64, path::PathBuf, time::Duration};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use mrpf_engine::{answered::MAX_RETRIES, governor::Rate, target::Shard, wire::MacAddr};
@@ -200,14 +192,12 @@ pub(crate) enum LabCommand {
     Hold,
 }
 
-/// The form of records.
+// Its variants have no docs of their own: clap would make of them a help text twice as long.
+/// The form of records: a JSON object a line, ip:port, or aligned for reading.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
 pub(crate) enum Format {
-    /// A JSON object a line.
     Jsonl,
-    /// Ip:port, a line each.
     List,
-    /// For reading.
     Pretty,
 }
 

@@ -174,7 +174,7 @@ impl<S: Sink> Driving<'_, S> {
             Err(Broken::ReaderClosed) => self.end(Ended::ReaderClosed),
             Err(Broken::Error(error)) => {
                 self.end(Ended::WriteFailed);
-                self.error = Some(error);
+                self.error = Some(*error);
             }
         }
     }

@@ -55,15 +55,15 @@ pub(crate) enum Broken {
     /// The reader of the pipe has closed it: it has what it wanted.
     ReaderClosed,
     /// Anything else.
-    Error(CliError),
+    Error(Box<CliError>),
 }
 
 impl Output<File> {
     /// Standard output.
     pub(crate) fn stdout(format: Option<Format>) -> io::Result<Self> {
         let stdout = io::stdout();
-        let format =
-            format.unwrap_or(if stdout.is_terminal() { Format::Pretty } else { Format::Jsonl });
+        let format = format
+            .unwrap_or_else(|| if stdout.is_terminal() { Format::Pretty } else { Format::Jsonl });
         // Not `Stdout`, which would write line by line.
         let file = File::from(stdout.as_fd().try_clone_to_owned()?);
         Ok(Self::new(file, "standard output".to_owned(), format))
@@ -162,7 +162,8 @@ impl<S: Sink> Output<S> {
         if source.kind() == io::ErrorKind::BrokenPipe {
             return Broken::ReaderClosed;
         }
-        Broken::Error(CliError::Write { name: self.name.clone(), source, kept: self.written })
+        let kept = self.written;
+        Broken::Error(Box::new(CliError::Write { name: self.name.clone(), source, kept }))
     }
 }
 
@@ -324,11 +325,12 @@ pub(crate) mod tests {
                 output.push(&record(port));
                 // Flushed at odd places, so that the end falls into first and later writes.
                 if port % 3 == 0 || port == 20 {
-                    broken = broken.or(output.flush().err());
+                    broken = broken.or_else(|| output.flush().err());
                 }
             }
-            let Some(Broken::Error(CliError::Write { name, source, kept })) = broken else {
-                panic!("room {room}: {broken:?}")
+            let Some(Broken::Error(error)) = broken else { panic!("room {room}: {broken:?}") };
+            let CliError::Write { name, source, kept } = *error else {
+                panic!("room {room}: {error}")
             };
             assert_eq!((name.as_str(), source.kind()), ("list", io::ErrorKind::StorageFull));
             let held = &output.sink.held;

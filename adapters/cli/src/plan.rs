@@ -46,7 +46,7 @@ pub(crate) fn plan(args: &SynArgs) -> Result<String, CliError> {
         Rate::PerSecond(rate) => {
             let (least, most) = estimate(walk.len(), rate.get(), &settings);
             format!(
-                "rate: {}/s; about {} if every target answers at once, {} if none does",
+                "rate: {}/s; from {}, when every target refuses at once, to {}, when none answers",
                 HumanCount(rate.get()),
                 span(least),
                 span(most)
@@ -77,10 +77,11 @@ fn estimate(targets: u64, rate: u64, settings: &Settings) -> (Duration, Duration
     let sending = |frames: u64| {
         Duration::try_from_secs_f64(frames as f64 / rate as f64).unwrap_or(Duration::MAX)
     };
-    let attempts = 1 + u64::from(settings.retries);
-    let most = sending(targets.saturating_mul(attempts))
-        .max(settings.spacing * u32::from(settings.retries));
-    (sending(targets).saturating_add(settings.cooldown), most.saturating_add(settings.cooldown))
+    // A target that is open takes a reset too, and one that answers has no cooldown.
+    let frames = 1 + u64::from(settings.retries.max(u8::from(settings.close)));
+    let most =
+        sending(targets.saturating_mul(frames)).max(settings.spacing * u32::from(settings.retries));
+    (sending(targets), most.saturating_add(settings.cooldown))
 }
 
 #[cfg(test)]
@@ -104,7 +105,7 @@ mod tests {
             &[
                 "dry run, nothing is sent: 4 targets on 4 hosts",
                 "left out addresses: 1 excluded",
-                "rate: 500/s; about 8 s if every target answers at once, 10 s if none does",
+                "rate: 500/s; from 0 s, when every target refuses at once, to 10 s, when none answers",
                 "first targets:",
             ],
             &["  198.19.0.0:80", "  198.19.0.1:80", "  198.19.0.2:80", "  198.51.100.1:22"],
@@ -158,8 +159,8 @@ mod tests {
             let (least, most) = estimate(targets, rate, &settings);
             (least.as_secs(), most.as_secs())
         };
-        assert_eq!(estimate(10_000, 1_000), (18, 38));
-        assert_eq!(estimate(1, 1_000), (8, 10));
+        assert_eq!(estimate(10_000, 1_000), (10, 38));
+        assert_eq!(estimate(1, 1_000), (0, 10));
         assert_eq!(estimate(u64::MAX, 1).0, u64::MAX);
     }
 }

@@ -1,12 +1,9 @@
 //! What a scan has done, as text for people: it never says done when it is not.
 
 use indicatif::HumanCount;
-use mrpf_engine::{
-    link::interface::Counters as InterfaceCounters, stats::Counts, target::Excluded,
-};
-use mrpf_records::{SCHEMA_VERSION, State, Timestamp};
+use mrpf_engine::{stats::Counts, target::Excluded};
+use mrpf_records::State;
 use mrpf_syn::Summary;
-use serde::Serialize;
 
 use crate::{
     drive::{Driven, Ended},
@@ -96,7 +93,7 @@ pub(crate) fn text(driven: &Driven, settings: &Settings, place: &str, verbose: b
     lines.push(format!("{head}: {found}"));
     let pace = (counts.sent as f64 / seconds.max(0.001)) as u64;
     lines.push(format!(
-        "{} frames sent ({}/s), {} lost; {} records in {place}",
+        "{} frames sent ({}/s), {} lost; {} records written to {place}",
         HumanCount(counts.sent),
         HumanCount(pace),
         HumanCount(lost(counts)),

@@ -122,6 +122,9 @@ impl<P: Probe> Running<P> {
 
 impl<P: Probe> Drop for Running<P> {
     fn drop(&mut self) {
+        if self.threads.is_empty() {
+            return; // joined: that is an end, and no stop
+        }
         self.shared.stop.stop();
         // The result was taken by `join`, or nobody wants it.
         let _ = self.join_threads();

@@ -137,6 +137,12 @@ impl ScanError {
                 | Self::Settings(_)
                 | Self::Ipv6(_)
                 | Self::SourcePorts { .. }
+                | Self::PortGuard(
+                    PortGuardError::Ephemeral { .. }
+                        | PortGuardError::InUse { .. }
+                        | PortGuardError::Privileged { .. }
+                        | PortGuardError::Range { .. }
+                )
                 | Self::Link(LinkError::NoInterface { .. })
                 | Self::Neighbour(
                     NeighbourError::Link(LinkError::NoInterface { .. })
@@ -400,6 +406,8 @@ impl Builder {
         let route = neighbour::route_for(targets, self.interface.as_deref(), self.source, self.gateway_mac)?;
         let interface = &route.interface;
         let ends = Ends { layer: interface.layer(), source_mac: interface.mac(), vlan: self.vlan, source: route.source };
+        // Before anything else is taken: it is what a user without privileges is refused.
+        let mut tx = PacketTx::open(interface, SLOT_LEN)?;
         let guard = PortGuard::claim(ends.source, self.source_ports, SOURCE_PORTS)?;
         guard.self_test()?;
         let source_ports = guard.ports();
@@ -409,7 +417,6 @@ impl Builder {
         let filter = Filter::new(ends.layer, ends.source, source_ports);
         let cookie = Cookie::from_os().map_err(|error| ScanError::Random(error.to_string()))?;
         let probe = SynProbe::new(&ends, self.profile, ports, cookie);
-        let mut tx = PacketTx::open(interface, SLOT_LEN)?;
         let mut rx = PacketRx::open(interface, &filter, RingSize::default(), clock)?;
         let (next_hops, arp) =
             neighbour::resolve(targets, &route, &ends, self.settings.rate, &mut tx, &mut rx, &clock)?;

@@ -8,7 +8,7 @@
 //! # What holds
 //!
 //! - Both halves belong to the network namespace of the thread that opened them, and open only where the
-//!   [fence](super::fence) lets them.
+//!   [fence] lets them.
 //! - A receiver sees nothing that its filter does not pass, from its first frame on; a sender receives nothing.
 //! - After they were opened neither half allocates.
 //!
