@@ -118,7 +118,8 @@ impl Answered {
         if attempt == 0 && sequence.is_multiple_of(PER_WORD) {
             self.word(sequence).store(0, Relaxed);
         }
-        self.times[((sequence & self.mask) >> self.grouping.shift()) as usize].store(now.as_wrapped_micros(), Release);
+        self.times[((sequence & self.mask) >> self.grouping.shift()) as usize]
+            .store(now.as_wrapped_micros(), Release);
     }
 
     /// Sender: everything below `sequence` has had attempt `attempt`. To be called before the frames leave, so that no answer
@@ -148,7 +149,8 @@ impl Answered {
         if !self.is_live(sequence) {
             return None;
         }
-        let before = self.word(sequence).fetch_or(bits << shift(sequence), AcqRel) >> shift(sequence) & 0b11;
+        let before =
+            self.word(sequence).fetch_or(bits << shift(sequence), AcqRel) >> shift(sequence) & 0b11;
         if sequence < self.tail() {
             // It became final in between, so the slot may be another's by now: what we set goes, what was set stays.
             self.word(sequence).fetch_and(!((bits & !before) << shift(sequence)), AcqRel);
@@ -160,7 +162,8 @@ impl Answered {
     /// Microseconds from the last send of the group of `sequence` to `now`. Ambiguous beyond 71 minutes, where it wraps.
     #[inline]
     pub fn since_sent(&self, sequence: u64, now: Instant) -> u32 {
-        let sent = self.times[((sequence & self.mask) >> self.grouping.shift()) as usize].load(Acquire);
+        let sent =
+            self.times[((sequence & self.mask) >> self.grouping.shift()) as usize].load(Acquire);
         now.as_wrapped_micros().wrapping_sub(sent)
     }
 

@@ -94,7 +94,9 @@ impl FromStr for Rate {
         };
         let (whole, part) = digits.split_once('.').unwrap_or((digits, ""));
         let number = |s: &str| match s {
-            s if s.bytes().all(|b| b.is_ascii_digit()) && s.len() <= 9 => s.parse::<u64>().map_err(|_| error()),
+            s if s.bytes().all(|b| b.is_ascii_digit()) && s.len() <= 9 => {
+                s.parse::<u64>().map_err(|_| error())
+            }
             _ => Err(error()),
         };
         let fraction = match part {
@@ -309,7 +311,11 @@ mod tests {
         let departures = departures(&governor(rate), step, 3);
         let wanted = 3 * rate as usize;
         let slack = (wanted / 100).max(1);
-        assert!(departures.len().abs_diff(wanted) <= slack, "{rate}/s: {} in 3 s", departures.len());
+        assert!(
+            departures.len().abs_diff(wanted) <= slack,
+            "{rate}/s: {} in 3 s",
+            departures.len()
+        );
         let burst = most_within(&departures, 10 * MS);
         let allowed = ((rate as usize * 12).div_ceil(1000)).max(1);
         assert!(burst <= allowed, "{rate}/s: {burst} in 10 ms, allowed {allowed}");
@@ -389,7 +395,19 @@ mod tests {
         assert_eq!("1.5M".parse(), per_second(1_500_000));
         assert_eq!("0.5k".parse(), per_second(500));
         assert_eq!("MAX".parse(), Ok(Rate::Max));
-        for wrong in ["", "0", "k", "-1", "1.", "1e3", "10kk", "fast", "1.0000000001k", "9999999999", "2000M"] {
+        for wrong in [
+            "",
+            "0",
+            "k",
+            "-1",
+            "1.",
+            "1e3",
+            "10kk",
+            "fast",
+            "1.0000000001k",
+            "9999999999",
+            "2000M",
+        ] {
             assert!(wrong.parse::<Rate>().is_err(), "{wrong:?}");
         }
     }

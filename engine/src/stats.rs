@@ -207,7 +207,13 @@ mod tests {
 
     #[test]
     fn loss_counts_what_this_machine_lost() {
-        let counts = Counts { generated: 1_000, dropped_busy: 1, ring_drops: 2, refused: 1, ..Counts::default() };
+        let counts = Counts {
+            generated: 1_000,
+            dropped_busy: 1,
+            ring_drops: 2,
+            refused: 1,
+            ..Counts::default()
+        };
         assert!((counts.loss() - 0.004).abs() < 1e-9);
         assert!(Counts::default().loss().abs() < 1e-9);
     }

@@ -117,7 +117,8 @@ mod tests {
     #[test]
     fn a_kernel_timestamp_is_never_in_the_future() {
         let clock = Clock::start();
-        let future = (SystemTime::now() + Duration::from_secs(3600)).duration_since(UNIX_EPOCH).unwrap();
+        let future =
+            (SystemTime::now() + Duration::from_secs(3600)).duration_since(UNIX_EPOCH).unwrap();
         assert!(clock.at_wall_nanos(future.as_nanos() as u64) <= clock.now());
     }
 }

@@ -54,7 +54,9 @@ fn wrong_input_names_its_mend_and_ends_with_2() {
     let elsewhere = path("elsewhere.txt", "192.0.2.0/24\n");
     let missing = folder.path().join("none.txt").to_str().unwrap().to_owned();
     let ok = ["syn", "198.19.0.1", "-p", "80", "--allow-reserved"];
-    let with = |more: &[&str]| -> Vec<String> { ok.iter().chain(more).map(|word| (*word).to_owned()).collect() };
+    let with = |more: &[&str]| -> Vec<String> {
+        ok.iter().chain(more).map(|word| (*word).to_owned()).collect()
+    };
     let check = |args: &[String], words: &str| {
         let args: Vec<&str> = args.iter().map(String::as_str).collect();
         check_refused(&args, 2, words);
@@ -89,19 +91,33 @@ fn without_permission_the_mend_is_sudo_or_setcap() {
         return;
     }
     if !getuid().is_root() {
-        eprintln!("SKIPPED: command::without_permission_the_mend_is_sudo_or_setcap: needs root, to give it up");
+        eprintln!(
+            "SKIPPED: command::without_permission_the_mend_is_sudo_or_setcap: needs root, to give it up"
+        );
         return;
     }
     let _lab = lab();
     let output = Command::new("setpriv")
-        .args(["--reuid", "65534", "--regid", "65534", "--clear-groups", "--bounding-set=-all", "--inh-caps=-all"])
+        .args([
+            "--reuid",
+            "65534",
+            "--regid",
+            "65534",
+            "--clear-groups",
+            "--bounding-set=-all",
+            "--inh-caps=-all",
+        ])
         .arg(readable_by_all().path().join("mrpf"))
         .args(["syn", "198.19.0.1", "-p", "80", "--allow-reserved"])
         .env("MRPF_FENCE", "lab")
         .output()
         .unwrap();
     assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
-    assert!(stderr(&output).contains("CAP_NET_RAW") && stderr(&output).contains("setcap"), "{}", stderr(&output));
+    assert!(
+        stderr(&output).contains("CAP_NET_RAW") && stderr(&output).contains("setcap"),
+        "{}",
+        stderr(&output)
+    );
 }
 
 /// The command in a folder that every user may look into, which a checkout under /root is not.
@@ -123,7 +139,8 @@ fn a_namespace_with_a_way_out_is_refused_under_the_fence() {
     }
     let _lab = lab();
     // Nothing can leave by this route: it leads to the lab's own world.
-    let added = Command::new("ip").args(["route", "add", "default", "via", "198.18.0.2"]).status().unwrap();
+    let added =
+        Command::new("ip").args(["route", "add", "default", "via", "198.18.0.2"]).status().unwrap();
     assert!(added.success());
     check_refused(&["syn", "198.19.0.1", "-p", "80", "--allow-reserved"], 1, "MRPF_FENCE");
 }
@@ -134,7 +151,17 @@ fn records_go_to_stdout_as_json_and_nothing_else_does() {
         return;
     }
     let _lab = lab();
-    let output = output(&["syn", "198.19.3.0/24", "-p", "80,81", "--allow-reserved", "--show", "all", "--cooldown", "1"]);
+    let output = output(&[
+        "syn",
+        "198.19.3.0/24",
+        "-p",
+        "80,81",
+        "--allow-reserved",
+        "--show",
+        "all",
+        "--cooldown",
+        "1",
+    ]);
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
     let records = records(&output.stdout);
     assert_eq!(found(&records, State::Open).len(), 256);
@@ -148,13 +175,19 @@ fn targets_come_from_stdin_and_a_list_goes_out() {
         return;
     }
     let _lab = lab();
-    let mut child = command(&["syn", "-f", "-", "--allow-reserved", "--format", "list", "-q", "-p", "80"])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
+    let mut child =
+        command(&["syn", "-f", "-", "--allow-reserved", "--format", "list", "-q", "-p", "80"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+    child
+        .stdin
+        .take()
+        .unwrap()
+        .write_all(b"198.19.0.7\n198.19.0.8:81 # closed\n198.19.0.9:80\n")
         .unwrap();
-    child.stdin.take().unwrap().write_all(b"198.19.0.7\n198.19.0.8:81 # closed\n198.19.0.9:80\n").unwrap();
     let output = child.wait_with_output().unwrap();
     let mut lines: Vec<&str> = std::str::from_utf8(&output.stdout).unwrap().lines().collect();
     lines.sort_unstable();
@@ -172,8 +205,19 @@ fn the_summary_adds_up_and_agrees_with_the_interface() {
     let (out, summary) = (folder.path().join("out.jsonl"), folder.path().join("summary.json"));
     let (out_arg, summary_arg) = (out.to_str().unwrap(), summary.to_str().unwrap());
     let args = [
-        "syn", "198.19.0.0/20", "-p", "80", "--allow-reserved", "--rate", "max", "--exclude", "198.19.0.0/24", "-o", out_arg,
-        "--summary", summary_arg,
+        "syn",
+        "198.19.0.0/20",
+        "-p",
+        "80",
+        "--allow-reserved",
+        "--rate",
+        "max",
+        "--exclude",
+        "198.19.0.0/24",
+        "-o",
+        out_arg,
+        "--summary",
+        summary_arg,
     ];
     let output = output(&args);
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
@@ -181,13 +225,21 @@ fn the_summary_adds_up_and_agrees_with_the_interface() {
     let records = records(&fs::read(&out).unwrap());
     assert_eq!(records.len(), 4_096 - 256);
     let summary = json(&summary);
-    let number = |path: &str| summary.pointer(path).and_then(serde_json::Value::as_u64).unwrap_or_else(|| panic!("{path}: {summary}"));
+    let number = |path: &str| {
+        summary
+            .pointer(path)
+            .and_then(serde_json::Value::as_u64)
+            .unwrap_or_else(|| panic!("{path}: {summary}"))
+    };
     assert_eq!(summary["complete"], true);
     assert_eq!(number("/records"), 3_840);
     assert_eq!(number("/states/open"), 3_840);
     assert_eq!(number("/targets/excluded_listed"), 256);
     assert_eq!(number("/counters/sent"), number("/interface/tx_packets"));
-    assert_eq!(number("/counters/received") + number("/counters/ring_drops"), number("/interface/rx_packets"));
+    assert_eq!(
+        number("/counters/received") + number("/counters/ring_drops"),
+        number("/interface/rx_packets")
+    );
     assert_eq!(number("/counters/resets"), 3_840);
 }
 
@@ -199,8 +251,7 @@ fn a_dry_run_sends_nothing_and_needs_nothing() {
     let _lab = lab();
     let sent = || {
         let dev = fs::read_to_string("/proc/thread-self/net/dev").unwrap();
-        let line = dev.lines().find(|line| line.trim_start().starts_with("s0:")).unwrap().to_owned();
-        line
+        dev.lines().find(|line| line.trim_start().starts_with("s0:")).unwrap().to_owned()
     };
     let before = sent();
     let output = output(&["syn", "198.19.0.0/16", "-p", "80,443", "--allow-reserved", "--dry-run"]);
@@ -216,10 +267,21 @@ fn limits_end_a_scan_and_say_so() {
         return;
     }
     let _lab = lab();
-    let first = output(&["syn", "198.19.0.0/16", "-p", "80", "--allow-reserved", "--max-results", "100"]);
-    assert_eq!((first.status.code(), records(&first.stdout).len()), (Some(3), 100), "{}", stderr(&first));
-    assert!(stderr(&first).contains("not complete (stopped by --max-results"), "{}", stderr(&first));
-    let second = output(&["syn", "198.19.0.0/16", "-p", "80", "--allow-reserved", "--max-time", "1"]);
+    let first =
+        output(&["syn", "198.19.0.0/16", "-p", "80", "--allow-reserved", "--max-results", "100"]);
+    assert_eq!(
+        (first.status.code(), records(&first.stdout).len()),
+        (Some(3), 100),
+        "{}",
+        stderr(&first)
+    );
+    assert!(
+        stderr(&first).contains("not complete (stopped by --max-results"),
+        "{}",
+        stderr(&first)
+    );
+    let second =
+        output(&["syn", "198.19.0.0/16", "-p", "80", "--allow-reserved", "--max-time", "1"]);
     assert_eq!(second.status.code(), Some(3));
     assert!(stderr(&second).contains("stopped by --max-time"), "{}", stderr(&second));
     assert!(records(&second.stdout).len() > 1_000);
@@ -235,7 +297,17 @@ fn an_interrupt_keeps_what_was_found_and_ends_with_130() {
         let folder = tempfile::tempdir().unwrap();
         let out = folder.path().join("out.jsonl");
         let mut child = Command::new(mrpf())
-            .args(["syn", "198.19.0.0/16", "-p", "80", "--allow-reserved", "--rate", "5k", "-o", out.to_str().unwrap()])
+            .args([
+                "syn",
+                "198.19.0.0/16",
+                "-p",
+                "80",
+                "--allow-reserved",
+                "--rate",
+                "5k",
+                "-o",
+                out.to_str().unwrap(),
+            ])
             .env("MRPF_FENCE", "lab")
             .stderr(Stdio::piped())
             .spawn()
@@ -278,11 +350,12 @@ fn a_reader_that_closes_the_pipe_ends_the_scan_quietly() {
         return;
     }
     let _lab = lab();
-    let mut child = command(&["syn", "198.19.0.0/16", "-p", "80", "--allow-reserved", "--rate", "5k"])
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
+    let mut child =
+        command(&["syn", "198.19.0.0/16", "-p", "80", "--allow-reserved", "--rate", "5k"])
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
     let mut lines = BufReader::new(child.stdout.take().unwrap());
     let mut line = String::new();
     lines.read_line(&mut line).unwrap();
@@ -333,13 +406,16 @@ fn an_interface_that_vanishes_ends_the_scan_with_1_and_what_was_found() {
     if !gate::permits(&[Need::Netns]) {
         return;
     }
-    for (how, args) in [("deleted", ["link", "del", "s0"].as_slice()), ("down", &["link", "set", "s0", "down"])] {
+    for (how, args) in
+        [("deleted", ["link", "del", "s0"].as_slice()), ("down", &["link", "set", "s0", "down"])]
+    {
         let _lab = lab();
-        let mut child = command(&["syn", "198.19.0.0/16", "-p", "80", "--allow-reserved", "--rate", "5k"])
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
+        let mut child =
+            command(&["syn", "198.19.0.0/16", "-p", "80", "--allow-reserved", "--rate", "5k"])
+                .stdout(Stdio::piped())
+                .stderr(Stdio::piped())
+                .spawn()
+                .unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap());
         let mut text = String::new();
         for _ in 0..100 {
@@ -349,7 +425,11 @@ fn an_interface_that_vanishes_ends_the_scan_with_1_and_what_was_found() {
         while lines.read_line(&mut text).unwrap() > 0 {}
         let output = child.wait_with_output().unwrap();
         assert_eq!(output.status.code(), Some(1), "{how}: {}", stderr(&output));
-        assert!(stderr(&output).contains("interface s0 went away or down"), "{how}: {}", stderr(&output));
+        assert!(
+            stderr(&output).contains("interface s0 went away or down"),
+            "{how}: {}",
+            stderr(&output)
+        );
         assert!(records(text.as_bytes()).len() >= 100);
     }
 }
@@ -360,9 +440,13 @@ fn pretty_output_and_files_are_for_people_and_programs() {
         return;
     }
     let _lab = lab();
-    let output = output(&["syn", "198.19.0.0/30", "-p", "80", "--allow-reserved", "--format", "pretty"]);
+    let output =
+        output(&["syn", "198.19.0.0/30", "-p", "80", "--allow-reserved", "--format", "pretty"]);
     let text = String::from_utf8(output.stdout).unwrap();
-    assert!(text.lines().any(|line| line.contains("198.19.0.1") && line.contains("open")), "{text}");
+    assert!(
+        text.lines().any(|line| line.contains("198.19.0.1") && line.contains("open")),
+        "{text}"
+    );
     assert!(!Path::new("mrpf-SCANID.checkpoint").exists());
     let _ = Namespace::current().unwrap();
 }

@@ -23,9 +23,18 @@ fn check_demo(as_ordinary_user: bool) {
     let mut command = Command::new("timeout");
     command.args(["--signal=KILL", "300"]);
     if as_ordinary_user {
-        command.args(["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups", "--inh-caps=-all"]);
+        command.args([
+            "setpriv",
+            "--reuid",
+            "65534",
+            "--regid",
+            "65534",
+            "--clear-groups",
+            "--inh-caps=-all",
+        ]);
     }
-    let output = command.arg(binary).args(["demo", "--quiet"]).current_dir(folder.path()).output().unwrap();
+    let output =
+        command.arg(binary).args(["demo", "--quiet"]).current_dir(folder.path()).output().unwrap();
     let said = stderr(&output) + &String::from_utf8_lossy(&output.stdout);
     assert_eq!(output.status.code(), Some(0), "{said}");
     let records = records(&fs::read(folder.path().join("mrpf-demo.jsonl")).unwrap());
@@ -52,7 +61,9 @@ fn the_demo_tells_the_truth_as_an_ordinary_user() {
     if getuid().is_root() {
         check_demo(true);
     } else {
-        eprintln!("SKIPPED: demo::the_demo_tells_the_truth_as_an_ordinary_user: the other demo is run by one already");
+        eprintln!(
+            "SKIPPED: demo::the_demo_tells_the_truth_as_an_ordinary_user: the other demo is run by one already"
+        );
     }
 }
 
@@ -82,7 +93,9 @@ fn a_lab_can_be_up_for_as_long_as_wanted() {
         return;
     }
     if !getuid().is_root() || std::path::Path::new("/run/netns/mrpf-lab").exists() {
-        eprintln!("SKIPPED: demo::a_lab_can_be_up_for_as_long_as_wanted: needs root, and no lab of yours that is up");
+        eprintln!(
+            "SKIPPED: demo::a_lab_can_be_up_for_as_long_as_wanted: needs root, and no lab of yours that is up"
+        );
         return;
     }
     let up = output(&["lab", "up"]);
@@ -90,10 +103,17 @@ fn a_lab_can_be_up_for_as_long_as_wanted() {
     let again = output(&["lab", "up"]);
     assert!(stderr(&again).contains("mrpf lab down"), "{}", stderr(&again));
     let status = output(&["lab", "status"]);
-    let pinged = Command::new("ip").args(["netns", "exec", "mrpf-lab", "ip", "-o", "addr", "show", "s0"]).output().unwrap();
+    let pinged = Command::new("ip")
+        .args(["netns", "exec", "mrpf-lab", "ip", "-o", "addr", "show", "s0"])
+        .output()
+        .unwrap();
     let down = output(&["lab", "down"]);
     assert_eq!(down.status.code(), Some(0), "{}", stderr(&down));
-    assert!(String::from_utf8_lossy(&pinged.stdout).contains("198.18.0.1/16"), "{}", stderr(&pinged));
+    assert!(
+        String::from_utf8_lossy(&pinged.stdout).contains("198.18.0.1/16"),
+        "{}",
+        stderr(&pinged)
+    );
     assert!(String::from_utf8_lossy(&status.stdout).contains("mrpf-lab"), "{status:?}");
     assert!(!std::path::Path::new("/run/netns/mrpf-lab").exists());
 }

@@ -40,13 +40,17 @@ fn loss_of_five_percent_each_way_hides_next_to_nobody() {
     }
     let loss = Loss { probes_percent: 5, answers_percent: 5, duplicated_percent: 1 };
     let lab = Lab::builder().open(80).loss(loss).start().unwrap();
-    let (records, summary) = run(scan("198.19.0.0/16", "80").rate("20k".parse().unwrap()).retries(3));
+    let (records, summary) =
+        run(scan("198.19.0.0/16", "80").rate("20k".parse().unwrap()).retries(3));
     // Four attempts at 0.0975 each: 6 of 65,536 are missed on average; 99.9 % is 65,471.
     let open = found(&records, State::Open).len();
     assert!(open >= 65_471, "{open}");
     let counts = lab.loss().unwrap();
     let made = summary.counts.sent;
-    assert!(counts.probes_lost > made / 25 && counts.probes_lost < made / 16, "{counts:?} of {made}");
+    assert!(
+        counts.probes_lost > made / 25 && counts.probes_lost < made / 16,
+        "{counts:?} of {made}"
+    );
     assert!(counts.answers_lost > 2_500 && counts.duplicated > 400, "{counts:?}");
     assert!(summary.counts.duplicate > 0);
 }
@@ -60,7 +64,10 @@ fn shards_find_all_hosts_between_them() {
     let mut all = std::collections::BTreeSet::new();
     let mut count = 0;
     for shard in ["1/3", "2/3", "3/3"] {
-        let part = scan("198.19.0.0/20", "80,81").seed(5).shard(shard.parse().unwrap()).rate("100k".parse().unwrap());
+        let part = scan("198.19.0.0/20", "80,81")
+            .seed(5)
+            .shard(shard.parse().unwrap())
+            .rate("100k".parse().unwrap());
         let (records, _) = run(part);
         count += records.len();
         all.extend(records.iter().map(|record| (record.ip, record.port, record.state as u8)));

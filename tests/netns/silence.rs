@@ -56,7 +56,17 @@ fn killed_in_mid_scan_it_leaves_its_ports_free_and_no_file() {
     let _lab = Lab::builder().open(80).start().unwrap();
     let folder = tempfile::tempdir().unwrap();
     // The same ports each time: a second run could not have them if the first still held them.
-    let args = ["syn", "198.19.0.0/16", "-p", "80", "--allow-reserved", "--rate", "5k", "--source-ports", "61000-61255"];
+    let args = [
+        "syn",
+        "198.19.0.0/16",
+        "-p",
+        "80",
+        "--allow-reserved",
+        "--rate",
+        "5k",
+        "--source-ports",
+        "61000-61255",
+    ];
     for _ in 0..2 {
         let mut child = std::process::Command::new(mrpf())
             .args(args)

@@ -47,7 +47,11 @@ fn open_closed_silent_and_unreachable_are_told_apart() {
                 assert_eq!((record.ttl, record.mss), (Some(64), Some(1_460)), "{record:?}");
                 let options = record.options.as_deref().unwrap();
                 assert!(options.starts_with("mss=1460,") && options.contains("sack"), "{options}");
-                assert!(record.window.is_some() && record.rtt_us.is_some() && record.attempts == Some(1));
+                assert!(
+                    record.window.is_some()
+                        && record.rtt_us.is_some()
+                        && record.attempts == Some(1)
+                );
             }
             State::Unreachable => {
                 assert_eq!(record.reason, Reason::HostUnreachable);
@@ -73,11 +77,15 @@ fn hosts_on_our_link_are_found_by_arp() {
     }
     let on_link = Prefix::new([198, 18, 7, 0], 24);
     let (first, last) = (Ipv4Addr::new(198, 18, 7, 0), Ipv4Addr::new(198, 18, 7, 127));
-    let hosts = Hosts::new(3).owning((first, last)).rule((first, last), 0..=65_535, Behaviour::open());
+    let hosts =
+        Hosts::new(3).owning((first, last)).rule((first, last), 0..=65_535, Behaviour::open());
     let _lab = Lab::builder().respond(on_link, hosts).start().unwrap();
-    let (records, summary) = run(scan("198.18.7.0/24", "80").cooldown(Duration::from_secs(1)).rate("10k".parse().unwrap()));
+    let (records, summary) = run(scan("198.18.7.0/24", "80")
+        .cooldown(Duration::from_secs(1))
+        .rate("10k".parse().unwrap()));
     assert_eq!(found(&records, State::Open).len(), 128, "{:?}", summary.counts);
-    let unreachable: Vec<_> = records.iter().filter(|record| record.state == State::Unreachable).collect();
+    let unreachable: Vec<_> =
+        records.iter().filter(|record| record.state == State::Unreachable).collect();
     assert_eq!(unreachable.len(), 128);
     assert_eq!(summary.counts.arp_received, 128);
     // 256 first, then two tries more for the half that is silent.
@@ -95,9 +103,15 @@ fn answers_that_are_slow_doubled_or_out_of_order_are_one_record_each() {
     let all = (block(9).first(), block(9).last());
     let behaviour = Behaviour::Duplicate(
         3,
-        Box::new(Behaviour::Reorder(Duration::from_millis(30), Box::new(Behaviour::open().slow(Duration::from_millis(40))))),
+        Box::new(Behaviour::Reorder(
+            Duration::from_millis(30),
+            Box::new(Behaviour::open().slow(Duration::from_millis(40))),
+        )),
     );
-    let _lab = Lab::builder().respond(block(9), Hosts::new(4).rule(all, 0..=65_535, behaviour)).start().unwrap();
+    let _lab = Lab::builder()
+        .respond(block(9), Hosts::new(4).rule(all, 0..=65_535, behaviour))
+        .start()
+        .unwrap();
     let (records, summary) = run(scan("198.19.9.0/24", "80-82").retries(1));
     assert_eq!(found(&records, State::Open).len(), 768);
     assert!(summary.counts.duplicate > 0, "{:?}", summary.counts);

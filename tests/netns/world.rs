@@ -38,7 +38,11 @@ pub(crate) fn found(records: &[SynRecord], state: State) -> BTreeSet<(IpAddr, u1
     for record in records {
         assert!(seen.insert((record.ip, record.port)), "a second record: {record:?}");
     }
-    records.iter().filter(|record| record.state == state).map(|record| (record.ip, record.port)).collect()
+    records
+        .iter()
+        .filter(|record| record.state == state)
+        .map(|record| (record.ip, record.port))
+        .collect()
 }
 
 /// The command, where cargo has put it beside this test.
@@ -83,7 +87,8 @@ pub(crate) fn records(lines: &[u8]) -> Vec<SynRecord> {
 /// A file of JSON.
 #[track_caller]
 pub(crate) fn json(path: &Path) -> Value {
-    let text = fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    let text =
+        fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"))
 }
 
@@ -94,6 +99,7 @@ pub(crate) fn kernel_tcp(name: &str) -> u64 {
     let mut lines = snmp.lines().filter_map(|line| line.strip_prefix("Tcp: "));
     let (names, values) = (lines.next().expect("names"), lines.next().expect("values"));
     let mut pairs = names.split(' ').zip(values.split(' '));
-    let (_, value) = pairs.find(|(found, _)| *found == name).unwrap_or_else(|| panic!("no {name} in {names}"));
+    let (_, value) =
+        pairs.find(|(found, _)| *found == name).unwrap_or_else(|| panic!("no {name} in {names}"));
     value.parse().expect("a number")
 }

@@ -13,9 +13,16 @@ use crate::world::{all, counted, run, scan, states};
 
 #[test]
 fn the_engine_and_the_wire_count_alike() {
-    let faults = Faults { loss_out: 0.05, loss_back: 0.05, duplicate: 0.02, reorder: 0.1, ..Faults::default() };
+    let faults = Faults {
+        loss_out: 0.05,
+        loss_back: 0.05,
+        duplicate: 0.02,
+        reorder: 0.1,
+        ..Faults::default()
+    };
     let (network, _) = counted(3, all(3, Behaviour::open()), faults);
-    let (_, summary) = run(scan(network.clone(), "198.19.0.0/20", "80").retries(3).build().unwrap());
+    let (_, summary) =
+        run(scan(network.clone(), "198.19.0.0/20", "80").retries(3).build().unwrap());
     let (counts, wire) = (summary.counts, network.counts());
     assert_eq!(counts.generated, counts.sent + counts.dropped());
     assert_eq!(counts.sent, wire.sent);
@@ -36,7 +43,8 @@ fn each_open_connection_is_closed_once() {
     assert_eq!(network.with_hosts(Hosts::half_open), 0);
 
     let (network, _) = counted(3, all(3, Behaviour::open()), Faults::default());
-    let (_, summary) = run(scan(network.clone(), "198.19.0.0/22", "80").reset(false).build().unwrap());
+    let (_, summary) =
+        run(scan(network.clone(), "198.19.0.0/22", "80").reset(false).build().unwrap());
     assert_eq!(summary.counts.resets, 0);
     assert_eq!(network.with_hosts(Hosts::half_open), 1_024);
 }
@@ -45,7 +53,8 @@ fn each_open_connection_is_closed_once() {
 #[test]
 fn resets_count_against_the_rate() {
     let (network, _) = counted(3, all(3, Behaviour::open()), Faults::default());
-    let (_, summary) = run(scan(network, "198.19.0.0/23", "80").rate("1k".parse().unwrap()).build().unwrap());
+    let (_, summary) =
+        run(scan(network, "198.19.0.0/23", "80").rate("1k".parse().unwrap()).build().unwrap());
     assert_eq!(summary.counts.sent, 1_024);
     assert!(summary.elapsed >= Duration::from_millis(1_010), "{:?}", summary.elapsed);
     assert!(summary.elapsed <= Duration::from_millis(1_100), "{:?}", summary.elapsed);
@@ -55,12 +64,14 @@ fn resets_count_against_the_rate() {
 fn states_that_are_not_shown_are_counted() {
     let hosts = || all(3, Behaviour::closed());
     let (network, _) = counted(3, hosts(), Faults::default());
-    let (records, summary) = run(scan(network, "198.19.0.0/24", "80").show(Show::OPEN).build().unwrap());
+    let (records, summary) =
+        run(scan(network, "198.19.0.0/24", "80").show(Show::OPEN).build().unwrap());
     assert!(records.is_empty());
     assert_eq!(summary.count(State::Closed), 256);
 
     let (network, _) = counted(3, all(3, Behaviour::Silent), Faults::default());
-    let (records, summary) = run(scan(network, "198.19.0.0/24", "80").show(Show::NONE).build().unwrap());
+    let (records, summary) =
+        run(scan(network, "198.19.0.0/24", "80").show(Show::NONE).build().unwrap());
     assert!(records.is_empty());
     assert_eq!(summary.count(State::Silent), 256);
 }
@@ -69,9 +80,11 @@ fn states_that_are_not_shown_are_counted() {
 fn a_host_that_answers_everywhere_is_called_noise() {
     let (network, _) = counted(3, all(3, Behaviour::open()), Faults::default());
     let (records, summary) = run(scan(network, "198.19.0.1", "1-50").build().unwrap());
-    let hosts = records.iter().filter(|record| matches!(record, mrpf_records::Record::Host(_))).count();
+    let hosts =
+        records.iter().filter(|record| matches!(record, mrpf_records::Record::Host(_))).count();
     assert_eq!((hosts, summary.noisy_hosts), (1, 1));
-    let noisy = crate::world::syn(&records).iter().filter(|record| record.noise == Some(true)).count();
+    let noisy =
+        crate::world::syn(&records).iter().filter(|record| record.noise == Some(true)).count();
     assert!((35..=41).contains(&noisy), "{noisy} of 50 records are marked");
     assert_eq!(states(&records).len(), 50);
 }

@@ -15,16 +15,24 @@ use crate::world::{all, counted, run, scan, states};
 /// A range within 198.19.0.0/22, as text and as addresses.
 fn range() -> impl Strategy<Value = (String, BTreeSet<Ipv4Addr>)> {
     let base = u32::from(Ipv4Addr::new(198, 19, 0, 0));
-    (0..1_024_u32, 0..40_u32, 24..=32_u32, any::<bool>()).prop_map(move |(start, len, prefix, is_cidr)| {
-        if is_cidr {
-            let size = 1 << (32 - prefix);
-            let first = (base + start) & !(size - 1);
-            (format!("{}/{prefix}", Ipv4Addr::from(first)), (first..first + size).map(Into::into).collect())
-        } else {
-            let (first, last) = (base + start, base + start + len);
-            (format!("{}-{}", Ipv4Addr::from(first), Ipv4Addr::from(last)), (first..=last).map(Into::into).collect())
-        }
-    })
+    (0..1_024_u32, 0..40_u32, 24..=32_u32, any::<bool>()).prop_map(
+        move |(start, len, prefix, is_cidr)| {
+            if is_cidr {
+                let size = 1 << (32 - prefix);
+                let first = (base + start) & !(size - 1);
+                (
+                    format!("{}/{prefix}", Ipv4Addr::from(first)),
+                    (first..first + size).map(Into::into).collect(),
+                )
+            } else {
+                let (first, last) = (base + start, base + start + len);
+                (
+                    format!("{}-{}", Ipv4Addr::from(first), Ipv4Addr::from(last)),
+                    (first..=last).map(Into::into).collect(),
+                )
+            }
+        },
+    )
 }
 
 proptest! {

@@ -17,7 +17,13 @@ use crate::world::{all, counted, run, scan, states, syn};
 
 #[test]
 fn five_percent_loss_each_way_with_three_retries_finds_nearly_all() {
-    let faults = Faults { loss_out: 0.05, loss_back: 0.05, duplicate: 0.01, reorder: 0.05, ..Faults::default() };
+    let faults = Faults {
+        loss_out: 0.05,
+        loss_back: 0.05,
+        duplicate: 0.01,
+        reorder: 0.05,
+        ..Faults::default()
+    };
     let (network, _) = counted(9, all(9, Behaviour::open()), faults);
     let scan = scan(network, "198.19.0.0/16", "80").retries(3).rate("20k".parse().unwrap());
     let (records, summary) = run(scan.build().unwrap());
@@ -30,7 +36,12 @@ fn five_percent_loss_each_way_with_three_retries_finds_nearly_all() {
 /// What overruns the link is not what the network loses: only the first slows new probes.
 #[test]
 fn steady_loss_does_not_slow_rate_max() {
-    let faults = Faults { loss_out: 0.05, loss_back: 0.05, frame_time: Duration::from_micros(5), ..Faults::default() };
+    let faults = Faults {
+        loss_out: 0.05,
+        loss_back: 0.05,
+        frame_time: Duration::from_micros(5),
+        ..Faults::default()
+    };
     let (network, _) = counted(9, all(9, Behaviour::closed()), faults);
     let scan = scan(network, "198.19.0.0/16", "80-90").retries(3).rate("max".parse().unwrap());
     let (_, summary) = run(scan.build().unwrap());
@@ -58,7 +69,9 @@ fn answers_slower_than_the_spacing_are_not_lost() {
     let (network, probes) = counted(2, all(2, Behaviour::closed()), faults);
     let (records, summary) = run(scan(network, "198.19.0.0/24", "80").retries(2).build().unwrap());
     assert_eq!(states(&records).len(), 256);
-    assert!(syn(&records).iter().all(|record| record.attempts == Some(1) && record.rtt_us.is_none()));
+    assert!(
+        syn(&records).iter().all(|record| record.attempts == Some(1) && record.rtt_us.is_none())
+    );
     assert!(probes.lock().unwrap().values().all(|times| times.len() == 2));
     assert_eq!(summary.count(State::Closed), 256);
 }
@@ -78,8 +91,11 @@ fn an_answer_after_the_cooldown_is_late_and_not_written() {
 #[test]
 fn unreachable_hosts_say_why_and_who() {
     let responder = Ipv4Addr::new(198, 18, 0, 2);
-    for (code, reason) in [(1, Reason::HostUnreachable), (13, Reason::AdminProhibited), (3, Reason::PortUnreachable)] {
-        let behaviour = Behaviour::Unreachable { code, responder: Some(responder), quote: Quote::Minimum };
+    for (code, reason) in
+        [(1, Reason::HostUnreachable), (13, Reason::AdminProhibited), (3, Reason::PortUnreachable)]
+    {
+        let behaviour =
+            Behaviour::Unreachable { code, responder: Some(responder), quote: Quote::Minimum };
         let (network, _) = counted(2, all(2, behaviour), Faults::default());
         let (records, _) = run(scan(network, "198.19.0.0/28", "80").build().unwrap());
         assert_eq!(states(&records).len(), 16);
@@ -94,7 +110,8 @@ fn unreachable_hosts_say_why_and_who() {
 #[test]
 fn vlan_tags_are_built_and_read() {
     let network = Network::new(4, all(4, Behaviour::open()), Faults::default());
-    let (records, summary) = run(scan(network.clone(), "198.19.0.0/24", "80").vlan(77).build().unwrap());
+    let (records, summary) =
+        run(scan(network.clone(), "198.19.0.0/24", "80").vlan(77).build().unwrap());
     assert_eq!(states(&records).values().filter(|state| **state == State::Open).count(), 256);
     assert_eq!(summary.counts.invalid(), 0);
     assert_eq!(network.with_hosts(Hosts::half_open), 0);
@@ -102,7 +119,8 @@ fn vlan_tags_are_built_and_read() {
 
 #[test]
 fn links_without_ethernet_work() {
-    let network = Network::new(4, all(4, Behaviour::closed()), Faults::default()).without_ethernet();
+    let network =
+        Network::new(4, all(4, Behaviour::closed()), Faults::default()).without_ethernet();
     let (records, _) = run(scan(network, "198.19.0.0/24", "80").build().unwrap());
     assert!(states(&records).values().all(|state| *state == State::Closed));
 }

@@ -16,7 +16,8 @@ fn blind_answer(probe: &[u8], flags: u8, ack: u32) -> Vec<u8> {
     let mut frame = probe[..TCP + 20].to_vec();
     frame.copy_within(6..12, 0); // to the prober's address
     frame[IP + 2..IP + 4].copy_from_slice(&40_u16.to_be_bytes());
-    let (source, destination) = (probe[IP + 12..IP + 16].to_vec(), probe[IP + 16..IP + 20].to_vec());
+    let (source, destination) =
+        (probe[IP + 12..IP + 16].to_vec(), probe[IP + 16..IP + 20].to_vec());
     frame[IP + 12..IP + 16].copy_from_slice(&destination);
     frame[IP + 16..IP + 20].copy_from_slice(&source);
     frame[TCP..TCP + 2].copy_from_slice(&probe[TCP + 2..TCP + 4]);
@@ -36,16 +37,16 @@ const ACK: u8 = 0x10;
 fn blind_answers_are_believed_by_chance_alone() {
     // 1,024 targets, three attempts, 100 forgeries each; the hosts themselves are silent.
     let mut guess = 1_u32;
-    let network = Network::new(8, all(8, Behaviour::Silent), Faults::default()).with_forger(Box::new(
-        move |probe, emit| {
+    let network = Network::new(8, all(8, Behaviour::Silent), Faults::default()).with_forger(
+        Box::new(move |probe, emit| {
             for flags in [SYN_ACK, RST_ACK, RST, ACK] {
                 for _ in 0..25 {
                     guess = guess.wrapping_mul(747_796_405).wrapping_add(2_891_336_453);
                     emit(Duration::from_micros(50), &blind_answer(probe, flags, guess));
                 }
             }
-        },
-    ));
+        }),
+    );
     let (records, summary) = run(scan(network, "198.19.0.0/22", "80").build().unwrap());
     assert!(states(&records).values().all(|state| *state == State::Silent));
     let forged = 1_024 * 3 * 25;
@@ -58,12 +59,12 @@ fn blind_answers_are_believed_by_chance_alone() {
 /// The same forger with the right number is believed: the test above fails for the number and nothing else.
 #[test]
 fn the_number_is_all_that_a_forger_lacks() {
-    let network = Network::new(8, all(8, Behaviour::Silent), Faults::default()).with_forger(Box::new(
-        |probe, emit| {
+    let network = Network::new(8, all(8, Behaviour::Silent), Faults::default()).with_forger(
+        Box::new(|probe, emit| {
             let seq = u32::from_be_bytes(probe[TCP + 4..TCP + 8].try_into().unwrap());
             emit(Duration::from_micros(50), &blind_answer(probe, SYN_ACK, seq.wrapping_add(1)));
-        },
-    ));
+        }),
+    );
     let (records, _) = run(scan(network, "198.19.0.0/24", "80").build().unwrap());
     assert!(states(&records).values().all(|state| *state == State::Open));
 }
@@ -71,14 +72,14 @@ fn the_number_is_all_that_a_forger_lacks() {
 /// An answer from a host that was asked, about a port that was not.
 #[test]
 fn answers_of_other_ports_are_not_ours() {
-    let network = Network::new(8, all(8, Behaviour::Silent), Faults::default()).with_forger(Box::new(
-        |probe, emit| {
+    let network = Network::new(8, all(8, Behaviour::Silent), Faults::default()).with_forger(
+        Box::new(|probe, emit| {
             let seq = u32::from_be_bytes(probe[TCP + 4..TCP + 8].try_into().unwrap());
             let mut frame = blind_answer(probe, SYN_ACK, seq.wrapping_add(1));
             frame[TCP + 1] ^= 1;
             emit(Duration::from_micros(50), &frame);
-        },
-    ));
+        }),
+    );
     let (records, summary) = run(scan(network, "198.19.0.0/24", "80").build().unwrap());
     assert!(states(&records).values().all(|state| *state == State::Silent));
     assert_eq!(summary.counts.valid, 0);

@@ -3,16 +3,16 @@
 use std::time::Duration;
 
 use mrpf_engine::{
-    link::{Frame, LinkError, LinkLayer, MAX_BATCH, Sent, Tx},
-    time::Instant,
-};
-use mrpf_engine::{
     cookie::Cookie,
     neighbour::NextHops,
     scan::{Receiver, Sender, Settings, Shared},
     target::{Shard, Targets, Walk},
     template::{Ends, TcpProfile},
     wire::MacAddr,
+};
+use mrpf_engine::{
+    link::{Frame, LinkError, LinkLayer, MAX_BATCH, Sent, Tx},
+    time::Instant,
 };
 use mrpf_syn::{SourcePorts, SynProbe};
 
@@ -63,7 +63,12 @@ fn answer(frame: &mut [u8]) {
 
 #[test]
 fn sending_and_receiving_allocate_nothing_after_set_up() {
-    let targets = Targets::builder().spec("198.19.0.0/16").ports("80,443").allow_reserved(true).build().unwrap();
+    let targets = Targets::builder()
+        .spec("198.19.0.0/16")
+        .ports("80,443")
+        .allow_reserved(true)
+        .build()
+        .unwrap();
     let walk = Walk::new(targets.into(), 1, Shard::default());
     let ends = Ends {
         layer: LinkLayer::Ethernet,
@@ -75,7 +80,8 @@ fn sending_and_receiving_allocate_nothing_after_set_up() {
     let probe = SynProbe::new(&ends, TcpProfile::default(), ports, Cookie::from_key(&[1; 16]));
     let settings = Settings { rate: "max".parse().unwrap(), ..Settings::default() };
     let (shared, found) =
-        Shared::new(probe, walk, NextHops::single(MacAddr([4; 6])), LinkLayer::Ethernet, settings).unwrap();
+        Shared::new(probe, walk, NextHops::single(MacAddr([4; 6])), LinkLayer::Ethernet, settings)
+            .unwrap();
     let mut sender = Sender::new(shared.clone());
     let mut receiver = Receiver::new(shared.clone());
     let (mut tx, mut closing) = (Kept::new(), Kept::new());

@@ -12,9 +12,11 @@ fn transcript(seed: u64) -> String {
     let log = Arc::clone(&sent);
     let faults =
         Faults { loss_out: 0.1, loss_back: 0.1, duplicate: 0.1, reorder: 0.3, ..Faults::default() };
-    let network = Network::new(seed, all(seed, Behaviour::open()), faults)
-        .with_tap(Box::new(move |at, frame| log.lock().unwrap().push_str(&format!("{at:?} {frame:02x?}\n"))));
-    let (records, summary) = run(scan(network, "198.19.0.0/23", "80-82").seed(seed).build().unwrap());
+    let network = Network::new(seed, all(seed, Behaviour::open()), faults).with_tap(Box::new(
+        move |at, frame| log.lock().unwrap().push_str(&format!("{at:?} {frame:02x?}\n")),
+    ));
+    let (records, summary) =
+        run(scan(network, "198.19.0.0/23", "80-82").seed(seed).build().unwrap());
     let mut transcript = std::mem::take(&mut *sent.lock().unwrap());
     for record in &records {
         transcript.push_str(&serde_json::to_string(record).unwrap());

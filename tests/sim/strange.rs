@@ -51,7 +51,10 @@ fn copies_make_one_record_and_are_counted() {
     let (records, summary, _) = meet(Behaviour::Duplicate(5, Box::new(Behaviour::open())));
     check_all(&records, State::Open);
     assert_eq!((summary.counts.first, summary.counts.duplicate), (16, 64));
-    assert_eq!(summary.counts.resets, 16, "one reset a connection, however often its SYN-ACK comes");
+    assert_eq!(
+        summary.counts.resets, 16,
+        "one reset a connection, however often its SYN-ACK comes"
+    );
 }
 
 #[test]
@@ -92,7 +95,11 @@ fn odd_answers_count_for_what_they_prove() {
         let state = if odd.is_open() { State::Open } else { State::Silent };
         check_all(&records, state);
         let counts = summary.counts;
-        assert_eq!(counts.received, counts.valid + counts.invalid() + counts.arp_received, "{odd:?}");
+        assert_eq!(
+            counts.received,
+            counts.valid + counts.invalid() + counts.arp_received,
+            "{odd:?}"
+        );
         // One odd answer an attempt.
         assert_eq!(counts.invalid(), if odd.is_open() { 0 } else { 48 }, "{odd:?}: {counts:?}");
     }
@@ -117,7 +124,8 @@ fn a_host_that_answers_everywhere_is_noise() {
         })
         .collect();
     assert_eq!(noise, [IpAddr::from(noisy)]);
-    let marked: Vec<_> = syn(&records).into_iter().filter(|record| record.noise == Some(true)).collect();
+    let marked: Vec<_> =
+        syn(&records).into_iter().filter(|record| record.noise == Some(true)).collect();
     assert!(marked.iter().all(|record| record.ip == IpAddr::from(noisy)));
     assert!((1..=31).contains(&marked.len()), "{}", marked.len());
 }

@@ -44,7 +44,8 @@ pub(crate) fn segment(frame: &[u8]) -> Option<(Target, Flags)> {
     let packet = wire::parse(frame, LinkLayer::Ethernet).expect("our frames are well formed");
     match packet.network {
         wire::Network::Ipv4(header, Transport::Tcp(segment)) => {
-            let target = Target { addr: header.destination().into(), port: segment.destination_port() };
+            let target =
+                Target { addr: header.destination().into(), port: segment.destination_port() };
             Some((target, segment.flags()))
         }
         _ => None,

@@ -186,14 +186,21 @@ impl Tally {
         })
     }
 
+    /// What was found and is not true.
     fn wrong(&self) -> impl Iterator<Item = (Ipv4Addr, u16, Option<State>, State)> {
-        self.targets().filter(|(.., found, truth)| *found != Some(*truth))
+        self.targets().filter(|(.., found, truth)| found.is_some_and(|found| found != *truth))
+    }
+
+    /// What has no record.
+    fn missing(&self) -> impl Iterator<Item = (Ipv4Addr, u16, Option<State>, State)> {
+        self.targets().filter(|(.., found, _)| found.is_none())
     }
 
     /// What is not as it should be, in a clause; `None` when all is.
     fn faults(&self) -> Option<String> {
         let parts: Vec<String> = [
-            (self.wrong().count() as u64, "wrong or missing answers"),
+            (self.wrong().count() as u64, "wrong answers"),
+            (self.missing().count() as u64, "answers missing"),
             (self.twice, "answers recorded twice"),
             (self.strange, "lines that are no record of its own"),
         ]
@@ -228,12 +235,17 @@ fn table(tally: &Tally, driven: &Driven, path: &Path) -> String {
         let _ = writeln!(text, "{name:<16} {value}");
     };
     let (counts, summary) = (&driven.summary.counts, &driven.summary);
-    let wrong: Vec<_> = tally.wrong().collect();
     let total = HumanCount(tally.found.len() as u64);
+    let wrong: Vec<_> = tally.wrong().collect();
     add("wrong answers", &format!("{} of {total}", HumanCount(wrong.len() as u64)));
-    for (addr, port, found, truth) in wrong.iter().take(LISTED) {
-        let found = found.map_or("missing", State::as_str);
-        add("", &format!("{addr}:{port} is {truth} and was found {found}"));
+    let missing: Vec<_> = tally.missing().collect();
+    add("missing", &format!("{} of {total}", HumanCount(missing.len() as u64)));
+    // What a scan that was stopped has not found is no news.
+    let told = if driven.ended == Ended::Through { missing.as_slice() } else { &[] };
+    for (addr, port, found, truth) in wrong.iter().chain(told).take(LISTED) {
+        let found =
+            found.map_or_else(|| "is missing".to_owned(), |found| format!("was found {found}"));
+        add("", &format!("{addr}:{port} is {truth} and {found}"));
     }
     add("recorded twice", &HumanCount(tally.twice).to_string());
     let lost = counts.dropped() + counts.ring_drops + counts.refused;
@@ -351,7 +363,7 @@ mod tests {
         assert_eq!(lines.len(), 65_536 * 3);
         assert_eq!(tally(&lines).faults(), None);
         let last = lines.pop().unwrap();
-        assert_eq!(tally(&lines).faults().unwrap(), "1 wrong or missing answers");
+        assert_eq!(tally(&lines).faults().unwrap(), "1 answers missing");
         lines.extend([last.clone(), last]);
         assert_eq!(tally(&lines).faults().unwrap(), "1 answers recorded twice");
         lines.pop();
@@ -360,7 +372,7 @@ mod tests {
         lines.pop();
         lines[0] = lines[0].replace("\"state\":\"open\"", "\"state\":\"silent\"");
         let tally = tally(&lines);
-        assert_eq!(tally.faults().unwrap(), "1 wrong or missing answers");
+        assert_eq!(tally.faults().unwrap(), "1 wrong answers");
         let wrong: Vec<_> = tally.wrong().collect();
         assert_eq!(wrong, [(HOSTS.first(), PORTS[0], Some(State::Silent), State::Open)]);
     }

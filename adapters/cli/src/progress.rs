@@ -161,31 +161,23 @@ impl Pace {
     }
 }
 
+/// What matters most stands first: a narrow terminal cuts the end off.
 fn line(
     counts: &Counts,
     states: &[u64; 4],
     per_second: Option<u64>,
     left: Option<Duration>,
 ) -> String {
-    use std::fmt::Write as _;
-
-    let mut line = format!("sent {}", HumanCount(counts.sent));
-    let mut add = |text: std::fmt::Arguments<'_>| {
-        // A string takes every write.
-        let _ = line.write_fmt(text);
-    };
-    if let Some(rate) = per_second {
-        add(format_args!(" ({}/s)", HumanCount(rate)));
-    }
-    for state in State::ALL {
-        add(format_args!("  {state} {}", HumanCount(states[state as usize])));
-    }
     let lost = counts.dropped() + counts.ring_drops + counts.refused;
-    add(format_args!("  lost {}", HumanCount(lost)));
-    if let Some(left) = left {
-        add(format_args!("  left {}", span(left)));
-    }
-    line
+    let state = |state: State| format!("{state} {}", HumanCount(states[state as usize]));
+    let rate = per_second.map(|rate| format!(" ({}/s)", HumanCount(rate))).unwrap_or_default();
+    let mut parts = Vec::with_capacity(7);
+    parts.extend(left.map(|left| format!("{} left", span(left))));
+    parts.push(format!("sent {}{rate}", HumanCount(counts.sent)));
+    parts.push(state(State::Open));
+    parts.push(format!("lost {}", HumanCount(lost)));
+    parts.extend([State::Closed, State::Unreachable, State::Silent].map(state));
+    parts.join("  ")
 }
 
 /// A duration as people say it: `4 s`, `12 min 30 s`, `3 h 5 min`, `2 days 4 h`.
@@ -207,7 +199,7 @@ mod tests {
     fn a_line_tells_frames_states_losses_and_time() {
         let counts = Counts { sent: 12_345, dropped_busy: 1, ring_drops: 2, ..Counts::default() };
         let line = line(&counts, &[3, 4, 5, 6_000], Some(9_999), Some(Duration::from_secs(75)));
-        let expected = "sent 12,345 (9,999/s)  open 3  closed 4  unreachable 5  silent 6,000  lost 3  left 1 min 15 s";
+        let expected = "1 min 15 s left  sent 12,345 (9,999/s)  open 3  lost 3  closed 4  unreachable 5  silent 6,000";
         assert_eq!(line, expected);
     }
 

@@ -120,7 +120,9 @@ impl Path {
             match attribute {
                 RouteAttribute::Destination(RouteAddress::Inet(addr)) => to = (*addr).into(),
                 RouteAttribute::Destination(RouteAddress::Inet6(addr)) => to = (*addr).into(),
-                RouteAttribute::Destination(other) => return Err(unreadable(&format!("a route to {other:?}"))),
+                RouteAttribute::Destination(other) => {
+                    return Err(unreadable(&format!("a route to {other:?}")));
+                }
                 _ => {}
             }
         }
@@ -146,13 +148,19 @@ impl Path {
         match self.to {
             IpAddr::V4(to) => {
                 let holds = |net: [u8; 4], len| {
-                    self.prefix_len >= len && (u32::from(to) ^ u32::from_be_bytes(net)) >> (32 - len) == 0
+                    self.prefix_len >= len
+                        && (u32::from(to) ^ u32::from_be_bytes(net)) >> (32 - len) == 0
                 };
                 holds([198, 18, 0, 0], 15) || holds([127, 0, 0, 0], 8) || holds([224, 0, 0, 0], 4)
             }
             IpAddr::V6(to) => {
-                let holds = |net: u128, len| self.prefix_len >= len && (u128::from(to) ^ net) >> (128 - len) == 0;
-                holds(0x2001_0db8 << 96, 32) || holds(0xfe80 << 112, 10) || holds(0xff << 120, 8) || holds(1, 128)
+                let holds = |net: u128, len| {
+                    self.prefix_len >= len && (u128::from(to) ^ net) >> (128 - len) == 0
+                };
+                holds(0x2001_0db8 << 96, 32)
+                    || holds(0xfe80 << 112, 10)
+                    || holds(0xff << 120, 8)
+                    || holds(1, 128)
             }
         }
     }
@@ -160,10 +168,11 @@ impl Path {
 
 /// The first device or route that leads out of the lab, in words.
 fn way_out(devices: &[Device], routes: &[Path]) -> Option<String> {
-    let device = devices.iter().find(|device| device.leads_out()).map(|device| match device.kind.as_str() {
-        "" => format!("interface {} is hardware", device.name),
-        kind => format!("interface {} is a {kind} and up", device.name),
-    });
+    let device =
+        devices.iter().find(|device| device.leads_out()).map(|device| match device.kind.as_str() {
+            "" => format!("interface {} is hardware", device.name),
+            kind => format!("interface {} is a {kind} and up", device.name),
+        });
     device.or_else(|| {
         let path = routes.iter().find(|path| path.leads_out())?;
         Some(format!("there is a route to {}/{}", path.to, path.prefix_len))
@@ -185,7 +194,10 @@ fn dump(netlink: &mut Netlink, family: AddressFamily) -> io::Result<Vec<Path>> {
 
 /// What cannot be read might lead out, so it must not be passed over.
 fn unreadable(what: &str) -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidData, format!("the kernel lists {what}, which this program cannot read"))
+    io::Error::new(
+        io::ErrorKind::InvalidData,
+        format!("the kernel lists {what}, which this program cannot read"),
+    )
 }
 
 #[cfg(test)]
@@ -253,7 +265,9 @@ mod tests {
         ] {
             check_route(kind, "0.0.0.0/0", false);
         }
-        for kind in [RouteType::Unspec, RouteType::Nat, RouteType::ExternalResolve, RouteType::Other(77)] {
+        for kind in
+            [RouteType::Unspec, RouteType::Nat, RouteType::ExternalResolve, RouteType::Other(77)]
+        {
             check_route(kind, "203.0.113.0/24", true);
         }
     }

@@ -52,7 +52,8 @@ impl Interface {
         match answer {
             Ok(messages) => Self::first(&mut netlink, messages, name),
             Err(error) if error.raw_os_error() == Some(libc::ENODEV) => {
-                let known = links(&mut netlink)?.iter().map(link_name).collect::<Vec<_>>().join(", ");
+                let known =
+                    links(&mut netlink)?.iter().map(link_name).collect::<Vec<_>>().join(", ");
                 Err(LinkError::NoInterface { name: name.to_owned(), known })
             }
             Err(error) => Err(asking(error)),
@@ -82,12 +83,19 @@ impl Interface {
         Ok(links.iter().filter_map(|link| Self::read(link, &addresses)).collect())
     }
 
-    fn first(netlink: &mut Netlink, messages: Vec<RouteNetlinkMessage>, name: &str) -> Result<Self, LinkError> {
+    fn first(
+        netlink: &mut Netlink,
+        messages: Vec<RouteNetlinkMessage>,
+        name: &str,
+    ) -> Result<Self, LinkError> {
         let link = messages.into_iter().find_map(|message| match message {
             RouteNetlinkMessage::NewLink(link) => Some(link),
             _ => None,
         });
-        let link = link.ok_or_else(|| LinkError::NoInterface { name: name.to_owned(), known: String::new() })?;
+        let link = link.ok_or_else(|| LinkError::NoInterface {
+            name: name.to_owned(),
+            known: String::new(),
+        })?;
         let addresses = addresses(netlink)?;
         Self::read(&link, &addresses).ok_or_else(|| LinkError::Unusable {
             name: link_name(&link),
@@ -177,7 +185,9 @@ impl Interface {
 
     /// Whether neighbours are found by ARP: an Ethernet that is neither loopback nor marked IFF_NOARP.
     pub fn uses_arp(&self) -> bool {
-        self.layer == LinkLayer::Ethernet && !self.is_loopback() && !self.flags.contains(LinkFlags::Noarp)
+        self.layer == LinkLayer::Ethernet
+            && !self.is_loopback()
+            && !self.flags.contains(LinkFlags::Noarp)
     }
 
     /// Its IPv4 addresses and the lengths of their prefixes, in the kernel's order.
@@ -196,15 +206,18 @@ impl Interface {
     ///
     /// [`LinkError::Gone`] when the interface is no longer there; [`LinkError::Io`] when the kernel refuses.
     pub fn counters(&self) -> Result<Counters, LinkError> {
-        let messages = open()?.ask(get_link(self.index)).map_err(|source| match source.raw_os_error() {
-            Some(libc::ENODEV) => LinkError::Gone { name: self.name.clone(), source },
-            _ => asking(source),
-        })?;
+        let messages =
+            open()?.ask(get_link(self.index)).map_err(|source| match source.raw_os_error() {
+                Some(libc::ENODEV) => LinkError::Gone { name: self.name.clone(), source },
+                _ => asking(source),
+            })?;
         let stats = messages.iter().find_map(|message| match message {
-            RouteNetlinkMessage::NewLink(link) => link.attributes.iter().find_map(|attribute| match attribute {
-                LinkAttribute::Stats64(stats) => Some(stats),
-                _ => None,
-            }),
+            RouteNetlinkMessage::NewLink(link) => {
+                link.attributes.iter().find_map(|attribute| match attribute {
+                    LinkAttribute::Stats64(stats) => Some(stats),
+                    _ => None,
+                })
+            }
             _ => None,
         });
         let stats = stats.ok_or_else(|| asking(io::ErrorKind::NotFound.into()))?;
@@ -391,16 +404,33 @@ mod tests {
         let ours = Ipv4Addr::new(198, 18, 0, 1);
         let theirs = Ipv4Addr::new(198, 18, 0, 2);
         let addresses = [
-            address(7, 32, vec![AddressAttribute::Address(theirs.into()), AddressAttribute::Local(ours.into())]),
+            address(
+                7,
+                32,
+                vec![
+                    AddressAttribute::Address(theirs.into()),
+                    AddressAttribute::Local(ours.into()),
+                ],
+            ),
             address(8, 24, vec![AddressAttribute::Local(theirs.into())]),
             address(7, 64, vec![AddressAttribute::Address("2001:db8::1".parse().unwrap())]),
         ];
-        let interface = Interface::read(&link(LinkLayerType::Ether, attributes), &addresses).unwrap();
+        let interface =
+            Interface::read(&link(LinkLayerType::Ether, attributes), &addresses).unwrap();
         assert_eq!((interface.index(), interface.name(), interface.kind()), (7, "s0", "veth"));
         assert_eq!((interface.mac(), interface.mtu()), (MacAddr([2, 0, 0, 0, 0, 9]), 1400));
-        assert_eq!(interface.v4(), [(ours, 32)], "the far end of a point-to-point link is not ours");
+        assert_eq!(
+            interface.v4(),
+            [(ours, 32)],
+            "the far end of a point-to-point link is not ours"
+        );
         assert_eq!(interface.v6(), [("2001:db8::1".parse().unwrap(), 64)]);
-        assert!(interface.is_up() && interface.is_running() && !interface.is_loopback() && interface.uses_arp());
+        assert!(
+            interface.is_up()
+                && interface.is_running()
+                && !interface.is_loopback()
+                && interface.uses_arp()
+        );
     }
 
     #[test]

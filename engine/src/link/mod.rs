@@ -104,7 +104,9 @@ pub enum LinkLayer {
 #[derive(Debug, thiserror::Error)]
 pub enum LinkError {
     /// The process may not open packet sockets.
-    #[error("opening a packet socket needs CAP_NET_RAW: run with sudo, or: sudo setcap cap_net_raw,cap_net_admin+ep $(command -v mrpf)")]
+    #[error(
+        "opening a packet socket needs CAP_NET_RAW: run with sudo, or: sudo setcap cap_net_raw,cap_net_admin+ep $(command -v mrpf)"
+    )]
     Permission,
     /// There is no such interface.
     #[error("there is no interface {name}; there are: {known}")]
@@ -123,7 +125,9 @@ pub enum LinkError {
         why: String,
     },
     /// The interface went down or away while it was in use.
-    #[error("interface {name} went away or down during the scan ({source}); what was found until then is kept")]
+    #[error(
+        "interface {name} went away or down during the scan ({source}); what was found until then is kept"
+    )]
     Gone {
         /// The interface.
         name: String,
@@ -131,7 +135,9 @@ pub enum LinkError {
         source: io::Error,
     },
     /// A fence is set and this namespace has a way out.
-    #[error("MRPF_FENCE=lab is set, so links open only in a namespace whose routes all stay in the lab: {why}. Run inside `mrpf lab run -- ...`, or run the installed binary without MRPF_FENCE")]
+    #[error(
+        "MRPF_FENCE=lab is set, so links open only in a namespace whose routes all stay in the lab: {why}. Run inside `mrpf lab run -- ...`, or run the installed binary without MRPF_FENCE"
+    )]
     Fenced {
         /// The route or interface that leads out.
         why: String,

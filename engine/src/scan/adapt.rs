@@ -92,11 +92,24 @@ impl Losses {
     pub(super) fn new(spacing: Duration, retries: u8) -> Self {
         let interval = spacing.max(Duration::from_millis(100));
         let wait = retries.min(2);
-        Self { interval, next: Instant::START + interval, seen: [Seen::default(); 4], wait, full: None, pace: None }
+        Self {
+            interval,
+            next: Instant::START + interval,
+            seen: [Seen::default(); 4],
+            wait,
+            full: None,
+            pace: None,
+        }
     }
 
     /// The pace to be set, when it changes.
-    pub(super) fn judge(&mut self, now: Instant, head: u64, counters: &Counters, retries: u8) -> Option<Pace> {
+    pub(super) fn judge(
+        &mut self,
+        now: Instant,
+        head: u64,
+        counters: &Counters,
+        retries: u8,
+    ) -> Option<Pace> {
         if now < self.next {
             return None;
         }
@@ -104,7 +117,13 @@ impl Losses {
         self.judge_counts(now, head, answers, retries)
     }
 
-    fn judge_counts(&mut self, now: Instant, head: u64, answers: [u64; 3], retries: u8) -> Option<Pace> {
+    fn judge_counts(
+        &mut self,
+        now: Instant,
+        head: u64,
+        answers: [u64; 3],
+        retries: u8,
+    ) -> Option<Pace> {
         self.next = now + self.interval;
         self.seen.rotate_left(1);
         self.seen[3] = Seen { at: now, head, answers };
@@ -122,7 +141,8 @@ impl Losses {
             return None;
         }
         let before = self.seen[2];
-        let rate = ((head - before.head) as f64 / now.since(before.at).as_secs_f64().max(0.001)) as u64;
+        let rate =
+            ((head - before.head) as f64 / now.since(before.at).as_secs_f64().max(0.001)) as u64;
         if excess(n0, n1, n2, retries) > EXCESS {
             let full = *self.full.get_or_insert(rate);
             let pace = (self.pace.unwrap_or(full).min(rate.max(LEAST_PACE)) / 2).max(LEAST_PACE);

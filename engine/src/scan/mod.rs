@@ -100,7 +100,8 @@ const SINGLE_TIMES_UPTO: u64 = 100_000;
 impl Settings {
     /// The rate in force for `hosts` hosts: the lower of the rate and the hosts' limits together.
     pub fn effective_rate(&self, hosts: u128) -> Rate {
-        let limit = u64::try_from(hosts.saturating_mul(u128::from(self.host_rate.get()))).unwrap_or(u64::MAX);
+        let limit = u64::try_from(hosts.saturating_mul(u128::from(self.host_rate.get())))
+            .unwrap_or(u64::MAX);
         match (self.rate, NonZeroU64::new(limit)) {
             (rate, None) => rate,
             (Rate::Max, Some(limit)) if limit.get() >= self.link_rate => Rate::Max,
@@ -131,7 +132,9 @@ pub enum SettingsError {
     #[error("{0} retries are too many: the source ports can be told apart for {MAX_RETRIES}")]
     Retries(u8),
     /// Retries and cooldown last too long.
-    #[error("retries and cooldown take {0:?} a target, and answers can be told apart for an hour: lower --cooldown or --retries")]
+    #[error(
+        "retries and cooldown take {0:?} a target, and answers can be told apart for an hour: lower --cooldown or --retries"
+    )]
     Window(Duration),
 }
 
@@ -195,7 +198,8 @@ impl<P: Probe> Shared<P> {
         settings.check()?;
         let rate = settings.effective_rate(walk.targets().hosts());
         let per_second = rate.per_second().map_or(settings.link_rate, NonZeroU64::get);
-        let grouping = if per_second <= SINGLE_TIMES_UPTO { Grouping::Single } else { Grouping::Block };
+        let grouping =
+            if per_second <= SINGLE_TIMES_UPTO { Grouping::Single } else { Grouping::Block };
         // A tenth more than the window needs, so that the head does not wait for a tail that moves in steps.
         let window = (u128::from(per_second) * settings.window().as_millis() * 11 / 10_000 + 1_024)
             .min(u128::from(walk.len())) as u64;
@@ -234,7 +238,11 @@ impl<P: Probe> Shared<P> {
     pub fn progress(&self) -> Progress {
         let total = self.walk.len();
         let counts = self.counters.counts();
-        Progress { total, started: self.answered.head(), settled: counts.first + counts.silent + counts.no_neighbour }
+        Progress {
+            total,
+            started: self.answered.head(),
+            settled: counts.first + counts.silent + counts.no_neighbour,
+        }
     }
 
     /// The handle that ends the scan early.

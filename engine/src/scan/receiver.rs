@@ -105,7 +105,11 @@ impl<P: Probe> Receiver<P> {
     /// # Errors
     ///
     /// [`LinkError`] when the link is gone.
-    pub fn poll_transmit<T: Tx>(&mut self, now: Instant, link: &mut T) -> Result<Option<Instant>, LinkError> {
+    pub fn poll_transmit<T: Tx>(
+        &mut self,
+        now: Instant,
+        link: &mut T,
+    ) -> Result<Option<Instant>, LinkError> {
         let shared = &*self.shared;
         if !self.is_prepared {
             for slot in 0..link.slots() {
@@ -145,5 +149,9 @@ impl<P: Probe> Receiver<P> {
 
 /// A time that seems to lie in the future is one of a block whose last probe left after the one that was answered.
 fn elapsed(wrapped_micros: u32) -> Duration {
-    if wrapped_micros > u32::MAX / 2 { Duration::ZERO } else { Duration::from_micros(u64::from(wrapped_micros)) }
+    if wrapped_micros > u32::MAX / 2 {
+        Duration::ZERO
+    } else {
+        Duration::from_micros(u64::from(wrapped_micros))
+    }
 }

@@ -83,7 +83,8 @@ impl<P: Probe> Running<P> {
             }
             result
         };
-        let thread = thread::Builder::new().name(name.to_owned()).spawn(body).map_err(Failure::Thread)?;
+        let thread =
+            thread::Builder::new().name(name.to_owned()).spawn(body).map_err(Failure::Thread)?;
         self.threads.push(thread);
         Ok(())
     }

@@ -114,7 +114,9 @@ impl<P: Probe> Sender<P> {
             let sent = link.send(&self.lens[..self.filled])?;
             self.shared.counters.batch(sent);
             self.shared.counters.probes.add(u64::from(sent.sent));
-            for (made, counter) in self.made.iter_mut().zip(self.shared.counters.made_by_attempt.iter()) {
+            for (made, counter) in
+                self.made.iter_mut().zip(self.shared.counters.made_by_attempt.iter())
+            {
                 if *made > 0 {
                     counter.add(std::mem::take(made));
                 }
@@ -136,7 +138,8 @@ impl<P: Probe> Sender<P> {
         // Answered targets need no cooldown: when all have answered, nothing more can be learnt.
         let counters = &self.shared.counters;
         self.tail == self.total
-            || (self.passes[0] == self.total && counters.first.load() + counters.no_neighbour.load() == self.total)
+            || (self.passes[0] == self.total
+                && counters.first.load() + counters.no_neighbour.load() == self.total)
     }
 
     /// Moves the tail over targets whose time is over; false when it stopped for the bound.
@@ -191,7 +194,9 @@ impl<P: Probe> Sender<P> {
                 let sequence = self.passes[pass];
                 if sequence >= self.entered[pass] {
                     let end = shared.answered.group_end(sequence).min(self.total);
-                    if self.passes[pass - 1] < end || shared.answered.since_sent(sequence, now) < spacing {
+                    if self.passes[pass - 1] < end
+                        || shared.answered.since_sent(sequence, now) < spacing
+                    {
                         break;
                     }
                     self.entered[pass] = end;
@@ -276,7 +281,8 @@ impl<P: Probe> Sender<P> {
             return;
         }
         let target = shared.walk.target(sequence);
-        let found = Found { target, at: now, outcome: Outcome::NoNeighbour, attempts: 0, rtt: None };
+        let found =
+            Found { target, at: now, outcome: Outcome::NoNeighbour, attempts: 0, rtt: None };
         if shared.queue.try_send(found).is_err() {
             shared.counters.refused.add(1);
         }
@@ -292,7 +298,9 @@ impl<P: Probe> Sender<P> {
             return;
         }
         let shared = &*self.shared;
-        if let Some(pace) = losses.judge(now, self.passes[0], &shared.counters, shared.settings.retries) {
+        if let Some(pace) =
+            losses.judge(now, self.passes[0], &shared.counters, shared.settings.retries)
+        {
             if pace.is_slower {
                 shared.counters.slowdowns.add(1);
             }
@@ -305,7 +313,8 @@ impl<P: Probe> Sender<P> {
         let shared = &*self.shared;
         let (ring, governor, settings) = (&shared.answered, &shared.governor, &shared.settings);
         let due = |sequence, after: Duration| {
-            now + after.saturating_sub(Duration::from_micros(u64::from(ring.since_sent(sequence, now))))
+            now + after
+                .saturating_sub(Duration::from_micros(u64::from(ring.since_sent(sequence, now))))
         };
         let spacing = Duration::from_micros(u64::from(spacing_micros(settings.spacing)));
         let mut at = now + LONGEST_NAP;

@@ -253,7 +253,7 @@ mod tests {
             let named: BTreeSet<IpAddr> =
                 hosts(&included).into_iter().chain(pairs.iter().map(|(v6, at, _)| addr(*v6, *at))).collect();
             let unlisted = &named - &hosts(&excluded);
-            let left = scope.as_ref().map_or(unlisted.clone(), |scope| &unlisted & &hosts(scope));
+            let left = scope.as_ref().map_or_else(|| unlisted.clone(), |scope| &unlisted & &hosts(scope));
             let grid = &hosts(&included) & &left;
             let mut expected: BTreeSet<Target> =
                 grid.iter().flat_map(|addr| ports.iter().map(|port| Target { addr: *addr, port: *port })).collect();

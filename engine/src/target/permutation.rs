@@ -31,7 +31,7 @@ use super::reciprocal::Divisor;
 /// (`the_first_two_are_even_over_seeds` tells four from six) and cost 4 ns more.
 const ROUNDS: usize = 6;
 
-/// A bijection on `0..n`; see the [module](self).
+/// A bijection on `0..n`, drawn from a seed; the head of `permutation.rs` argues why it is one.
 #[derive(Clone, Copy, Debug)]
 pub struct Permutation {
     n: u128,

@@ -52,6 +52,8 @@ mod tests {
         let len = usize::from(arp_request(&mut slot, &ends, target));
         let packet = wire::parse(&slot[..len], LinkLayer::Ethernet).unwrap();
         assert_eq!(packet.vlan, Some(9));
-        assert!(matches!(packet.network, Network::Arp(arp) if arp.is_request() && arp.target() == target));
+        assert!(
+            matches!(packet.network, Network::Arp(arp) if arp.is_request() && arp.target() == target)
+        );
     }
 }

@@ -142,11 +142,7 @@ impl SynTemplate {
         segment[tcp::MIN_LEN..].copy_from_slice(options);
         let ip = IpFields { ttl: profile.ttl(), protocol: tcp::PROTOCOL };
         let frame = Frame::new(ends, ip, segment);
-        Self {
-            frame,
-            sum: tcp_sum(ends.source, segment),
-            timestamp_at: profile.timestamp_at(),
-        }
+        Self { frame, sum: tcp_sum(ends.source, segment), timestamp_at: profile.timestamp_at() }
     }
 
     /// The length of every frame, in octets.
@@ -211,24 +207,30 @@ mod tests {
     /// Both checksums, judged by etherparse.
     #[track_caller]
     fn check_sums(packet: &SlicedPacket<'_>) {
-        let (Some(NetSlice::Ipv4(ip)), Some(TransportSlice::Tcp(tcp))) = (&packet.net, &packet.transport) else {
+        let (Some(NetSlice::Ipv4(ip)), Some(TransportSlice::Tcp(tcp))) =
+            (&packet.net, &packet.transport)
+        else {
             panic!("{packet:?}");
         };
         assert_eq!(ip.header().header_checksum(), ip.header().to_header().calc_header_checksum());
-        let expected = tcp.to_header().calc_checksum_ipv4(&ip.header().to_header(), tcp.payload()).unwrap();
+        let expected =
+            tcp.to_header().calc_checksum_ipv4(&ip.header().to_header(), tcp.payload()).unwrap();
         assert_eq!(tcp.checksum(), expected);
     }
 
     fn fields() -> impl Strategy<Value = SynFields> {
-        let numbers = (any::<u32>(), any::<u16>(), any::<u16>(), any::<u32>(), any::<u16>(), any::<u32>());
-        (any::<[u8; 6]>(), numbers).prop_map(|(mac, (addr, to, from, seq, ip_id, ts_val))| SynFields {
-            next_hop: MacAddr(mac),
-            destination: addr.into(),
-            destination_port: to,
-            source_port: from,
-            seq,
-            ip_id,
-            ts_val,
+        let numbers =
+            (any::<u32>(), any::<u16>(), any::<u16>(), any::<u32>(), any::<u16>(), any::<u32>());
+        (any::<[u8; 6]>(), numbers).prop_map(|(mac, (addr, to, from, seq, ip_id, ts_val))| {
+            SynFields {
+                next_hop: MacAddr(mac),
+                destination: addr.into(),
+                destination_port: to,
+                source_port: from,
+                seq,
+                ip_id,
+                ts_val,
+            }
         })
     }
 

@@ -105,7 +105,10 @@ mod tests {
     fn each_shorter_packet_says_how_much_is_missing() {
         let bytes = &REPLY_FRAME[ethernet::LEN..];
         for len in 0..LEN {
-            assert_eq!(Packet::parse(&bytes[..len]).unwrap_err(), Malformed::Short(Layer::Arp, LEN - len));
+            assert_eq!(
+                Packet::parse(&bytes[..len]).unwrap_err(),
+                Malformed::Short(Layer::Arp, LEN - len)
+            );
         }
     }
 

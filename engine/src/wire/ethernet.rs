@@ -140,7 +140,14 @@ mod tests {
         assert_eq!("02:00:5e:00:53:ff".parse(), Ok(mac));
         assert_eq!("2-0-5E-0-53-FF".parse(), Ok(mac));
         assert_eq!(mac.to_string(), "02:00:5e:00:53:ff");
-        for text in ["", "02:00:5e:00:53", "02:00:5e:00:53:01:02", "02:00:5e:00:53:+1", "0200.5e00.5301", "02:00:5e:00:53:001"] {
+        for text in [
+            "",
+            "02:00:5e:00:53",
+            "02:00:5e:00:53:01:02",
+            "02:00:5e:00:53:+1",
+            "0200.5e00.5301",
+            "02:00:5e:00:53:001",
+        ] {
             assert_eq!(text.parse::<MacAddr>(), Err(MacAddrError(text.to_owned())));
         }
     }

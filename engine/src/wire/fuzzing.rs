@@ -48,7 +48,8 @@ pub fn fuzz_frame(data: &[u8]) {
 /// Bytes behind an EtherType of VLAN, which may hold two tags.
 pub fn fuzz_ethernet(data: &[u8]) {
     if let Ok((header, rest)) = ethernet::Header::parse(data) {
-        let theirs = etherparse::Ethernet2Slice::from_slice_without_fcs(data).expect("14 octets are enough");
+        let theirs =
+            etherparse::Ethernet2Slice::from_slice_without_fcs(data).expect("14 octets are enough");
         assert_eq!(header.source().0, theirs.source());
         assert_eq!(header.destination().0, theirs.destination());
         assert_eq!(header.ether_type(), theirs.ether_type().0);
@@ -178,10 +179,16 @@ pub fn fuzz_tcp_options(data: &[u8]) {
             TcpOption::End => (0, None),
             TcpOption::Malformed => (0, None),
             TcpOption::Nop => (1, Some(TcpOptionElement::Noop)),
-            TcpOption::MaximumSegmentSize(mss) => (4, Some(TcpOptionElement::MaximumSegmentSize(mss))),
+            TcpOption::MaximumSegmentSize(mss) => {
+                (4, Some(TcpOptionElement::MaximumSegmentSize(mss)))
+            }
             TcpOption::WindowScale(shift) => (3, Some(TcpOptionElement::WindowScale(shift))),
-            TcpOption::SackPermitted => (2, Some(TcpOptionElement::SelectiveAcknowledgementPermitted)),
-            TcpOption::Timestamps { value, echo } => (10, Some(TcpOptionElement::Timestamp(value, echo))),
+            TcpOption::SackPermitted => {
+                (2, Some(TcpOptionElement::SelectiveAcknowledgementPermitted))
+            }
+            TcpOption::Timestamps { value, echo } => {
+                (10, Some(TcpOptionElement::Timestamp(value, echo)))
+            }
             TcpOption::Other { data: held, .. } => {
                 assert!(inside(data, held));
                 // They stop at what they do not know, so from here on they say nothing.

@@ -88,7 +88,9 @@ impl<'a> Message<'a> {
             _ => (0, 0),
         };
         let tcp_seq = match protocol {
-            tcp::PROTOCOL => payload.get(4..8).and_then(|seq| seq.first_chunk()).copied().map(u32::from_be_bytes),
+            tcp::PROTOCOL => {
+                payload.get(4..8).and_then(|seq| seq.first_chunk()).copied().map(u32::from_be_bytes)
+            }
             _ => None,
         };
         Some(Quoted {
@@ -133,7 +135,8 @@ mod tests {
     #[test]
     fn a_quote_that_ends_early_has_no_sequence_number_or_no_ports() {
         let (_, payload) = ipv4::Header::parse(&SHORT[ethernet::LEN..]).unwrap();
-        let quoted = |missing: usize| Message::parse(&payload[..payload.len() - missing]).unwrap().quoted();
+        let quoted =
+            |missing: usize| Message::parse(&payload[..payload.len() - missing]).unwrap().quoted();
         assert_eq!(quoted(1).unwrap().tcp_seq, None);
         assert_eq!(quoted(4).unwrap().destination_port, quoted(0).unwrap().destination_port);
         assert_eq!(quoted(5), None);

@@ -120,7 +120,8 @@ mod tests {
 
     #[test]
     fn impossible_lengths_and_versions_are_refused() {
-        let mut bytes: [u8; 24] = UDP_WITH_OPTIONS[ethernet::LEN..ethernet::LEN + 24].try_into().unwrap();
+        let mut bytes: [u8; 24] =
+            UDP_WITH_OPTIONS[ethernet::LEN..ethernet::LEN + 24].try_into().unwrap();
         let check = |bytes: &[u8], why| assert_eq!(Header::parse(bytes).unwrap_err(), why);
         check(&bytes, Malformed::Short(Layer::Ipv4, 8));
         check(&bytes[..19], Malformed::Short(Layer::Ipv4, 1));

@@ -168,13 +168,19 @@ mod tests {
         let bytes = payload(SYN_ACK);
         for len in 0..bytes.len() {
             let header_len = if len < MIN_LEN { MIN_LEN } else { bytes.len() };
-            assert_eq!(Segment::parse(&bytes[..len]).unwrap_err(), Malformed::Short(Layer::Tcp, header_len - len));
+            assert_eq!(
+                Segment::parse(&bytes[..len]).unwrap_err(),
+                Malformed::Short(Layer::Tcp, header_len - len)
+            );
         }
     }
 
     #[test]
     fn impossible_offsets_are_refused() {
-        assert_eq!(Segment::parse(payload(BAD_OFFSET)).unwrap_err(), Malformed::Short(Layer::Tcp, 20));
+        assert_eq!(
+            Segment::parse(payload(BAD_OFFSET)).unwrap_err(),
+            Malformed::Short(Layer::Tcp, 20)
+        );
         let mut bytes: [u8; 40] = payload(SYN_ACK).try_into().unwrap();
         bytes[12] = 0x40;
         assert_eq!(Segment::parse(&bytes).unwrap_err(), Malformed::Length(Layer::Tcp, 16));

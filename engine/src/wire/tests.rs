@@ -22,8 +22,12 @@ fn kind(frame: &[u8]) -> String {
                 Network::Arp(arp) if arp.is_request() => "arp request".to_owned(),
                 Network::Arp(_) => "arp reply".to_owned(),
                 Network::Ipv4(_, Transport::Tcp(segment)) => segment.flags().to_string(),
-                Network::Ipv4(_, Transport::Udp(datagram)) => format!("udp {}", datagram.payload().len()),
-                Network::Ipv4(_, Transport::Icmp(icmp)) => format!("icmp {}/{}", icmp.kind(), icmp.code()),
+                Network::Ipv4(_, Transport::Udp(datagram)) => {
+                    format!("udp {}", datagram.payload().len())
+                }
+                Network::Ipv4(_, Transport::Icmp(icmp)) => {
+                    format!("icmp {}/{}", icmp.kind(), icmp.code())
+                }
                 Network::Ipv4(_, Transport::Fragment) => "fragment".to_owned(),
                 Network::Ipv4(_, Transport::Other(protocol)) => format!("protocol {protocol}"),
                 Network::Other(ether_type) => format!("ether type {ether_type:04x}"),
@@ -76,7 +80,10 @@ fn a_link_without_ethernet_begins_with_the_ip_header() {
     let packet = parse(&frame[ethernet::LEN..], LinkLayer::Ip).unwrap();
     assert!(packet.ethernet.is_none());
     assert!(matches!(packet.network, Network::Ipv4(_, Transport::Tcp(_))));
-    assert!(matches!(parse(&[0x60], LinkLayer::Ip).unwrap().network, Network::Other(ethernet::IPV6)));
+    assert!(matches!(
+        parse(&[0x60], LinkLayer::Ip).unwrap().network,
+        Network::Other(ethernet::IPV6)
+    ));
     assert!(matches!(parse(&[0x10], LinkLayer::Ip).unwrap().network, Network::Other(0)));
     assert_eq!(parse(&[], LinkLayer::Ip).unwrap_err(), Malformed::Short(Layer::Ipv4, 20));
 }
@@ -109,7 +116,8 @@ fn no_prefix_and_no_changed_octet_breaks_a_reader() {
 /// Every committed input, so that a stable `cargo test` replays what fuzzing knows.
 #[test]
 fn the_corpora_hold() {
-    let targets: [(&str, fn(&[u8])); 8] = [
+    type Target = (&'static str, fn(&[u8]));
+    let targets: [Target; 8] = [
         ("arp", fuzzing::fuzz_arp),
         ("ethernet", fuzzing::fuzz_ethernet),
         ("frame", fuzzing::fuzz_frame),
@@ -121,7 +129,9 @@ fn the_corpora_hold() {
     ];
     for (name, fuzz) in targets {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/corpus").join(name);
-        let inputs: Vec<_> = fs::read_dir(&folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display())).collect();
+        let inputs: Vec<_> = fs::read_dir(&folder)
+            .unwrap_or_else(|error| panic!("{}: {error}", folder.display()))
+            .collect();
         assert!(inputs.len() >= 3, "{} inputs of {name}", inputs.len());
         for input in inputs {
             fuzz(&fs::read(input.unwrap().path()).unwrap());

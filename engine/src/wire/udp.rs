@@ -58,7 +58,13 @@ mod tests {
 
     #[test]
     fn impossible_lengths_are_refused() {
-        assert_eq!(Datagram::parse(&[0, 53, 0, 1, 0, 7, 0, 0]).unwrap_err(), Malformed::Length(Layer::Udp, 7));
-        assert_eq!(Datagram::parse(&[0, 53, 0, 1, 0]).unwrap_err(), Malformed::Short(Layer::Udp, 3));
+        assert_eq!(
+            Datagram::parse(&[0, 53, 0, 1, 0, 7, 0, 0]).unwrap_err(),
+            Malformed::Length(Layer::Udp, 7)
+        );
+        assert_eq!(
+            Datagram::parse(&[0, 53, 0, 1, 0]).unwrap_err(),
+            Malformed::Short(Layer::Udp, 3)
+        );
     }
 }

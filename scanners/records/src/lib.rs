@@ -82,7 +82,13 @@ mod tests {
                 ttl: Some(63),
                 attempts: Some(1),
                 responder: Some(Ipv4Addr::new(198, 18, 0, 2).into()),
-                ..SynRecord::new(ts(2), address(9), 65_535, State::Unreachable, Reason::AdminProhibited)
+                ..SynRecord::new(
+                    ts(2),
+                    address(9),
+                    65_535,
+                    State::Unreachable,
+                    Reason::AdminProhibited,
+                )
             }),
             Record::Syn(SynRecord { attempts: Some(3), ..bare }),
             Record::Host(HostRecord { ts: ts(456), ip: address(9), noise: true }),
@@ -91,9 +97,11 @@ mod tests {
 
     #[test]
     fn the_golden_file_is_what_we_write_and_read() {
-        let written: Vec<String> = all().iter().map(|record| serde_json::to_string(record).unwrap()).collect();
+        let written: Vec<String> =
+            all().iter().map(|record| serde_json::to_string(record).unwrap()).collect();
         assert_eq!(written, GOLDEN.lines().collect::<Vec<_>>());
-        let read: Vec<Record> = GOLDEN.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        let read: Vec<Record> =
+            GOLDEN.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
         assert_eq!(read, all());
     }
 

@@ -44,7 +44,9 @@ impl From<SystemTime> for Timestamp {
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let at = OffsetDateTime::UNIX_EPOCH + Duration::from_micros(self.0);
-        f.write_str(&PrimitiveDateTime::new(at.date(), at.time()).format(FORM).map_err(|_| fmt::Error)?)
+        f.write_str(
+            &PrimitiveDateTime::new(at.date(), at.time()).format(FORM).map_err(|_| fmt::Error)?,
+        )
     }
 }
 
@@ -86,7 +88,8 @@ mod tests {
 
     #[test]
     fn other_offsets_are_read_and_nonsense_is_not() {
-        let read = |text: &str| serde_json::from_str::<Timestamp>(text).map(Timestamp::as_unix_micros);
+        let read =
+            |text: &str| serde_json::from_str::<Timestamp>(text).map(Timestamp::as_unix_micros);
         assert_eq!(read("\"1970-01-01T01:00:00+01:00\"").unwrap(), 0);
         assert!(read("\"1969-12-31T23:59:59Z\"").is_err());
         assert!(read("\"yesterday\"").is_err());

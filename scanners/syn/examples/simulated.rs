@@ -11,14 +11,27 @@ use mrpf_engine::link::sim::{
 use mrpf_syn::Scan;
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let hosts = Hosts::new(1).rule(([198, 19, 0, 7].into(), [198, 19, 0, 9].into()), 80..=80, Behaviour::open());
+    let hosts = Hosts::new(1).rule(
+        ([198, 19, 0, 7].into(), [198, 19, 0, 9].into()),
+        80..=80,
+        Behaviour::open(),
+    );
     let network = Network::new(1, hosts, Faults::default());
-    let mut scan =
-        Scan::builder().target("198.19.0.0/24").ports("80,443").allow_reserved(true).simulated(network).build()?;
+    let mut scan = Scan::builder()
+        .target("198.19.0.0/24")
+        .ports("80,443")
+        .allow_reserved(true)
+        .simulated(network)
+        .build()?;
     for record in &mut scan {
         println!("{record:?}");
     }
     let summary = scan.finish()?;
-    println!("{} probes, {} answers, complete: {}", summary.counts.probes, summary.counts.first, summary.is_complete());
+    println!(
+        "{} probes, {} answers, complete: {}",
+        summary.counts.probes,
+        summary.counts.first,
+        summary.is_complete()
+    );
     Ok(())
 }

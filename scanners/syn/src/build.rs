@@ -87,7 +87,9 @@ impl std::str::FromStr for Show {
 
 /// A state that does not exist.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
-#[error("{0:?} is no state: give a comma list of open, closed, unreachable, silent, or all, or none")]
+#[error(
+    "{0:?} is no state: give a comma list of open, closed, unreachable, silent, or all, or none"
+)]
 pub struct ShowError(String);
 
 /// Why a scan cannot start.
@@ -101,10 +103,14 @@ pub enum ScanError {
     #[error(transparent)]
     Settings(#[from] SettingsError),
     /// IPv6 is asked for.
-    #[error("{0} of the targets are IPv6 addresses, which this version does not scan yet: leave them out")]
+    #[error(
+        "{0} of the targets are IPv6 addresses, which this version does not scan yet: leave them out"
+    )]
     Ipv6(u128),
     /// Source ports.
-    #[error("{count} source ports are too few for {attempts} attempts, or pass 65535: give a wider --source-ports")]
+    #[error(
+        "{count} source ports are too few for {attempts} attempts, or pass 65535: give a wider --source-ports"
+    )]
     SourcePorts {
         /// How many there are.
         count: u16,
@@ -357,7 +363,13 @@ impl Builder {
         }
     }
 
-    fn facts(&self, targets: &Targets, seed: u64, link: &'static str, source_ports: (u16, u16)) -> Facts {
+    fn facts(
+        &self,
+        targets: &Targets,
+        seed: u64,
+        link: &'static str,
+        source_ports: (u16, u16),
+    ) -> Facts {
         Facts {
             link,
             interface: None,
@@ -401,11 +413,26 @@ impl Builder {
         Ok(Scan::simulated(Simulated::new(shared, network), found, self.show, facts))
     }
 
-    fn build_packet(self, targets: &Arc<Targets>, walk: Walk, seed: u64) -> Result<Scan, ScanError> {
+    fn build_packet(
+        self,
+        targets: &Arc<Targets>,
+        walk: Walk,
+        seed: u64,
+    ) -> Result<Scan, ScanError> {
         mrpf_engine::link::fence::enforce()?;
-        let route = neighbour::route_for(targets, self.interface.as_deref(), self.source, self.gateway_mac)?;
+        let route = neighbour::route_for(
+            targets,
+            self.interface.as_deref(),
+            self.source,
+            self.gateway_mac,
+        )?;
         let interface = &route.interface;
-        let ends = Ends { layer: interface.layer(), source_mac: interface.mac(), vlan: self.vlan, source: route.source };
+        let ends = Ends {
+            layer: interface.layer(),
+            source_mac: interface.mac(),
+            vlan: self.vlan,
+            source: route.source,
+        };
         // Before anything else is taken: it is what a user without privileges is refused.
         let mut tx = PacketTx::open(interface, SLOT_LEN)?;
         let guard = PortGuard::claim(ends.source, self.source_ports, SOURCE_PORTS)?;
@@ -418,8 +445,15 @@ impl Builder {
         let cookie = Cookie::from_os().map_err(|error| ScanError::Random(error.to_string()))?;
         let probe = SynProbe::new(&ends, self.profile, ports, cookie);
         let mut rx = PacketRx::open(interface, &filter, RingSize::default(), clock)?;
-        let (next_hops, arp) =
-            neighbour::resolve(targets, &route, &ends, self.settings.rate, &mut tx, &mut rx, &clock)?;
+        let (next_hops, arp) = neighbour::resolve(
+            targets,
+            &route,
+            &ends,
+            self.settings.rate,
+            &mut tx,
+            &mut rx,
+            &clock,
+        )?;
         let (shared, found) = Shared::new(probe, walk, next_hops, ends.layer, self.settings)?;
         shared.count_neighbours(arp.sent, arp.received);
         let closing = PacketTx::open(interface, SLOT_LEN)?;

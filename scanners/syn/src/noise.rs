@@ -41,7 +41,9 @@ impl Noise {
 
     /// Counts an open port of `host` when `share` of the scan's targets have been probed.
     pub(crate) fn open(&mut self, host: IpAddr, share: f64) -> Judgement {
-        if self.ports < LEAST_OPEN || self.hosts.len() >= MOST_HOSTS && !self.hosts.contains_key(&host) {
+        if self.ports < LEAST_OPEN
+            || self.hosts.len() >= MOST_HOSTS && !self.hosts.contains_key(&host)
+        {
             return Judgement::Quiet;
         }
         let seen = self.hosts.entry(host).or_default();

@@ -91,13 +91,21 @@ impl SynProbe {
         Ok((Claim { target: Target { addr: addr.into(), port }, attempt }, seq))
     }
 
-    fn validate_segment(&self, from: Ipv4Addr, segment: &tcp::Segment<'_>) -> Result<Claim, Invalid> {
+    fn validate_segment(
+        &self,
+        from: Ipv4Addr,
+        segment: &tcp::Segment<'_>,
+    ) -> Result<Claim, Invalid> {
         let (claim, seq) = self.asked(from, segment.source_port(), segment.destination_port())?;
         let (flags, ack) = (segment.flags(), segment.ack());
         let next = seq.wrapping_add(1);
         let is_ours = if !flags.contains(tcp::Flags::ACK) {
             // A RST to a SYN acknowledges it (RFC 9293, section 3.10.7.1), so one that does not could be anyone's.
-            return Err(if flags.contains(tcp::Flags::RST) { Invalid::Cookie } else { Invalid::Kind });
+            return Err(if flags.contains(tcp::Flags::RST) {
+                Invalid::Cookie
+            } else {
+                Invalid::Kind
+            });
         } else if flags.contains(tcp::Flags::RST) {
             ack == next || ack == seq // some systems acknowledge the SYN without counting it
         } else if flags.contains(tcp::Flags::SYN) {
@@ -118,7 +126,8 @@ impl SynProbe {
         if quoted.source != self.source || quoted.protocol != TCP {
             return Err(Invalid::NotForUs);
         }
-        let (claim, seq) = self.asked(quoted.destination, quoted.destination_port, quoted.source_port)?;
+        let (claim, seq) =
+            self.asked(quoted.destination, quoted.destination_port, quoted.source_port)?;
         // Eight quoted octets hold the sequence number, so an ICMP error proves itself as a SYN-ACK does.
         if quoted.tcp_seq == Some(seq) { Ok(claim) } else { Err(Invalid::Cookie) }
     }

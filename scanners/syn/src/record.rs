@@ -18,7 +18,8 @@ pub(crate) fn record(found: &Found<Reply>, start: SystemTime) -> SynRecord {
         Outcome::NoNeighbour => (State::Unreachable, Reason::NoNeighbour),
     };
     let target = found.target;
-    let mut record = SynRecord::new(timestamp(found.at, start), target.addr, target.port, state, reason);
+    let mut record =
+        SynRecord::new(timestamp(found.at, start), target.addr, target.port, state, reason);
     record.rtt_us = found.rtt.map(|rtt| rtt.as_micros() as u64);
     record.attempts = (found.attempts > 0).then_some(found.attempts);
     if let Outcome::Reply(reply) = &found.outcome {

@@ -102,7 +102,9 @@ const MOST_LOSS: f64 = 0.001;
 impl Summary {
     /// Whether every target has an outcome and next to nothing was lost on this machine.
     pub fn is_complete(&self) -> bool {
-        !self.was_stopped && self.progress.settled >= self.progress.total && self.counts.loss() <= MOST_LOSS
+        !self.was_stopped
+            && self.progress.settled >= self.progress.total
+            && self.counts.loss() <= MOST_LOSS
     }
 
     /// Targets by state.
@@ -126,7 +128,13 @@ impl Scan {
         facts: Facts,
     ) -> Self {
         let start = clock.start_wall();
-        Self::new(Drive::Threads { running: Some(running), shared, clock }, found, show, start, facts)
+        Self::new(
+            Drive::Threads { running: Some(running), shared, clock },
+            found,
+            show,
+            start,
+            facts,
+        )
     }
 
     pub(crate) fn simulated(
@@ -138,7 +146,13 @@ impl Scan {
         Self::new(Drive::Simulated(Box::new(simulated)), found, show, SystemTime::UNIX_EPOCH, facts)
     }
 
-    fn new(drive: Drive, found: Receiver<Found<Reply>>, show: Show, start: SystemTime, facts: Facts) -> Self {
+    fn new(
+        drive: Drive,
+        found: Receiver<Found<Reply>>,
+        show: Show,
+        start: SystemTime,
+        facts: Facts,
+    ) -> Self {
         Self {
             drive,
             found,
@@ -256,7 +270,11 @@ impl Scan {
         match &mut self.drive {
             Drive::Threads { running, .. } => match self.found.recv_timeout(wait) {
                 Ok(found) => Step::Found(found),
-                Err(RecvTimeoutError::Timeout) if running.as_ref().is_some_and(|r| !r.is_finished()) => Step::Later,
+                Err(RecvTimeoutError::Timeout)
+                    if running.as_ref().is_some_and(|r| !r.is_finished()) =>
+                {
+                    Step::Later
+                }
                 // Both threads have ended, so what is in the queue now is all there will be.
                 Err(_) => match self.found.try_recv() {
                     Ok(found) => Step::Found(found),

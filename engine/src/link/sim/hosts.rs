@@ -182,7 +182,12 @@ impl Hosts {
 
     /// Answers one frame. `emit` gets each reply with the time that passes before it leaves; a reply carries the VLAN
     /// tags of its question.
-    pub fn answer(&mut self, frame: &[u8], layer: LinkLayer, emit: &mut dyn FnMut(Duration, &[u8])) {
+    pub fn answer(
+        &mut self,
+        frame: &[u8],
+        layer: LinkLayer,
+        emit: &mut dyn FnMut(Duration, &[u8]),
+    ) {
         self.state.counts.frames += 1;
         match question::read(frame, layer) {
             Asked::Nothing => self.state.counts.ignored += 1,
@@ -208,7 +213,8 @@ impl Hosts {
     pub fn advance(&mut self, now: Instant, emit: &mut dyn FnMut(Duration, &[u8])) {
         let state = &mut self.state;
         state.now = state.now.max(now);
-        let (sent, expired) = state.half_open.poll(state.now, &mut |frame| emit(Duration::ZERO, frame));
+        let (sent, expired) =
+            state.half_open.poll(state.now, &mut |frame| emit(Duration::ZERO, frame));
         state.counts.retransmitted += sent;
         state.counts.expired += expired;
     }
@@ -318,7 +324,13 @@ impl State {
         }
     }
 
-    fn open(&mut self, open: &OpenHost, question: &Question<'_>, delivery: Delivery, emit: Emit<'_>) {
+    fn open(
+        &mut self,
+        open: &OpenHost,
+        question: &Question<'_>,
+        delivery: Delivery,
+        emit: Emit<'_>,
+    ) {
         self.counts.syns_open += 1;
         let isn = self.draw(question, 1) as u32;
         reply::syn_ack(&mut self.out, question, open, isn);
@@ -361,7 +373,8 @@ impl State {
         }
         let key = (question.destination, question.destination_port, question.source);
         if let Some(held) = self.challenged.get_mut(&key)
-            && held.is_some_and(|old| old.peer_port == question.source_port && old.ack == question.seq)
+            && held
+                .is_some_and(|old| old.peer_port == question.source_port && old.ack == question.seq)
         {
             *held = None;
             self.counts.resets += 1;
@@ -380,8 +393,7 @@ impl State {
     fn draw(&self, question: &Question<'_>, salt: u64) -> u64 {
         let addrs = u64::from(u32::from(question.source)) << 32
             | u64::from(u32::from(question.destination));
-        let ports =
-            u64::from(question.source_port) << 16 | u64::from(question.destination_port);
+        let ports = u64::from(question.source_port) << 16 | u64::from(question.destination_port);
         let first = Random::new(self.seed ^ addrs).next();
         Random::new(first ^ ports ^ salt << 32).next()
     }

@@ -1,6 +1,6 @@
 //! A network in memory under virtual time.
 //!
-//! Probes go through [`Faults`] to [`Hosts`](hosts::Hosts), their answers come back through faults of their own, and nothing moves unless
+//! Probes go through [`Faults`] to [`Hosts`], their answers come back through faults of their own, and nothing moves unless
 //! [`Network::advance`] is called: one seed gives one run, byte for byte.
 //!
 //! ```text
@@ -202,7 +202,10 @@ impl Network {
 impl fmt::Debug for Network {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let wire = self.wire();
-        f.debug_struct("Network").field("now", &wire.now).field("counts", &wire.counts).finish_non_exhaustive()
+        f.debug_struct("Network")
+            .field("now", &wire.now)
+            .field("counts", &wire.counts)
+            .finish_non_exhaustive()
     }
 }
 
@@ -234,7 +237,9 @@ impl Wire {
         }
         let Self { hosts, layer, .. } = self;
         let mut answers = Vec::new();
-        hosts.answer(frame, *layer, &mut |delay, answer| answers.push((delay, Box::<[u8]>::from(answer))));
+        hosts.answer(frame, *layer, &mut |delay, answer| {
+            answers.push((delay, Box::<[u8]>::from(answer)))
+        });
         for (delay, answer) in answers {
             self.come_back(delay, &answer);
         }
@@ -303,7 +308,11 @@ pub struct SimRx {
 
 impl Rx for SimRx {
     /// Never waits: virtual time moves by [`Network::advance`] alone.
-    fn receive(&mut self, _wait: Duration, mut take: impl FnMut(Frame<'_>)) -> Result<usize, LinkError> {
+    fn receive(
+        &mut self,
+        _wait: Duration,
+        mut take: impl FnMut(Frame<'_>),
+    ) -> Result<usize, LinkError> {
         let mut count = 0;
         loop {
             let arrival = {
@@ -320,7 +329,11 @@ impl Rx for SimRx {
             let Some(Reverse(arrival)) = arrival else {
                 return Ok(count);
             };
-            take(Frame { bytes: &arrival.bytes, at: arrival.at, wire_len: arrival.bytes.len() as u32 });
+            take(Frame {
+                bytes: &arrival.bytes,
+                at: arrival.at,
+                wire_len: arrival.bytes.len() as u32,
+            });
             count += 1;
         }
     }

@@ -6,7 +6,8 @@
 use std::io;
 
 use netlink_packet_core::{
-    NLM_F_ACK, NLM_F_DUMP, NLM_F_DUMP_INTR, NLM_F_REQUEST, NetlinkHeader, NetlinkMessage, NetlinkPayload,
+    NLM_F_ACK, NLM_F_DUMP, NLM_F_DUMP_INTR, NLM_F_REQUEST, NetlinkHeader, NetlinkMessage,
+    NetlinkPayload,
 };
 use netlink_packet_route::RouteNetlinkMessage;
 use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_ROUTE};
@@ -31,7 +32,10 @@ impl Netlink {
     }
 
     /// Asks for one object. The kernel's refusal (ENODEV, ENETUNREACH, ...) is the error.
-    pub(crate) fn ask(&mut self, question: RouteNetlinkMessage) -> io::Result<Vec<RouteNetlinkMessage>> {
+    pub(crate) fn ask(
+        &mut self,
+        question: RouteNetlinkMessage,
+    ) -> io::Result<Vec<RouteNetlinkMessage>> {
         match self.converse(question, NLM_F_REQUEST | NLM_F_ACK)? {
             Answer::Whole(messages) => Ok(messages),
             Answer::Torn => Err(torn()),
@@ -39,9 +43,14 @@ impl Netlink {
     }
 
     /// Asks for a whole table, as it was at one moment: a dump that a change interrupted is asked for again.
-    pub(crate) fn dump(&mut self, question: &RouteNetlinkMessage) -> io::Result<Vec<RouteNetlinkMessage>> {
+    pub(crate) fn dump(
+        &mut self,
+        question: &RouteNetlinkMessage,
+    ) -> io::Result<Vec<RouteNetlinkMessage>> {
         for _ in 0..MOST_RESTARTS {
-            if let Answer::Whole(messages) = self.converse(question.clone(), NLM_F_REQUEST | NLM_F_DUMP)? {
+            if let Answer::Whole(messages) =
+                self.converse(question.clone(), NLM_F_REQUEST | NLM_F_DUMP)?
+            {
                 return Ok(messages);
             }
         }
@@ -67,8 +76,10 @@ impl Netlink {
             }
             let mut rest = &datagram[..];
             while !rest.is_empty() {
-                let message = NetlinkMessage::<RouteNetlinkMessage>::deserialize(rest)
-                    .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error.to_string()))?;
+                let message =
+                    NetlinkMessage::<RouteNetlinkMessage>::deserialize(rest).map_err(|error| {
+                        io::Error::new(io::ErrorKind::InvalidData, error.to_string())
+                    })?;
                 let length = (message.header.length as usize).next_multiple_of(4);
                 rest = rest.get(length.max(16)..).unwrap_or_default();
                 if message.header.sequence_number != self.sequence {
@@ -77,7 +88,9 @@ impl Netlink {
                 is_torn |= message.header.flags & NLM_F_DUMP_INTR != 0;
                 match message.payload {
                     NetlinkPayload::InnerMessage(inner) => messages.push(inner),
-                    NetlinkPayload::Error(error) if error.code.is_some() => return Err(error.to_io()),
+                    NetlinkPayload::Error(error) if error.code.is_some() => {
+                        return Err(error.to_io());
+                    }
                     // An acknowledgement or the end of a dump.
                     NetlinkPayload::Error(_) | NetlinkPayload::Done(_) => {
                         return Ok(if is_torn { Answer::Torn } else { Answer::Whole(messages) });
@@ -96,5 +109,8 @@ enum Answer {
 }
 
 fn torn() -> io::Error {
-    io::Error::new(io::ErrorKind::Interrupted, "the tables of the kernel change faster than they can be read")
+    io::Error::new(
+        io::ErrorKind::Interrupted,
+        "the tables of the kernel change faster than they can be read",
+    )
 }

@@ -92,13 +92,16 @@ fn ipv4<'a>(link: &'a [u8], rest: &'a [u8]) -> Asked<'a> {
         return Asked::Nothing;
     };
     let ip_header_len = ip.slice().len();
-    if ip.is_fragmenting_payload() || ip.protocol() != IpNumber::TCP || packet.len() < ip_header_len {
+    if ip.is_fragmenting_payload() || ip.protocol() != IpNumber::TCP || packet.len() < ip_header_len
+    {
         return Asked::Nothing;
     }
     let Ok(tcp) = TcpSlice::from_slice(&packet[ip_header_len..]) else {
         return Asked::Nothing;
     };
-    if ip.to_header().calc_header_checksum() != ip.header_checksum() || !tcp_checksum_holds(&ip, &tcp) {
+    if ip.to_header().calc_header_checksum() != ip.header_checksum()
+        || !tcp_checksum_holds(&ip, &tcp)
+    {
         return Asked::BadChecksum;
     }
     Asked::Tcp(Question {

@@ -59,7 +59,11 @@ pub(super) fn challenge(
     ack: u32,
 ) {
     let OpenHost { ttl, window, .. } = *open;
-    frame(out, question, &Segment { ttl, window, flags: ACK, seq, ack, ..Segment::empty(question) });
+    frame(
+        out,
+        question,
+        &Segment { ttl, window, flags: ACK, seq, ack, ..Segment::empty(question) },
+    );
 }
 
 /// ICMP destination unreachable from `responder`.

@@ -49,15 +49,16 @@ fn hosts(behaviour: Behaviour) -> Hosts {
 
 fn ask(hosts: &mut Hosts, frame: &[u8]) -> Vec<(Duration, Vec<u8>)> {
     let mut answers = Vec::new();
-    hosts.answer(frame, LinkLayer::Ethernet, &mut |delay, bytes| answers.push((delay, bytes.to_vec())));
+    hosts.answer(frame, LinkLayer::Ethernet, &mut |delay, bytes| {
+        answers.push((delay, bytes.to_vec()))
+    });
     answers
 }
 
 /// What a strict reader makes of one answer: flags, relative ack and source port of a segment, or type and code.
 fn read(frame: &[u8]) -> String {
-    let packet = match SlicedPacket::from_ethernet(frame) {
-        Ok(packet) => packet,
-        Err(_) => return "malformed".to_owned(),
+    let Ok(packet) = SlicedPacket::from_ethernet(frame) else {
+        return "malformed".to_owned();
     };
     let Some(NetSlice::Ipv4(ip)) = &packet.net else {
         return "not IPv4".to_owned();
@@ -78,7 +79,11 @@ fn read(frame: &[u8]) -> String {
                 1 => "seq+1",
                 _ => "other",
             };
-            let options = if tcp.options_iterator().any(|option| option.is_err()) { " bad options" } else { "" };
+            let options = if tcp.options_iterator().any(|option| option.is_err()) {
+                " bad options"
+            } else {
+                ""
+            };
             format!("{text} {ack} from {}{options}", tcp.source_port())
         }
         Some(TransportSlice::Icmpv4(icmp)) => {
@@ -179,9 +184,11 @@ fn without_ethernet_an_answer_begins_with_the_ip_header() {
 
 #[test]
 fn the_first_rule_that_matches_wins() {
-    let mut hosts = Hosts::new(1)
-        .rule((HOST, HOST), 80..=80, Behaviour::closed())
-        .rule((HOST, HOST), 0..=65_535, Behaviour::open());
+    let mut hosts = Hosts::new(1).rule((HOST, HOST), 80..=80, Behaviour::closed()).rule(
+        (HOST, HOST),
+        0..=65_535,
+        Behaviour::open(),
+    );
     assert_eq!(read(&ask(&mut hosts, &syn(1))[0].1), "RA seq+1 from 80");
     assert!(matches!(hosts.behaviour(HOST, 81), Some(Behaviour::Open(_))));
     assert!(hosts.behaviour(US, 80).is_none());
@@ -190,7 +197,8 @@ fn the_first_rule_that_matches_wins() {
 #[test]
 fn delays_add_up_and_jitter_stays_below_its_bound() {
     let second = Duration::from_secs(1);
-    let jittered = Behaviour::Reorder(second, Box::new(Behaviour::open().slow(second).slow(second)));
+    let jittered =
+        Behaviour::Reorder(second, Box::new(Behaviour::open().slow(second).slow(second)));
     let mut hosts = hosts(jittered);
     let delays: Vec<Duration> = (1..200).map(|port| ask(&mut hosts, &syn(port))[0].0).collect();
     assert!(delays.iter().all(|delay| (2 * second..3 * second).contains(delay)));
@@ -305,7 +313,8 @@ fn nothing_but_a_syn_is_answered() {
 fn arp_is_answered_for_owned_addresses_alone() {
     let mac = [2, 0, 0, 0, 0, 9];
     let last = Ipv4Addr::new(198, 18, 0, 20);
-    let mut hosts = Hosts::new(1).owning((Ipv4Addr::new(198, 18, 0, 10), last)).hardware_address(mac);
+    let mut hosts =
+        Hosts::new(1).owning((Ipv4Addr::new(198, 18, 0, 10), last)).hardware_address(mac);
     let mut request = |operation, wanted: Ipv4Addr| {
         let arp = ArpEthIpv4Packet {
             operation,
