@@ -11,7 +11,7 @@ use mrpf_engine::{
     time::Instant,
 };
 use mrpf_records::{Reason, Record, State};
-use mrpf_syn::{Next, Scan};
+use mrpf_syn::{Next, Scan, Show};
 
 use crate::world::{all, counted, run, scan, states, syn};
 
@@ -152,4 +152,17 @@ fn a_stopped_scan_says_that_it_is_not_complete() {
     let summary = scan.finish().unwrap();
     assert!(summary.was_stopped && !summary.is_complete());
     assert!((100..400).contains(&records), "{records}");
+}
+
+/// A consumer that shows nothing still gets its turn to look at signals and clocks.
+#[test]
+fn answers_without_a_record_do_not_hold_the_consumer() {
+    let network = Network::new(4, all(4, Behaviour::closed()), Faults::default());
+    let mut scan = scan(network, "198.19.0.0/22", "80").show(Show::NONE).build().unwrap();
+    let mut turns = 0;
+    while !matches!(scan.next_within(Duration::ZERO), Next::End) {
+        turns += 1;
+    }
+    assert!(turns >= 1_024, "{turns}");
+    assert_eq!(scan.finish().unwrap().count(State::Closed), 1_024);
 }

@@ -199,8 +199,10 @@ impl Scan {
         self.facts.excluded
     }
 
-    /// The next record, waiting up to `wait` for it: for a consumer that has something else to do in between.
+    /// The next record, waiting up to `wait` for it: for a consumer that has something else to do in between. Answers that
+    /// give no record do not make it wait longer.
     pub fn next_within(&mut self, wait: Duration) -> Next {
+        let until = std::time::Instant::now() + wait;
         loop {
             if let Some(record) = self.pending.pop_front() {
                 return Next::Record(record);
@@ -209,6 +211,9 @@ impl Scan {
                 Step::Found(found) => self.note(&found),
                 Step::Later => return Next::Later,
                 Step::End => return Next::End,
+            }
+            if self.pending.is_empty() && std::time::Instant::now() >= until {
+                return Next::Later;
             }
         }
     }
