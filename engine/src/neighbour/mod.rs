@@ -60,6 +60,8 @@ const MAX_RATE: NonZeroU64 = NonZeroU64::new(10_000).unwrap();
 pub struct ArpCounts {
     /// Requests that the link took.
     pub sent: u64,
+    /// Requests that the link did not take.
+    pub dropped: u64,
     /// ARP frames that it showed, answers to us or not.
     pub received: u64,
 }
@@ -193,7 +195,9 @@ fn exchange(
         };
         governor.put_back(Class::Neighbour, tokens - filled as u32);
         if filled > 0 {
-            counts.sent += u64::from(tx.send(&lens[..filled])?.sent);
+            let batch = tx.send(&lens[..filled])?;
+            counts.sent += u64::from(batch.sent);
+            counts.dropped += u64::from(batch.dropped);
         }
         rx.receive(next.since(clock.now()), |frame| {
             if let Ok(packet) = wire::parse(frame.bytes, ends.layer)

@@ -48,7 +48,7 @@ use crate::{
     answered::{Answered, Grouping, MAX_RETRIES},
     governor::{Governor, Rate},
     link::LinkLayer,
-    neighbour::NextHops,
+    neighbour::{ArpCounts, NextHops},
     probe::Probe,
     stats::{Counters, Counts},
     target::{Target, Walk},
@@ -225,11 +225,13 @@ impl<P: Probe> Shared<P> {
         self.counters.counts()
     }
 
-    /// Counts ARP requests sent and ARP frames received before the scan, so that its sums agree with the interface's.
-    pub fn count_neighbours(&self, requests: u64, received: u64) {
-        self.counters.generated.add(requests);
-        self.counters.sent.add(requests);
-        self.counters.arp_requests.add(requests);
+    /// Counts what was sent and received before the scan to find neighbours, so that its sums agree with the interface's.
+    pub fn count_neighbours(&self, arp: ArpCounts) {
+        let ArpCounts { sent, dropped, received } = arp;
+        self.counters.generated.add(sent + dropped);
+        self.counters.sent.add(sent);
+        self.counters.dropped_other.add(dropped);
+        self.counters.arp_requests.add(sent);
         self.counters.received.add(received);
         self.counters.arp_received.add(received);
     }

@@ -455,7 +455,7 @@ impl Builder {
             &clock,
         )?;
         let (shared, found) = Shared::new(probe, walk, next_hops, ends.layer, self.settings)?;
-        shared.count_neighbours(arp.sent, arp.received);
+        shared.count_neighbours(arp);
         let closing = PacketTx::open(interface, SLOT_LEN)?;
         let mut facts = self.facts(targets, seed, "packet", source_ports);
         facts.interface = Some((route.interface, before));
