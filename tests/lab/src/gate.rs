@@ -11,7 +11,7 @@ use std::{
     thread,
 };
 
-use nix::unistd::getuid;
+use nix::unistd::geteuid;
 
 use crate::{LabError, Namespace, child, loss, netns};
 
@@ -43,12 +43,28 @@ pub fn permits(needs: &[Need]) -> bool {
         Some(why) => {
             assert!(!need.is_required(), "{need} is listed in .ci/required and not there: {why}");
             let test = thread::current();
-            // Not by a macro: the test harness would keep the line to itself.
-            let line = format!("SKIPPED: {}: {why}\n", test.name().unwrap_or("a test"));
+            // Not by a macro: the test harness would keep the line to itself, or have begun one with the test's name.
+            let line = format!("\nSKIPPED: {}: {why}\n", test.name().unwrap_or("a test"));
             let _ = io::stderr().write_all(line.as_bytes());
             false
         }
     })
+}
+
+/// Has `command` run as an ordinary user: as nobody where this process is root of the machine. Root of a user namespace
+/// is an ordinary user already, and knows no other.
+pub fn as_ordinary_user(command: &mut Command) {
+    if is_root_of_machine() {
+        command.uid(NOBODY).gid(NOBODY);
+    }
+}
+
+/// Whether this process is root, and not only in a user namespace: user_namespaces(7), /proc/PID/uid_map.
+pub fn is_root_of_machine() -> bool {
+    const ALL_USERS: &str = "4294967295";
+    geteuid().is_root()
+        && fs::read_to_string("/proc/self/uid_map")
+            .is_ok_and(|map| map.split_whitespace().eq(["0", "0", ALL_USERS]))
 }
 
 impl Need {
@@ -60,7 +76,7 @@ impl Need {
             Self::Nginx => child::find("nginx", "nginx-light").map(drop),
             Self::Userns => match netns::user_namespaces_forbidden() {
                 Some((why, or)) => Err(LabError::UserNamespace { why, or }),
-                None => as_ordinary_user(),
+                None => try_user_namespace(),
             },
         };
         tried.err().map(|error| error.to_string())
@@ -97,13 +113,11 @@ fn in_new_namespace(f: impl FnOnce() -> Result<(), LabError> + Send) -> Result<(
 }
 
 /// Has a process without privileges make a user namespace.
-fn as_ordinary_user() -> Result<(), LabError> {
+fn try_user_namespace() -> Result<(), LabError> {
     let refused = |why: String| LabError::UserNamespace { why, or: "" };
     let mut unshare = Command::new(child::find("unshare", "util-linux")?);
     unshare.args(["--user", "--map-root-user", "--net", "true"]).stdin(Stdio::null());
-    if getuid().is_root() {
-        unshare.uid(NOBODY).gid(NOBODY);
-    }
+    as_ordinary_user(&mut unshare);
     let output = unshare.output().map_err(|error| refused(error.to_string()))?;
     if output.status.success() {
         return Ok(());

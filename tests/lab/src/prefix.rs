@@ -32,6 +32,10 @@ impl Prefix {
     }
 
     /// How many leading bits the addresses share.
+    #[expect(
+        clippy::len_without_is_empty,
+        reason = "the length of a prefix in bits: none is empty"
+    )]
     pub const fn len(self) -> u8 {
         self.len
     }

@@ -36,30 +36,45 @@ impl Rtnl {
         open().map_err(asking("opening a netlink socket"))
     }
 
-    /// Sends `message` and waits for the kernel's answer; `what` is the request in words, for the error.
+    /// Sends `message` and waits until the kernel has done it; `what` is the request in words, for the error.
     pub(crate) fn request(
         &mut self,
         message: RouteNetlinkMessage,
         mode: Mode,
         what: &str,
     ) -> Result<(), LabError> {
+        let flags = match mode {
+            Mode::Change => 0,
+            Mode::Create => NLM_F_CREATE | NLM_F_EXCL,
+        };
+        self.exchange(message, flags).map(drop).map_err(asking(what))
+    }
+
+    /// Sends `question` and gives back the kernel's answer to it.
+    pub(crate) fn ask(
+        &mut self,
+        question: RouteNetlinkMessage,
+        what: &str,
+    ) -> Result<RouteNetlinkMessage, LabError> {
+        let answer = self.exchange(question, 0).map_err(asking(what))?;
+        answer.ok_or_else(|| asking(what)(io::Error::from(io::ErrorKind::UnexpectedEof)))
+    }
+
+    /// What comes before the acknowledgement, if anything does.
+    fn exchange(
+        &mut self,
+        message: RouteNetlinkMessage,
+        flags: u16,
+    ) -> io::Result<Option<RouteNetlinkMessage>> {
         self.sequence += 1;
         let mut request = NetlinkMessage::from(message);
         request.header.sequence_number = self.sequence;
-        request.header.flags = NLM_F_REQUEST
-            | NLM_F_ACK
-            | match mode {
-                Mode::Change => 0,
-                Mode::Create => NLM_F_CREATE | NLM_F_EXCL,
-            };
+        request.header.flags = NLM_F_REQUEST | NLM_F_ACK | flags;
         request.finalize();
         let mut bytes = vec![0; request.buffer_len()];
         request.serialize(&mut bytes);
-        self.exchange(&bytes).map_err(asking(what))
-    }
-
-    fn exchange(&self, request: &[u8]) -> io::Result<()> {
-        self.socket.send(request, 0)?;
+        self.socket.send(&bytes, 0)?;
+        let mut answered = None;
         loop {
             let (answer, _) = self.socket.recv_from_full()?;
             let answer = NetlinkMessage::<RouteNetlinkMessage>::deserialize(&answer)
@@ -67,8 +82,11 @@ impl Rtnl {
             if answer.header.sequence_number != self.sequence {
                 continue;
             }
-            if let NetlinkPayload::Error(error) = answer.payload {
-                return if error.code.is_none() { Ok(()) } else { Err(error.to_io()) };
+            match answer.payload {
+                NetlinkPayload::Error(error) if error.code.is_none() => return Ok(answered),
+                NetlinkPayload::Error(error) => return Err(error.to_io()),
+                NetlinkPayload::InnerMessage(message) => answered = Some(message),
+                _ => {}
             }
         }
     }

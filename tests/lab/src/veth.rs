@@ -4,14 +4,17 @@
 //! or multicast frame moves the counters: what they count is the scan.
 
 use std::{
+    io,
     net::{IpAddr, Ipv4Addr},
     os::fd::AsRawFd,
+    thread,
+    time::{Duration, Instant},
 };
 
 use netlink_packet_route::{
     AddressFamily, RouteNetlinkMessage,
     address::{AddressAttribute, AddressMessage},
-    link::{InfoData, InfoKind, InfoVeth, LinkAttribute, LinkFlags, LinkInfo, LinkMessage},
+    link::{InfoData, InfoKind, InfoVeth, LinkAttribute, LinkFlags, LinkInfo, LinkMessage, State},
     neighbour::{NeighbourAddress, NeighbourAttribute, NeighbourMessage, NeighbourState},
     route::{
         RouteAddress, RouteAttribute, RouteHeader, RouteMessage, RouteProtocol, RouteScope,
@@ -109,6 +112,35 @@ pub(crate) fn set_up(own: End, other: End) -> Result<(), LabError> {
     ];
     let what = format!("telling {} the hardware address of {}", own.device, other.addr);
     rtnl.request(RouteNetlinkMessage::NewNeighbour(neighbour), Mode::Create, &what)
+}
+
+/// Waits until `end`, in the calling thread's namespace, carries frames. When both ends came up the kernel starts their
+/// queues only a moment later, and until then it drops what is sent (linux/net/core/link_watch.c).
+pub(crate) fn wait_until_running(end: End) -> Result<(), LabError> {
+    const PATIENCE: Duration = Duration::from_secs(10);
+    let what = format!("waiting for {} to carry frames", end.device);
+    let mut rtnl = Rtnl::open()?;
+    let mut question = LinkMessage::default();
+    question.header.index = index_of(end.device)?;
+    let start = Instant::now();
+    while start.elapsed() < PATIENCE {
+        let answer = rtnl.ask(RouteNetlinkMessage::GetLink(question.clone()), &what)?;
+        if let RouteNetlinkMessage::NewLink(link) = answer
+            && is_running(&link.attributes)
+        {
+            return Ok(());
+        }
+        thread::sleep(Duration::from_millis(1));
+    }
+    Err(asking(what)(io::Error::from(io::ErrorKind::TimedOut)))
+}
+
+/// Whether a device has carrier, and a queue in place of the noop that drops all. IFF_RUNNING would not do: a new device
+/// has it until the kernel first looks.
+fn is_running(attributes: &[LinkAttribute]) -> bool {
+    let is = |test: fn(&LinkAttribute) -> bool| attributes.iter().any(test);
+    is(|attribute| matches!(attribute, LinkAttribute::OperState(State::Up)))
+        && is(|attribute| matches!(attribute, LinkAttribute::Qdisc(name) if name != "noop"))
 }
 
 /// Routes [`HOSTS`] to the world's end.

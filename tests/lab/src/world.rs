@@ -176,6 +176,7 @@ impl Builder {
         veth::set_up(veth::SCANNER, veth::WORLD)?;
         veth::route_hosts()?;
         let parts = thread.go()?;
+        veth::wait_until_running(veth::SCANNER)?;
         Ok(Lab { scanner, world, parts, _thread: thread, _inside: inside })
     }
 
@@ -212,6 +213,7 @@ impl Builder {
     /// Makes what the world's end of the pair needs, in the namespace of the calling thread.
     fn make(self) -> Result<Answering, LabError> {
         veth::set_up(veth::WORLD, veth::SCANNER)?;
+        veth::wait_until_running(veth::WORLD)?;
         let routed = self.responders.iter().map(|responder| responder.prefix);
         let routed = routed.filter(|prefix| veth::HOSTS.covers(*prefix));
         let swallowed: HashSet<_> = self.silent.iter().copied().chain(routed).collect();

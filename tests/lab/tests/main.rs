@@ -73,6 +73,18 @@ fn every_host_of_the_kernel_answers_on_the_open_port_and_refuses_others() {
 }
 
 #[test]
+fn the_first_frame_of_a_new_lab_arrives() {
+    if !gate::permits(&[Need::Netns]) {
+        return;
+    }
+    for _ in 0..10 {
+        let _lab = Lab::builder().open(80).start().unwrap();
+        // A second SYN would come after a second.
+        connect(host(0, 1), 80, Duration::from_millis(900)).unwrap();
+    }
+}
+
+#[test]
 fn silent_hosts_say_nothing_and_unreachable_ones_are_reported() {
     if !gate::permits(&[Need::Netns]) {
         return;

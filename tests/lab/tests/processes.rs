@@ -3,7 +3,7 @@
 use std::{
     fs,
     io::{BufRead, BufReader},
-    os::unix::{fs::PermissionsExt, process::CommandExt},
+    os::unix::fs::PermissionsExt,
     path::Path,
     process::{Child, Command, Output, Stdio},
     sync::{Mutex, PoisonError},
@@ -116,9 +116,7 @@ fn an_ordinary_user_runs_a_lab() {
     let as_nobody = |program: &Path| {
         let mut command = Command::new(program);
         command.stdin(Stdio::null()).current_dir("/");
-        if nix::unistd::getuid().is_root() {
-            command.uid(65_534).gid(65_534);
-        }
+        gate::as_ordinary_user(&mut command);
         command
     };
     let script = "exec 3<>/dev/tcp/198.19.1.2/80 && echo reached";
@@ -139,7 +137,7 @@ fn an_ordinary_user_runs_a_lab() {
 
 #[test]
 fn a_named_lab_is_entered_by_name_and_ended() {
-    if !gate::permits(&[Need::Netns]) || !is_root() {
+    if !gate::permits(&[Need::Netns]) || !gate::is_root_of_machine() {
         return;
     }
     let _alone = NAME.lock().unwrap_or_else(PoisonError::into_inner);
@@ -160,7 +158,7 @@ fn a_named_lab_is_entered_by_name_and_ended() {
 
 #[test]
 fn down_takes_away_what_a_killed_holder_left() {
-    if !gate::permits(&[Need::Netns]) || !is_root() {
+    if !gate::permits(&[Need::Netns]) || !gate::is_root_of_machine() {
         return;
     }
     let _alone = NAME.lock().unwrap_or_else(PoisonError::into_inner);
@@ -172,12 +170,6 @@ fn down_takes_away_what_a_killed_holder_left() {
     assert!(Path::new("/run/netns/mrpf-lab").exists());
     assert_eq!(text(&holder(&["lab", "down"]).stdout), "true\n");
     check_gone();
-}
-
-fn is_root() -> bool {
-    // In a user namespace root may not write to /run.
-    nix::unistd::geteuid().is_root()
-        && fs::read_to_string("/proc/self/uid_map").is_ok_and(|map| map.contains("4294967295"))
 }
 
 #[track_caller]
