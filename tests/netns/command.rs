@@ -326,7 +326,7 @@ fn an_interrupt_keeps_what_was_found_and_ends_with_130() {
         assert!(said.contains("not complete (interrupted"), "{said}");
         let records = records(&fs::read(&out).unwrap());
         assert!(records.len() > 50);
-        let told = format!("{} records in", indicatif_count(records.len()));
+        let told = format!("{} records written to", indicatif_count(records.len()));
         assert!(said.contains(&told), "{told}: {said}");
     }
 }
