@@ -7,7 +7,7 @@ use std::{hint::black_box, net::Ipv4Addr, num::NonZeroU64, sync::Arc, time::Dura
 
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use mrpf_engine::{
-    answered::{ANSWERED, Answered, Grouping},
+    answered::{Answered, Grouping},
     cookie::Cookie,
     governor::{Class, Governor, Rate},
     link::{LinkLayer, MAX_BATCH},
@@ -76,7 +76,7 @@ fn answered(c: &mut Criterion) {
     let mut group = c.benchmark_group("answered");
     group.throughput(Throughput::Elements(1));
     for (name, grouping) in [("single", Grouping::Single), ("block", Grouping::Block)] {
-        let ring = Answered::new(WINDOW, grouping);
+        let ring = Answered::new(WINDOW, grouping).expect("4 MB");
         let mut sequence = 0;
         group.bench_function(BenchmarkId::new("stamp_and_mark", name), |b| {
             b.iter(|| {
@@ -86,7 +86,7 @@ fn answered(c: &mut Criterion) {
                     ring.set_pass(0, sequence);
                     ring.set_tail(sequence.saturating_sub(WINDOW));
                 }
-                ring.mark(black_box(sequence.saturating_sub(2 * BATCH)), ANSWERED)
+                ring.mark(black_box(sequence.saturating_sub(2 * BATCH)))
             });
         });
     }

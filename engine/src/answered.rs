@@ -2,7 +2,7 @@
 //!
 //! Targets are walked in a fixed order, so a target is a *sequence number*, and the ones that can still be answered are
 //! the ones sent within the last `retries x spacing + cooldown`: a window over the sequence. For each number in it the ring
-//! holds two bits, and for each *group* of numbers a send time: a group is one number up to 100 k/s and 64 above.
+//! holds one bit, and for each *group* of numbers a send time: a group is one number up to 100 k/s and 64 above.
 //!
 //! ```text
 //!      tail                 pass 2        pass 1            head = pass 0
@@ -24,6 +24,7 @@ use std::sync::atomic::{
     Ordering::{AcqRel, Acquire, Relaxed, Release},
 };
 
+use bytemuck::allocation::try_zeroed_slice_box;
 use crossbeam_utils::CachePadded;
 
 use crate::time::Instant;
@@ -31,12 +32,8 @@ use crate::time::Instant;
 /// Most retries that a scan can ask for: the source ports are cut into `1 + retries` parts.
 pub const MAX_RETRIES: u8 = 15;
 
-/// Bits of a target that something has answered.
-pub const ANSWERED: u64 = 0b01;
-/// Bits of a target that has opened a connection to us, which was closed again once.
-pub const OPENED: u64 = 0b10;
-
-const PER_WORD: u64 = 32;
+/// Numbers in a word of bits. A group of [`Grouping::Block`] is one word.
+const PER_WORD: u64 = 64;
 
 /// How many sequence numbers share one send time.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -58,11 +55,11 @@ impl Grouping {
 
 /// The ring and its marks. See the module.
 pub struct Answered {
-    /// Two bits a number.
+    /// One bit a number: it has an outcome.
     words: Box<[AtomicU64]>,
     /// Wrapped microseconds of the last send, one a group.
     times: Box<[AtomicU32]>,
-    /// Capacity less one; the capacity is a power of two and at least 64.
+    /// Capacity less one; the capacity is a power of two and at least 128.
     mask: u64,
     grouping: Grouping,
     /// `passes[a]`: numbers below it have had attempt `a`; `passes[0]` is the head.
@@ -72,18 +69,24 @@ pub struct Answered {
 }
 
 impl Answered {
-    /// A ring for a window of at least `window` numbers. Its memory is touched only as far as numbers come by.
-    pub fn new(window: u64, grouping: Grouping) -> Self {
-        let capacity = (window + 2 * PER_WORD).next_power_of_two().max(64);
-        let groups = (capacity >> grouping.shift()) as usize;
-        Self {
-            words: bytemuck::allocation::zeroed_slice_box((capacity / PER_WORD) as usize),
-            times: bytemuck::allocation::zeroed_slice_box(groups),
+    /// A ring for a window of at least `window` numbers, `None` when the system has no memory for it. Its memory is touched
+    /// only as far as numbers come by.
+    pub fn new(window: u64, grouping: Grouping) -> Option<Self> {
+        let capacity = window.checked_add(2 * PER_WORD)?.checked_next_power_of_two()?;
+        let groups = usize::try_from(capacity >> grouping.shift()).ok()?;
+        Some(Self {
+            words: try_zeroed_slice_box((capacity / PER_WORD) as usize).ok()?,
+            times: try_zeroed_slice_box(groups).ok()?,
             mask: capacity - 1,
             grouping,
             passes: CachePadded::new([const { AtomicU64::new(0) }; MAX_RETRIES as usize + 1]),
             tail: CachePadded::new(AtomicU64::new(0)),
-        }
+        })
+    }
+
+    /// How many numbers share one send time.
+    pub fn grouping(&self) -> Grouping {
+        self.grouping
     }
 
     /// The first number not sent yet.
@@ -103,7 +106,7 @@ impl Answered {
 
     /// How many numbers the head may still advance before it waits for the tail.
     pub fn room(&self) -> u64 {
-        // One whole word stays free, so that the word under the head holds nobody's answers.
+        // One whole word stays free, so that the word and the group under the head are nobody's.
         (self.mask + 1 - PER_WORD).saturating_sub(self.head() - self.tail())
     }
 
@@ -118,6 +121,12 @@ impl Answered {
         if attempt == 0 && sequence.is_multiple_of(PER_WORD) {
             self.word(sequence).store(0, Relaxed);
         }
+        self.times[((sequence & self.mask) >> self.grouping.shift()) as usize]
+            .store(now.as_wrapped_micros(), Release);
+    }
+
+    /// Sender: `sequence` left at `now` and not when it was [stamped](Self::stamp), as the link was busy.
+    pub fn restamp(&self, sequence: u64, now: Instant) {
         self.times[((sequence & self.mask) >> self.grouping.shift()) as usize]
             .store(now.as_wrapped_micros(), Release);
     }
@@ -138,25 +147,32 @@ impl Answered {
         sequence >= self.tail() && sequence < self.head()
     }
 
-    /// The two bits of a live number.
+    /// Whether a live number has an outcome.
     #[inline]
-    pub fn bits(&self, sequence: u64) -> u64 {
-        self.word(sequence).load(Relaxed) >> shift(sequence) & 0b11
+    pub fn is_answered(&self, sequence: u64) -> bool {
+        self.word(sequence).load(Relaxed) & bit(sequence) != 0
     }
 
-    /// Receiver: sets `bits` of `sequence` and returns what was set before; `None` when the number is not live.
-    pub fn mark(&self, sequence: u64, bits: u64) -> Option<u64> {
+    /// Gives `sequence` an outcome and returns whether it had one before; `None` when the number is not live. Of all who
+    /// ask, one is told `false`.
+    pub fn mark(&self, sequence: u64) -> Option<bool> {
         if !self.is_live(sequence) {
             return None;
         }
-        let before =
-            self.word(sequence).fetch_or(bits << shift(sequence), AcqRel) >> shift(sequence) & 0b11;
+        let before = self.word(sequence).fetch_or(bit(sequence), AcqRel) & bit(sequence) != 0;
         if sequence < self.tail() {
             // It became final in between, so the slot may be another's by now: what we set goes, what was set stays.
-            self.word(sequence).fetch_and(!((bits & !before) << shift(sequence)), AcqRel);
+            if !before {
+                self.unmark(sequence);
+            }
             return None;
         }
         Some(before)
+    }
+
+    /// Takes a [mark](Self::mark) back: for whoever was told `false` and could not pass the outcome on.
+    pub fn unmark(&self, sequence: u64) {
+        self.word(sequence).fetch_and(!bit(sequence), AcqRel);
     }
 
     /// Microseconds from the last send of the group of `sequence` to `now`. Ambiguous beyond 71 minutes, where it wraps.
@@ -184,8 +200,8 @@ impl Answered {
     }
 }
 
-const fn shift(sequence: u64) -> u32 {
-    (sequence % PER_WORD) as u32 * 2
+const fn bit(sequence: u64) -> u64 {
+    1 << (sequence % PER_WORD)
 }
 
 impl std::fmt::Debug for Answered {
@@ -216,23 +232,23 @@ mod tests {
 
     #[test]
     fn only_the_first_mark_is_first() {
-        let ring = Answered::new(100, Grouping::Single);
+        let ring = Answered::new(100, Grouping::Single).unwrap();
         sent(&ring, 40, Instant::START);
-        assert_eq!(ring.mark(33, ANSWERED), Some(0));
-        assert_eq!(ring.mark(33, ANSWERED | OPENED), Some(ANSWERED));
-        assert_eq!(ring.mark(33, ANSWERED), Some(ANSWERED | OPENED));
-        assert_eq!(ring.bits(32), 0);
-        assert_eq!(ring.bits(34), 0);
+        assert_eq!(ring.mark(33), Some(false));
+        assert_eq!(ring.mark(33), Some(true));
+        assert!(ring.is_answered(33) && !ring.is_answered(32) && !ring.is_answered(34));
+        ring.unmark(33);
+        assert_eq!(ring.mark(33), Some(false));
     }
 
     #[test]
     fn numbers_not_sent_and_final_ones_cannot_be_marked() {
-        let ring = Answered::new(100, Grouping::Single);
+        let ring = Answered::new(100, Grouping::Single).unwrap();
         sent(&ring, 10, Instant::START);
-        assert_eq!(ring.mark(10, ANSWERED), None);
+        assert_eq!(ring.mark(10), None);
         ring.set_tail(4);
-        assert_eq!(ring.mark(3, ANSWERED), None);
-        assert_eq!(ring.mark(4, ANSWERED), Some(0));
+        assert_eq!(ring.mark(3), None);
+        assert_eq!(ring.mark(4), Some(false));
     }
 
     #[test]
@@ -240,19 +256,19 @@ mod tests {
         let later = Instant::START + Duration::from_micros(700);
         let now = Instant::START + Duration::from_micros(1_000);
         for (grouping, first) in [(Grouping::Single, 1_000), (Grouping::Block, 300)] {
-            let ring = Answered::new(200, grouping);
+            let ring = Answered::new(200, grouping).unwrap();
             ring.stamp(0, 0, Instant::START);
             ring.stamp(63, 0, later);
             assert_eq!(ring.since_sent(0, now), first, "{grouping:?}");
             assert_eq!(ring.since_sent(63, now), 300);
         }
-        assert_eq!(Answered::new(1, Grouping::Block).group_end(63), 64);
-        assert_eq!(Answered::new(1, Grouping::Single).group_end(63), 64);
+        assert_eq!(Answered::new(1, Grouping::Block).unwrap().group_end(63), 64);
+        assert_eq!(Answered::new(1, Grouping::Single).unwrap().group_end(63), 64);
     }
 
     #[test]
     fn attempts_are_counted_by_the_passes() {
-        let ring = Answered::new(100, Grouping::Single);
+        let ring = Answered::new(100, Grouping::Single).unwrap();
         sent(&ring, 30, Instant::START);
         ring.set_pass(1, 20);
         ring.set_pass(2, 10);
@@ -260,35 +276,35 @@ mod tests {
     }
 
     #[test]
-    fn ten_million_a_second_fit_in_45_megabytes() {
+    fn ten_million_a_second_fit_in_25_megabytes() {
         let window = 10_000_000 * (3 + 8);
-        assert!(Answered::new(window, Grouping::Block).footprint() <= 45 << 20);
+        assert!(Answered::new(window, Grouping::Block).unwrap().footprint() <= 25 << 20);
     }
 
     proptest! {
         /// Random sends, marks and tails against a map that never forgets.
         #[test]
         fn agrees_with_a_map(steps in proptest::collection::vec((0..3_u8, 0..200_u64), 1..400)) {
-            let ring = Answered::new(128, Grouping::Single);
-            let mut model: BTreeMap<u64, u64> = BTreeMap::new();
+            let ring = Answered::new(128, Grouping::Single).unwrap();
+            let mut model: BTreeMap<u64, bool> = BTreeMap::new();
             for (step, n) in steps {
                 match step {
                     0 => {
                         let upto = ring.head() + n.min(ring.room());
-                        model.extend((ring.head()..upto).map(|s| (s, 0)));
+                        model.extend((ring.head()..upto).map(|s| (s, false)));
                         sent(&ring, upto, Instant::START);
                     }
                     1 => {
                         let sequence = (ring.tail() + n).saturating_sub(40);
                         let live = sequence >= ring.tail() && sequence < ring.head();
                         let expected = live.then(|| model[&sequence]);
-                        prop_assert_eq!(ring.mark(sequence, ANSWERED), expected);
-                        if live { model.insert(sequence, ANSWERED); }
+                        prop_assert_eq!(ring.mark(sequence), expected);
+                        if live { model.insert(sequence, true); }
                     }
                     _ => ring.set_tail((ring.tail() + n).min(ring.head())),
                 }
                 for sequence in ring.tail()..ring.head() {
-                    prop_assert_eq!(ring.bits(sequence), model[&sequence]);
+                    prop_assert_eq!(ring.is_answered(sequence), model[&sequence]);
                 }
             }
         }

@@ -2,11 +2,11 @@
 //!
 //! ```text
 //! generated = sent + dropped(by errno)
-//! received  = valid + invalid(by reason)          and beside it: ring drops, which nobody saw
+//! received  = valid + invalid(by reason) + ARP    and beside it: ring drops, which nobody saw
 //! valid     = first + duplicate + late + refused
 //! ```
 //!
-//! Each thread writes its own block of relaxed atomics on cache lines of its own; anyone may take a [`Counts`], a copy in which each
+//! The threads add to relaxed atomics, each on a cache line of its own; anyone may take a [`Counts`], a copy in which each
 //! number is exact and the sums hold once the threads have ended.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -139,7 +139,7 @@ impl Counts {
     }
 }
 
-/// One number that one thread adds to and anyone reads.
+/// One number that the threads add to and anyone reads.
 #[derive(Debug, Default)]
 pub(crate) struct Counter(AtomicU64);
 
@@ -198,7 +198,7 @@ mod tests {
     fn a_batch_adds_up_whatever_became_of_it() {
         let counters = Counters::default();
         for errno in [0, libc::ENOBUFS, libc::EMSGSIZE, libc::EPERM, libc::EIO] {
-            counters.batch(Sent { sent: 60, dropped: 4, errno });
+            counters.batch(Sent { sent: 60, dropped: 4, errno, ..Sent::default() });
         }
         let counts = counters.counts();
         assert_eq!(counts.generated, counts.sent + counts.dropped());

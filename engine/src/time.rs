@@ -94,12 +94,32 @@ impl Clock {
         self.start_wall
     }
 
-    /// The moment of a kernel timestamp (wall clock, nanoseconds since 1970), as received frames carry it.
-    ///
-    /// The wall clock may have been stepped since the start, so the answer is held within `0..=now`.
+    /// Both clocks at the present moment, to read the kernel's timestamps by.
+    pub fn reading(&self) -> Reading {
+        let wall = SystemTime::now().duration_since(UNIX_EPOCH);
+        Reading { now: self.now(), wall_nanos: wall.map_or(0, |wall| wall.as_nanos() as u64) }
+    }
+}
+
+/// Longest time after a reading that a timestamp is believed: what one look at a full ring takes.
+const MOST_AFTER: Duration = Duration::from_millis(100);
+
+/// Two clocks read together. What lies between a kernel timestamp and the reading is how old a frame is, so a wall
+/// clock that is stepped in mid-scan misplaces only what is in flight at that moment.
+#[derive(Clone, Copy, Debug)]
+pub struct Reading {
+    now: Instant,
+    wall_nanos: u64,
+}
+
+impl Reading {
+    /// The moment of a kernel timestamp (wall clock, nanoseconds since 1970), as received frames carry it: before the
+    /// reading or, for a frame that came while others were looked at, a little after it.
     pub fn at_wall_nanos(&self, wall_nanos: u64) -> Instant {
-        let start = self.start_wall.duration_since(UNIX_EPOCH).map_or(0, |d| d.as_nanos() as u64);
-        Instant(wall_nanos.saturating_sub(start)).min(self.now())
+        match wall_nanos.checked_sub(self.wall_nanos) {
+            Some(after) => self.now + Duration::from_nanos(after).min(MOST_AFTER),
+            None => self.now - Duration::from_nanos(self.wall_nanos - wall_nanos),
+        }
     }
 }
 
@@ -115,10 +135,20 @@ mod tests {
     }
 
     #[test]
-    fn a_kernel_timestamp_is_never_in_the_future() {
+    fn a_kernel_timestamp_is_never_far_in_the_future() {
         let clock = Clock::start();
         let future =
             (SystemTime::now() + Duration::from_secs(3600)).duration_since(UNIX_EPOCH).unwrap();
-        assert!(clock.at_wall_nanos(future.as_nanos() as u64) <= clock.now());
+        let reading = clock.reading();
+        assert_eq!(reading.at_wall_nanos(future.as_nanos() as u64), reading.now + MOST_AFTER);
+        assert_eq!(reading.at_wall_nanos(reading.wall_nanos - 1_000_000_000_000), Instant::START);
+    }
+
+    #[test]
+    fn a_frame_is_as_old_as_the_wall_clock_says_even_when_that_was_stepped() {
+        let reading = Reading { now: Instant::from_nanos(9_000), wall_nanos: 50_000 };
+        assert_eq!(reading.at_wall_nanos(48_000), Instant::from_nanos(7_000));
+        let stepped = Reading { wall_nanos: 50_000 - 40_000, ..reading };
+        assert_eq!(stepped.at_wall_nanos(8_000), Instant::from_nanos(7_000));
     }
 }

@@ -50,6 +50,24 @@ fn each_open_connection_is_closed_once() {
 }
 
 /// Resets go through the same bucket: 512 hosts that answer take 1,024 frames at 1,000 a second.
+/// Lost resets and attempts that were answered twice: what a host says again is closed again.
+#[test]
+fn loss_leaves_next_to_nothing_half_open() {
+    let silent = ([198, 19, 3, 255].into(), [198, 19, 3, 255].into());
+    let others = ([198, 19, 0, 0].into(), [198, 19, 3, 255].into());
+    let hosts = Hosts::new(3)
+        .rule(silent, 0..=65_535, Behaviour::Silent) // so that the scan lasts until its cooldown
+        .rule(others, 0..=65_535, Behaviour::open());
+    let faults = Faults { loss_out: 0.1, loss_back: 0.1, ..Faults::default() };
+    let (network, _) = counted(3, hosts, faults);
+    let scan = scan(network.clone(), "198.19.0.0/22", "80").cooldown(Duration::from_secs(8));
+    let (_, summary) = run(scan.build().unwrap());
+    // A SYN-ACK comes three times, and each time it or its reset is lost with 0.19: 7 of 1,000.
+    let left = network.with_hosts(Hosts::half_open);
+    assert!(left <= 25, "{left}");
+    assert!(summary.counts.resets > summary.counts.first);
+}
+
 #[test]
 fn resets_count_against_the_rate() {
     let (network, _) = counted(3, all(3, Behaviour::open()), Faults::default());

@@ -7,4 +7,5 @@ mod forged;
 mod no_allocation;
 mod repeatable;
 mod strange;
+mod threads;
 mod world;

@@ -16,6 +16,8 @@ use mrpf_engine::{
 };
 use mrpf_syn::{SourcePorts, SynProbe};
 
+use crate::world::answer;
+
 /// A link that keeps the last batch where a test can answer it.
 struct Kept {
     slots: Vec<u8>,
@@ -41,24 +43,8 @@ impl Tx for Kept {
     fn send(&mut self, lens: &[u16]) -> Result<Sent, LinkError> {
         self.lens[..lens.len()].copy_from_slice(lens);
         self.filled = lens.len();
-        Ok(Sent { sent: lens.len() as u32, dropped: 0, errno: 0 })
+        Ok(Sent { sent: lens.len() as u32, dropped: 0, errno: 0, waited: Duration::ZERO })
     }
-}
-
-/// Turns a SYN into its SYN-ACK in place.
-fn answer(frame: &mut [u8]) {
-    let (ip, tcp) = (14, 34);
-    for i in 0..6 {
-        frame.swap(i, 6 + i);
-    }
-    for i in 0..4 {
-        frame.swap(ip + 12 + i, ip + 16 + i);
-    }
-    frame.swap(tcp, tcp + 2);
-    frame.swap(tcp + 1, tcp + 3);
-    let seq = u32::from_be_bytes(frame[tcp + 4..tcp + 8].try_into().unwrap());
-    frame[tcp + 8..tcp + 12].copy_from_slice(&seq.wrapping_add(1).to_be_bytes());
-    frame[tcp + 13] = 0x12;
 }
 
 #[test]

@@ -97,3 +97,19 @@ pub(crate) fn scan(network: Network, targets: &str, ports: &str) -> mrpf_syn::Bu
         .cooldown(Duration::from_secs(2))
         .simulated(network)
 }
+
+/// Turns a SYN into its SYN-ACK in place.
+pub(crate) fn answer(frame: &mut [u8]) {
+    let (ip, tcp) = (14, 34);
+    for i in 0..6 {
+        frame.swap(i, 6 + i);
+    }
+    for i in 0..4 {
+        frame.swap(ip + 12 + i, ip + 16 + i);
+    }
+    frame.swap(tcp, tcp + 2);
+    frame.swap(tcp + 1, tcp + 3);
+    let seq = u32::from_be_bytes(frame[tcp + 4..tcp + 8].try_into().unwrap());
+    frame[tcp + 8..tcp + 12].copy_from_slice(&seq.wrapping_add(1).to_be_bytes());
+    frame[tcp + 13] = 0x12;
+}

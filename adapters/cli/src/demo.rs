@@ -91,7 +91,13 @@ pub(crate) fn run(args: &DemoArgs) -> Result<u8, CliError> {
 /// The file that was asked for, or one here, or one among the temporary files.
 fn records_file(asked: Option<&Path>) -> Result<Prepared, CliError> {
     if let Some(path) = asked {
-        return Prepared::open("-o", path);
+        let prepared = Prepared::open("-o", path)?;
+        // What is written is read again, which devices and pipes do not give back.
+        return if prepared.is(path) {
+            Ok(prepared)
+        } else {
+            Err(CliError::NotAFile(path.to_owned()))
+        };
     }
     let error = match Prepared::open("-o", Path::new(RECORDS)) {
         Ok(prepared) => return Ok(prepared),

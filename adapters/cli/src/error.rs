@@ -31,6 +31,9 @@ pub(crate) enum CliError {
     /// A lab.
     #[error(transparent)]
     Lab(#[from] LabError),
+    /// The demo reads its records again.
+    #[error("{path} is not a regular file, and the demo reads back what it has written: give -o the path of one", path = .0.display())]
+    NotAFile(PathBuf),
     /// A file cannot be opened for writing.
     #[error("cannot write to {path}: {source}; give {flag} another path, or make its folder writable", path = .path.display())]
     Open {
@@ -87,7 +90,7 @@ fn mend(source: &io::Error, kept: u64) -> String {
 impl CliError {
     pub(crate) fn exit_code(&self) -> u8 {
         match self {
-            Self::Open { .. } | Self::SameFile(..) | Self::Targets(_) => USAGE,
+            Self::NotAFile(_) | Self::Open { .. } | Self::SameFile(..) | Self::Targets(_) => USAGE,
             Self::Scan(error) if error.is_usage() => USAGE,
             Self::Demo(_)
             | Self::Failure(_)

@@ -64,6 +64,8 @@ pub struct Sent {
     pub dropped: u32,
     /// The errno of the last drop, 0 without one.
     pub errno: i32,
+    /// How long the link waited for room.
+    pub waited: Duration,
 }
 
 /// A received frame where it lies.

@@ -51,7 +51,7 @@ impl Spread {
 /// the last interval but two, `n1` from the last but one.
 ///
 /// A network that loses 5 % of everything has `p0 = p1` and is left alone. `p0 > p1 + 1 %` is our own doing: the pace is
-/// halved (and grows again by a twentieth of the first rate each time all is well: AIMD). With one retry `p1` cannot be known
+/// halved (and grows again by a twentieth of the full rate each time all is well: AIMD). With one retry `p1` cannot be known
 /// and counts as 0; without retries there is nothing to judge by.
 #[derive(Debug)]
 pub(super) struct Losses {
@@ -61,7 +61,7 @@ pub(super) struct Losses {
     seen: [Seen; 4],
     /// Intervals until the targets judged are all younger than the last change of pace.
     wait: u8,
-    /// The rate new probes had when they were slowed first; a twentieth of it is the step up.
+    /// The highest rate at which new probes were slowed; a twentieth of it is the step up.
     full: Option<u64>,
     pace: Option<u64>,
 }
@@ -127,6 +127,12 @@ impl Losses {
         self.next = now + self.interval;
         self.seen.rotate_left(1);
         self.seen[3] = Seen { at: now, head, answers };
+        let before = self.seen[2];
+        let elapsed = now.since(before.at);
+        if elapsed > self.interval * 3 / 2 {
+            // The consumer or the machine held us up: this interval is not as long as the others.
+            self.wait = retries.min(2) + 1;
+        }
         if self.wait > 0 {
             self.wait -= 1;
             return None;
@@ -140,17 +146,16 @@ impl Losses {
         if n0 < LEAST_ANSWERS || n1 == 0 && self.pace.is_none() {
             return None;
         }
-        let before = self.seen[2];
-        let rate =
-            ((head - before.head) as f64 / now.since(before.at).as_secs_f64().max(0.001)) as u64;
+        let rate = ((head - before.head) as f64 / elapsed.as_secs_f64().max(0.001)) as u64;
         if excess(n0, n1, n2, retries) > EXCESS {
-            let full = *self.full.get_or_insert(rate);
+            let full = self.full.unwrap_or(rate).max(rate);
+            self.full = Some(full);
             let pace = (self.pace.unwrap_or(full).min(rate.max(LEAST_PACE)) / 2).max(LEAST_PACE);
             self.pace = Some(pace);
             self.wait = retries.min(2);
             return Some(Pace { rate: NonZeroU64::new(pace), is_slower: true });
         }
-        let pace = self.pace? + self.full? / 20;
+        let pace = self.pace? + (self.full? / 20).max(LEAST_PACE / 20);
         self.pace = Some(pace);
         Some(Pace { rate: NonZeroU64::new(pace), is_slower: false })
     }

@@ -47,7 +47,7 @@ pub use self::{
 use crate::{
     answered::{Answered, Grouping, MAX_RETRIES},
     governor::{Governor, Rate},
-    link::LinkLayer,
+    link::{LinkLayer, MAX_BATCH},
     neighbour::{ArpCounts, NextHops},
     probe::Probe,
     stats::{Counters, Counts},
@@ -111,7 +111,7 @@ impl Settings {
 
     /// How long a target stays in the ring.
     pub fn window(&self) -> Duration {
-        self.spacing * u32::from(self.retries) + self.cooldown
+        self.spacing.saturating_mul(u32::from(self.retries)).saturating_add(self.cooldown)
     }
 
     fn check(&self) -> Result<(), SettingsError> {
@@ -131,6 +131,11 @@ pub enum SettingsError {
     /// Too many retries.
     #[error("{0} retries are too many: the source ports can be told apart for {MAX_RETRIES}")]
     Retries(u8),
+    /// There is not the memory to remember all targets that may still answer.
+    #[error(
+        "there is no memory for the {0} targets that could be waiting for an answer: lower --rate, --cooldown or --retries"
+    )]
+    Memory(u64),
     /// Retries and cooldown last too long.
     #[error(
         "retries and cooldown take {0:?} a target, and answers can be told apart for an hour: lower --cooldown or --retries"
@@ -201,8 +206,10 @@ impl<P: Probe> Shared<P> {
         let grouping =
             if per_second <= SINGLE_TIMES_UPTO { Grouping::Single } else { Grouping::Block };
         // A tenth more than the window needs, so that the head does not wait for a tail that moves in steps.
-        let window = (u128::from(per_second) * settings.window().as_millis() * 11 / 10_000 + 1_024)
+        let most = u128::from(per_second.min(settings.link_rate));
+        let window = (most * settings.window().as_millis() * 11 / 10_000 + 1_024)
             .min(u128::from(walk.len())) as u64;
+        let answered = Answered::new(window, grouping).ok_or(SettingsError::Memory(window))?;
         let (queue, found) = channel::bounded(queue_len(per_second));
         let shared = Self {
             probe,
@@ -212,7 +219,7 @@ impl<P: Probe> Shared<P> {
             settings,
             rate,
             governor: Governor::new(rate),
-            answered: Answered::new(window, grouping),
+            answered,
             counters: Counters::default(),
             stop: Stop::default(),
             queue,
@@ -266,6 +273,12 @@ impl<P: Probe> Shared<P> {
     pub(crate) fn queue_is_half_full(&self) -> bool {
         self.queue.len() * 2 >= self.queue.capacity().unwrap_or(usize::MAX)
     }
+}
+
+/// How many frames are worth a system call at `rate`: half a millisecond's, or what fits into a batch.
+fn batch(rate: Rate) -> u32 {
+    let half_a_millisecond = rate.per_second().map_or(u64::MAX, |rate| rate.get() / 2_000);
+    half_a_millisecond.clamp(1, MAX_BATCH as u64) as u32
 }
 
 /// Half of the queue holds what may still come when the other half is full: half a second of answers.

@@ -2,9 +2,11 @@
 
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
+use crossbeam_channel::TrySendError;
+
 use super::{Found, Outcome, Shared};
 use crate::{
-    answered::{ANSWERED, OPENED},
+    answered::Grouping,
     governor::Class,
     link::{Frame, LinkError, MAX_BATCH, Tx},
     probe::{Claim, Probe},
@@ -21,13 +23,16 @@ const MAX_OWED: usize = 8 << 10;
 pub struct Receiver<P: Probe> {
     shared: Arc<Shared<P>>,
     owed: VecDeque<P::Closing>,
+    /// Frames to wait for before a send: see [`super::batch`].
+    batch: u32,
     is_prepared: bool,
 }
 
 impl<P: Probe> Receiver<P> {
     /// The receiving half of a scan.
     pub fn new(shared: Arc<Shared<P>>) -> Self {
-        Self { shared, owed: VecDeque::with_capacity(MAX_OWED), is_prepared: false }
+        let batch = super::batch(shared.rate);
+        Self { shared, owed: VecDeque::with_capacity(MAX_OWED), batch, is_prepared: false }
     }
 
     /// Takes one received frame.
@@ -63,17 +68,10 @@ impl<P: Probe> Receiver<P> {
             return counters.invalid_target.add(1);
         }
         counters.valid.add(1);
-        if shared.queue.is_full() {
-            // Not marked, so a retry brings it again when there is room.
-            return counters.refused.add(1);
-        }
-        let closing = if shared.settings.close { shared.probe.closing(packet) } else { None };
-        let bits = if closing.is_some() { ANSWERED | OPENED } else { ANSWERED };
-        let Some(before) = shared.answered.mark(sequence, bits) else {
-            return counters.late.add(1);
-        };
-        if let Some(closing) = closing
-            && before & OPENED == 0
+        // Each SYN-ACK gets one, a late or repeated one too: each attempt is a connection of its own at the host, and
+        // one that comes again tells that our first reset was lost.
+        if shared.settings.close
+            && let Some(closing) = shared.probe.closing(packet)
         {
             if self.owed.len() < MAX_OWED {
                 self.owed.push_back(closing);
@@ -81,20 +79,30 @@ impl<P: Probe> Receiver<P> {
                 counters.resets_skipped.add(1);
             }
         }
-        if before & ANSWERED != 0 {
-            return counters.duplicate.add(1);
+        match shared.answered.mark(sequence) {
+            None => return counters.late.add(1),
+            Some(true) => return counters.duplicate.add(1),
+            Some(false) => {}
         }
         let found = Found {
             target: claim.target,
             at,
             outcome: Outcome::Reply(shared.probe.classify(packet)),
             attempts: claim.attempt + 1,
-            rtt: (attempts == claim.attempt + 1).then(|| elapsed(since_sent)),
+            rtt: if attempts == claim.attempt + 1 { self.elapsed(since_sent) } else { None },
         };
-        if shared.queue.try_send(found).is_err() {
-            // Only when nobody takes what is found any more: there is nothing to go on for.
-            shared.stop.stop();
-            return counters.refused.add(1);
+        match shared.queue.try_send(found) {
+            Ok(()) => {}
+            Err(TrySendError::Full(_)) => {
+                // A retry brings it again when there is room.
+                shared.answered.unmark(sequence);
+                return counters.refused.add(1);
+            }
+            Err(TrySendError::Disconnected(_)) => {
+                // Nobody takes what is found any more, so there is nothing to go on for.
+                shared.stop.stop();
+                return counters.refused.add(1);
+            }
         }
         counters.answered_by_attempt[usize::from(claim.attempt)].add(1);
         counters.first.add(1);
@@ -123,7 +131,9 @@ impl<P: Probe> Receiver<P> {
             let got = shared.governor.take(Class::Flow, want, now);
             if got == 0 {
                 shared.governor.set_waiting(Class::Flow, self.owed.len() as u32);
-                return Ok(Some(shared.governor.ready_at(Class::Flow, want)));
+                // For a part of the bucket alone: who sleeps until all of it is there wakes up too late, and what was
+                // missed is not made up.
+                return Ok(Some(shared.governor.ready_at(Class::Flow, want.min(self.batch))));
             }
             for (slot, closing) in self.owed.drain(..got as usize).enumerate() {
                 lens[slot] = shared.probe.make_closing(link.frame(slot), &closing);
@@ -145,13 +155,22 @@ impl<P: Probe> Receiver<P> {
     pub fn note_ring_drops(&mut self, drops: u64) {
         self.shared.counters.ring_drops.set(drops);
     }
-}
 
-/// A time that seems to lie in the future is one of a block whose last probe left after the one that was answered.
-fn elapsed(wrapped_micros: u32) -> Duration {
-    if wrapped_micros > u32::MAX / 2 {
-        Duration::ZERO
-    } else {
-        Duration::from_micros(u64::from(wrapped_micros))
+    /// Gives up on closing frames that could not be sent until the end.
+    pub(super) fn abandon(&mut self) {
+        self.shared.counters.resets_skipped.add(self.owed.len() as u64);
+        self.owed.clear();
+    }
+
+    /// A round-trip time from wrapped microseconds; `None` when clocks do not agree.
+    fn elapsed(&self, wrapped_micros: u32) -> Option<Duration> {
+        /// Probes of one block leave within this time.
+        const BLOCK_MICROS: u32 = 5_000;
+        if wrapped_micros <= u32::MAX / 2 {
+            return Some(Duration::from_micros(u64::from(wrapped_micros)));
+        }
+        // It seems to lie in the future: it is the time of a block whose last probe left after the one that was answered.
+        let is_of_block = self.shared.answered.grouping() == Grouping::Block;
+        (is_of_block && wrapped_micros.wrapping_neg() <= BLOCK_MICROS).then_some(Duration::ZERO)
     }
 }

@@ -186,7 +186,13 @@ fn receive<P: Probe>(
         } else if until.is_none() && has_ended.load(Relaxed) {
             until = Some(now);
         }
-        if until.is_some_and(|until| now >= until) && count == 0 && again.is_none() {
+        let is_over = |grace| until.is_some_and(|until| now >= until + grace);
+        if is_over(Duration::ZERO) && count == 0 && again.is_none() {
+            return Ok(());
+        }
+        // Others may send without end.
+        if is_over(LINGER) {
+            receiver.abandon();
             return Ok(());
         }
     }

@@ -7,7 +7,7 @@ use super::{
     adapt::{Losses, Spread},
 };
 use crate::{
-    answered::{ANSWERED, MAX_RETRIES},
+    answered::MAX_RETRIES,
     governor::{Class, Rate},
     link::{LinkError, MAX_BATCH, Tx},
     probe::{Probe, Shot},
@@ -30,6 +30,8 @@ pub enum Next {
 const BOUND: u32 = 4_096;
 /// Longest time between two calls, so that a stop is seen.
 const LONGEST_NAP: Duration = Duration::from_millis(50);
+/// A link that waited so long for room has moved the times of its batch.
+const WORTH_A_STAMP: Duration = Duration::from_millis(1);
 /// How long to leave a consumer that is behind alone.
 const PAUSE: Duration = Duration::from_millis(5);
 
@@ -49,8 +51,12 @@ pub struct Sender<P: Probe> {
     filled: usize,
     /// Probes of the batch under way, by attempt.
     made: [u64; MAX_RETRIES as usize + 1],
+    /// Their numbers, by slot.
+    sequences: [u64; MAX_BATCH],
     /// Retries are due that got no token.
     is_starved: bool,
+    /// The last call had more retries to look at than one call looks at.
+    is_bounded: bool,
     is_paused: bool,
     is_prepared: bool,
     total: u64,
@@ -63,7 +69,6 @@ impl<P: Probe> Sender<P> {
     pub fn new(shared: Arc<Shared<P>>) -> Self {
         let retries = shared.settings.retries;
         let is_max = shared.rate == Rate::Max;
-        let batch = shared.rate.per_second().map_or(MAX_BATCH as u64, |rate| rate.get() / 2_000);
         Self {
             passes: [0; MAX_RETRIES as usize + 1],
             tail: 0,
@@ -74,11 +79,13 @@ impl<P: Probe> Sender<P> {
             lens: [0; MAX_BATCH],
             filled: 0,
             made: [0; MAX_RETRIES as usize + 1],
+            sequences: [0; MAX_BATCH],
             is_starved: false,
+            is_bounded: false,
             is_paused: false,
             is_prepared: false,
             total: shared.walk.len(),
-            batch: batch.clamp(1, MAX_BATCH as u64) as u32,
+            batch: super::batch(shared.rate),
             shared,
         }
     }
@@ -114,6 +121,11 @@ impl<P: Probe> Sender<P> {
             let sent = link.send(&self.lens[..self.filled])?;
             self.shared.counters.batch(sent);
             self.shared.counters.probes.add(u64::from(sent.sent));
+            if sent.waited >= WORTH_A_STAMP {
+                for sequence in &self.sequences[..self.filled] {
+                    self.shared.answered.restamp(*sequence, now + sent.waited);
+                }
+            }
             for (made, counter) in
                 self.made.iter_mut().zip(self.shared.counters.made_by_attempt.iter())
             {
@@ -123,7 +135,7 @@ impl<P: Probe> Sender<P> {
             }
             return Ok(Next::Now);
         }
-        Ok(if settled_all { self.next(now) } else { Next::Now })
+        Ok(if settled_all && !self.is_bounded { self.next(now) } else { Next::Now })
     }
 
     fn prepare<T: Tx>(&mut self, link: &mut T) {
@@ -153,11 +165,11 @@ impl<P: Probe> Sender<P> {
             if shared.answered.since_sent(self.tail, now) < cooldown {
                 break;
             }
-            if shared.answered.bits(self.tail) & ANSWERED == 0 {
-                if shared.settings.silent && !self.tell_silent(now) {
-                    break;
+            if !shared.answered.is_answered(self.tail) {
+                match self.call_silent(now) {
+                    Some(is_silent) => silent += u64::from(is_silent),
+                    None => break,
                 }
-                silent += 1;
             }
             self.tail += 1;
         }
@@ -166,11 +178,16 @@ impl<P: Probe> Sender<P> {
         self.tail - from < u64::from(BOUND)
     }
 
-    /// Whether there was room to say that the target at the tail is silent.
-    fn tell_silent(&self, now: Instant) -> bool {
+    /// Makes silence the outcome of the target at the tail, unless an answer came first; `None` when there is no room to say
+    /// it.
+    fn call_silent(&self, now: Instant) -> Option<bool> {
         let shared = &*self.shared;
-        if shared.queue_is_half_full() {
-            return false;
+        if shared.settings.silent && shared.queue_is_half_full() {
+            return None;
+        }
+        // The receiver may mark it at this moment: one of us is told that it was the first.
+        if shared.answered.mark(self.tail) != Some(false) {
+            return Some(false);
         }
         let found = Found {
             target: shared.walk.target(self.tail),
@@ -179,15 +196,19 @@ impl<P: Probe> Sender<P> {
             attempts: shared.settings.retries + 1,
             rtt: None,
         };
-        shared.queue.try_send(found).is_ok()
+        if shared.settings.silent && shared.queue.try_send(found).is_err() {
+            shared.answered.unmark(self.tail);
+            return None;
+        }
+        Some(true)
     }
 
     /// Fills slots with the retries that are due, later attempts first: their targets are the oldest.
     fn retry<T: Tx>(&mut self, now: Instant, link: &mut T) {
         let shared = Arc::clone(&self.shared);
         let spacing = spacing_micros(shared.settings.spacing);
-        let (mut tokens, mut asked, mut steps) = (0, false, 0);
-        self.is_starved = false;
+        let mut steps = 0;
+        (self.is_starved, self.is_bounded) = (false, false);
         'passes: for attempt in (1..=shared.settings.retries).rev() {
             let pass = usize::from(attempt);
             while self.passes[pass] < self.passes[pass - 1] {
@@ -203,6 +224,7 @@ impl<P: Probe> Sender<P> {
                 }
                 steps += 1;
                 if steps > BOUND || self.filled == link.slots() {
+                    self.is_bounded = true;
                     break 'passes;
                 }
                 if let Some(spread) = &mut self.spreads[pass]
@@ -210,16 +232,11 @@ impl<P: Probe> Sender<P> {
                 {
                     break;
                 }
-                if shared.answered.bits(sequence) & ANSWERED == 0 {
-                    if !asked {
-                        tokens = shared.governor.take(Class::Retry, link.slots() as u32, now);
-                        asked = true;
-                    }
-                    if tokens == 0 {
+                if !shared.answered.is_answered(sequence) {
+                    if shared.governor.take(Class::Retry, 1, now) == 0 {
                         self.is_starved = true;
                         break 'passes;
                     }
-                    tokens -= 1;
                     // The pass before the time: see `Receiver::take`.
                     shared.answered.set_pass(attempt, sequence + 1);
                     shared.answered.stamp(sequence, attempt, now);
@@ -231,7 +248,6 @@ impl<P: Probe> Sender<P> {
         for attempt in 1..=shared.settings.retries {
             shared.answered.set_pass(attempt, self.passes[usize::from(attempt)]);
         }
-        shared.governor.put_back(Class::Retry, tokens);
         shared.governor.set_waiting(Class::Retry, u32::from(self.is_starved));
     }
 
@@ -262,6 +278,7 @@ impl<P: Probe> Sender<P> {
             return false;
         };
         self.shared.probe.make(link.frame(self.filled), &Shot { target, attempt, next_hop });
+        self.sequences[self.filled] = sequence;
         self.filled += 1;
         self.made[usize::from(attempt)] += 1;
         true
@@ -277,16 +294,16 @@ impl<P: Probe> Sender<P> {
 
     fn tell_no_neighbour(&self, sequence: u64, now: Instant) {
         let shared = &*self.shared;
-        if shared.answered.mark(sequence, ANSWERED) != Some(0) {
+        if shared.answered.mark(sequence) != Some(false) {
             return;
         }
         let target = shared.walk.target(sequence);
         let found =
             Found { target, at: now, outcome: Outcome::NoNeighbour, attempts: 0, rtt: None };
-        if shared.queue.try_send(found).is_err() {
-            shared.counters.refused.add(1);
+        match shared.queue.try_send(found) {
+            Ok(()) => shared.counters.no_neighbour.add(1),
+            Err(_) => shared.counters.refused.add(1),
         }
-        shared.counters.no_neighbour.add(1);
     }
 
     /// Slows first attempts when answers show that they are lost where retries are not.

@@ -66,7 +66,7 @@ impl<P: Probe> Simulated<P> {
         match next {
             Next::Now => {}
             Next::At(at) => {
-                let at = at.min(closing.unwrap_or(Instant::NEVER)).min(self.network.next_arrival());
+                let at = at.min(closing.unwrap_or(Instant::NEVER)).min(self.network.next_event());
                 self.network.advance(at);
             }
             Next::Done => match closing {

@@ -22,7 +22,7 @@ use mrpf_engine::{
     scan::{Failure, Running, Settings, SettingsError, Shared, Simulated},
     target::{Shard, TargetError, Targets, TargetsBuilder, Walk},
     template::{Ends, TcpProfile},
-    time::Clock,
+    time::{Clock, Instant},
     wire::MacAddr,
 };
 use mrpf_records::State;
@@ -376,8 +376,9 @@ impl Builder {
             guard: None,
             excluded: targets.excluded(),
             hosts: targets.hosts(),
-            ports: targets.ports().len(),
+            ports: targets.ports().len().div_ceil(self.shard.n()),
             seed,
+            began: Instant::START,
             source_ports,
         }
     }
@@ -458,6 +459,7 @@ impl Builder {
         shared.count_neighbours(arp);
         let closing = PacketTx::open(interface, SLOT_LEN)?;
         let mut facts = self.facts(targets, seed, "packet", source_ports);
+        facts.began = clock.now();
         facts.interface = Some((route.interface, before));
         facts.guard = Some(guard);
         let running = Running::start(Arc::clone(&shared), clock, tx, rx, closing)?;

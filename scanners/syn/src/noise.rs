@@ -10,7 +10,10 @@ const MOST_HOSTS: usize = 1 << 20;
 /// Counts open ports by host, for scans of ten ports and more.
 ///
 /// A host is noise once at least ten of its ports, and nine in ten of those probed so far, are open. How many of its ports
-/// were probed is not counted but inferred: the permutation spreads the ports of each host evenly over the scan.
+/// were probed is not counted but inferred, since the permutation spreads the ports of each host evenly over the scan, and
+/// from below by the ports that answered otherwise.
+///
+/// Ports named with their addresses (`ip:port`) are not counted among a host's ports, so a list of such pairs has no noise.
 #[derive(Debug)]
 pub(crate) struct Noise {
     ports: u32,
@@ -20,6 +23,8 @@ pub(crate) struct Noise {
 #[derive(Clone, Copy, Debug, Default)]
 struct Host {
     open: u32,
+    /// Closed or unreachable, since the first was open.
+    others: u32,
     is_noise: bool,
 }
 
@@ -35,6 +40,7 @@ pub(crate) enum Judgement {
 }
 
 impl Noise {
+    /// For a scan that probes `ports` ports of each host.
     pub(crate) fn new(ports: u32) -> Self {
         Self { ports, hosts: HashMap::new() }
     }
@@ -51,12 +57,19 @@ impl Noise {
             return Judgement::Known;
         }
         seen.open += 1;
-        let probed = f64::from(self.ports) * share;
+        let probed = (f64::from(self.ports) * share).max(f64::from(seen.open + seen.others));
         if seen.open < LEAST_OPEN || f64::from(seen.open) < 0.9 * probed {
             return Judgement::Quiet;
         }
         seen.is_noise = true;
         Judgement::New
+    }
+
+    /// Counts a port of `host` that answered and is not open.
+    pub(crate) fn other(&mut self, host: IpAddr) {
+        if let Some(seen) = self.hosts.get_mut(&host) {
+            seen.others += 1;
+        }
     }
 
     /// Whether `host` was called noise.
@@ -87,6 +100,18 @@ mod tests {
         assert_eq!(becomes_noise(1_000, 1_000), Some(10));
         assert_eq!(becomes_noise(1_000, 890), None);
         assert_eq!(becomes_noise(1_000, 20), None);
+    }
+
+    /// Chance may bring ten open ports of a host early; what it says of the others counts against it.
+    #[test]
+    fn ports_that_are_closed_count_even_before_their_share() {
+        let mut noise = Noise::new(1_000);
+        for _ in 0..9 {
+            assert_eq!(noise.open(HOST, 0.005), Judgement::Quiet);
+            noise.other(HOST);
+        }
+        assert_eq!(noise.open(HOST, 0.005), Judgement::Quiet);
+        assert!(!noise.is_noise(HOST));
     }
 
     #[test]

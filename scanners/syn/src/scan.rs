@@ -11,10 +11,10 @@ use mrpf_engine::{
     governor::Rate,
     link::interface::{Counters as InterfaceCounters, Interface},
     port_guard::PortGuard,
-    scan::{Failure, Found, Outcome, Progress, Running, Shared, Simulated, Stop},
+    scan::{Failure, Found, Progress, Running, Shared, Simulated, Stop},
     stats::Counts,
     target::Excluded,
-    time::Clock,
+    time::{Clock, Instant},
 };
 use mrpf_records::{HostRecord, Record, State};
 
@@ -40,6 +40,7 @@ pub struct Scan {
     /// The wall-clock time of the engine's zero.
     start: SystemTime,
     failure: Option<Failure>,
+    ended: Option<Instant>,
     states: [u64; 4],
     noisy_hosts: u64,
     facts: Facts,
@@ -60,8 +61,11 @@ pub(crate) struct Facts {
     pub(crate) guard: Option<PortGuard>,
     pub(crate) excluded: Excluded,
     pub(crate) hosts: u128,
+    /// Probed of each host, pairs aside.
     pub(crate) ports: u32,
     pub(crate) seed: u64,
+    /// When the first probe could leave.
+    pub(crate) began: Instant,
     pub(crate) source_ports: (u16, u16),
 }
 
@@ -104,6 +108,7 @@ impl Summary {
     pub fn is_complete(&self) -> bool {
         !self.was_stopped
             && self.progress.settled >= self.progress.total
+            && self.counts.refused == 0
             && self.counts.loss() <= MOST_LOSS
     }
 
@@ -161,6 +166,7 @@ impl Scan {
             pending: VecDeque::new(),
             start,
             failure: None,
+            ended: None,
             states: [0; 4],
             noisy_hosts: 0,
             facts,
@@ -202,7 +208,7 @@ impl Scan {
     /// The next record, waiting up to `wait` for it: for a consumer that has something else to do in between. Answers that
     /// give no record do not make it wait longer.
     pub fn next_within(&mut self, wait: Duration) -> Next {
-        let until = std::time::Instant::now() + wait;
+        let begin = std::time::Instant::now();
         loop {
             if let Some(record) = self.pending.pop_front() {
                 return Next::Record(record);
@@ -210,9 +216,12 @@ impl Scan {
             match self.next_found(wait) {
                 Step::Found(found) => self.note(&found),
                 Step::Later => return Next::Later,
-                Step::End => return Next::End,
+                Step::End => {
+                    self.ended = self.ended.or_else(|| Some(self.now()));
+                    return Next::End;
+                }
             }
-            if self.pending.is_empty() && std::time::Instant::now() >= until {
+            if self.pending.is_empty() && begin.elapsed() >= wait {
                 return Next::Later;
             }
         }
@@ -249,11 +258,7 @@ impl Scan {
             states: self.states(),
             noisy_hosts: self.noisy_hosts,
             rate: shared.rate(),
-            elapsed: match &self.drive {
-                Drive::Threads { clock, .. } => clock.now(),
-                Drive::Simulated(simulated) => simulated.now(),
-            }
-            .since(mrpf_engine::time::Instant::START),
+            elapsed: self.ended.unwrap_or_else(|| self.now()).since(self.facts.began),
             link: self.facts.link,
             interface,
             excluded: self.facts.excluded,
@@ -261,6 +266,13 @@ impl Scan {
             seed: self.facts.seed,
             source_ports: self.facts.source_ports,
             was_stopped: shared.stop().is_stopped(),
+        }
+    }
+
+    fn now(&self) -> Instant {
+        match &self.drive {
+            Drive::Threads { clock, .. } => clock.now(),
+            Drive::Simulated(simulated) => simulated.now(),
         }
     }
 
@@ -315,9 +327,9 @@ impl Scan {
         let host = found.target.addr;
         let mut record = record(found, self.start);
         self.states[record.state as usize] += 1;
-        if let Outcome::Reply(_) = found.outcome
-            && record.state == State::Open
-        {
+        if record.state != State::Open {
+            self.noise.other(host);
+        } else {
             let progress = self.shared().progress();
             let share = progress.started as f64 / progress.total.max(1) as f64;
             if self.noise.open(host, share) == Judgement::New {

@@ -40,7 +40,7 @@ impl Default for RingSize {
     }
 }
 
-/// Receives from a ring that a packet socket shares with the kernel: no copy, and no system call while frames keep coming.
+/// Receives from a ring that a packet socket shares with the kernel: no copy, and one system call for all that is there.
 ///
 /// Frames that this machine sends are not shown. On a loopback interface whatever was sent is received too, and so is shown
 /// if the filter passes it.
@@ -99,12 +99,13 @@ impl PacketRx {
     /// Shows what is in the ring.
     fn show(&mut self, take: &mut impl FnMut(Frame<'_>)) -> usize {
         let mut count = 0;
+        let reading = self.clock.reading();
         self.ring.drain(|captured| {
             if captured.is_outgoing {
                 return;
             }
             count += 1;
-            let at = self.clock.at_wall_nanos(captured.wall_nanos);
+            let at = reading.at_wall_nanos(captured.wall_nanos);
             take(Frame { bytes: captured.bytes, at, wire_len: captured.wire_len });
         });
         count

@@ -143,6 +143,7 @@ fn send_all(
             Refusal::Busy => match back_off.pause() {
                 Some(pause) => {
                     sleep(pause);
+                    sent.waited += pause;
                     0
                 }
                 None => count - next,
@@ -259,7 +260,8 @@ mod tests {
     fn waiting_for_room_has_an_end() {
         let (sent, failed, taken, slept) =
             run(5, &[&[Ok(1)][..], &[Err(libc::ENOBUFS); 100_000]].concat());
-        assert_eq!((sent, failed), (Sent { sent: 1, dropped: 4, errno: libc::ENOBUFS }, None));
+        let expected = Sent { sent: 1, dropped: 4, errno: libc::ENOBUFS, waited: BackOff::SUM };
+        assert_eq!((sent, failed), (expected, None));
         assert_eq!((taken, slept), (vec![0], BackOff::SUM));
     }
 

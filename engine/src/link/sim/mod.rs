@@ -168,15 +168,19 @@ impl Network {
         self.wire().now
     }
 
-    /// When the next frame arrives; [`Instant::NEVER`] when none is on the way.
-    pub fn next_arrival(&self) -> Instant {
-        self.wire().arrivals.peek().map_or(Instant::NEVER, |Reverse(arrival)| arrival.at)
+    /// When the network next does something by itself: a frame arrives, or a host says again what nobody acknowledged;
+    /// [`Instant::NEVER`] when it will not.
+    pub fn next_event(&self) -> Instant {
+        let wire = self.wire();
+        let arrival = wire.arrivals.peek().map_or(Instant::NEVER, |Reverse(arrival)| arrival.at);
+        arrival.min(wire.hosts.next_due())
     }
 
     /// Moves the clock to `to`; never back.
     pub fn advance(&self, to: Instant) {
         let mut wire = self.wire();
         wire.now = wire.now.max(to);
+        wire.repeat();
     }
 
     /// What the first octets of a frame are.
@@ -235,11 +239,22 @@ impl Wire {
             self.counts.lost_out += 1;
             return;
         }
+        self.repeat(); // also tells the hosts what time it is
         let Self { hosts, layer, .. } = self;
         let mut answers = Vec::new();
         hosts.answer(frame, *layer, &mut |delay, answer| {
             answers.push((delay, Box::<[u8]>::from(answer)))
         });
+        for (delay, answer) in answers {
+            self.come_back(delay, &answer);
+        }
+    }
+
+    /// Lets the hosts send again what is due again.
+    fn repeat(&mut self) {
+        let mut answers = Vec::new();
+        let Self { hosts, now, .. } = self;
+        hosts.advance(*now, &mut |delay, answer| answers.push((delay, Box::<[u8]>::from(answer))));
         for (delay, answer) in answers {
             self.come_back(delay, &answer);
         }
@@ -291,7 +306,7 @@ impl Tx for SimTx {
         for (slot, len) in lens.iter().enumerate() {
             wire.send(&self.slots[slot * SLOT_LEN..][..usize::from(*len)]);
         }
-        Ok(Sent { sent: lens.len() as u32, dropped: 0, errno: 0 })
+        Ok(Sent { sent: lens.len() as u32, dropped: 0, errno: 0, waited: Duration::ZERO })
     }
 }
 

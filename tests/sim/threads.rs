@@ -1,0 +1,187 @@
+//! Scans on two real threads over links in memory: what virtual time on one thread cannot show.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    thread,
+    time::Duration,
+};
+
+use mrpf_engine::{
+    cookie::Cookie,
+    link::{Frame, LinkError, LinkLayer, MAX_BATCH, Rx, Sent, Tx},
+    neighbour::NextHops,
+    scan::{Found, Outcome, Running, Settings, Shared},
+    stats::Counts,
+    target::{Shard, Target, Targets, Walk},
+    template::{Ends, TcpProfile},
+    time::{Clock, Instant},
+    wire::MacAddr,
+};
+use mrpf_syn::{Reply, SourcePorts, SynProbe};
+
+use crate::world::answer;
+
+const SLOT_LEN: usize = 128;
+
+/// A wire whose every SYN is answered after a while.
+#[derive(Clone)]
+struct Wire {
+    clock: Clock,
+    after: Option<Duration>,
+    answers: Arc<Mutex<VecDeque<(Instant, [u8; SLOT_LEN], usize)>>>,
+}
+
+impl Wire {
+    fn new(clock: Clock, after: Option<Duration>) -> Self {
+        Self { clock, after, answers: Arc::default() }
+    }
+
+    fn tx(&self) -> WireTx {
+        WireTx { wire: self.clone(), slots: vec![0; MAX_BATCH * SLOT_LEN] }
+    }
+
+    fn answers(&self) -> MutexGuard<'_, VecDeque<(Instant, [u8; SLOT_LEN], usize)>> {
+        self.answers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+struct WireTx {
+    wire: Wire,
+    slots: Vec<u8>,
+}
+
+impl Tx for WireTx {
+    fn slots(&self) -> usize {
+        MAX_BATCH
+    }
+
+    fn frame(&mut self, slot: usize) -> &mut [u8] {
+        &mut self.slots[slot * SLOT_LEN..][..SLOT_LEN]
+    }
+
+    fn send(&mut self, lens: &[u16]) -> Result<Sent, LinkError> {
+        let now = self.wire.clock.now();
+        for (slot, len) in lens.iter().enumerate() {
+            let mut bytes: [u8; SLOT_LEN] = self.frame(slot).try_into().unwrap();
+            // 47 is where the flags are: a SYN, and no reset.
+            if let Some(after) = self.wire.after
+                && bytes[47] == 0x02
+            {
+                answer(&mut bytes);
+                self.wire.answers().push_back((now + after, bytes, usize::from(*len)));
+            }
+        }
+        Ok(Sent { sent: lens.len() as u32, ..Sent::default() })
+    }
+}
+
+/// Shows what is due; without answers to give, a frame that is nobody's each time it is asked.
+struct WireRx {
+    wire: Wire,
+    chatters: bool,
+}
+
+impl Rx for WireRx {
+    fn receive(
+        &mut self,
+        wait: Duration,
+        mut take: impl FnMut(Frame<'_>),
+    ) -> Result<usize, LinkError> {
+        let now = self.wire.clock.now();
+        let mut count = 0;
+        loop {
+            let due = match self.wire.answers().front() {
+                Some((at, bytes, len)) if *at <= now => (*at, *bytes, *len),
+                _ => break,
+            };
+            self.wire.answers().pop_front();
+            let (at, bytes, len) = due;
+            take(Frame { bytes: &bytes[..len], at, wire_len: len as u32 });
+            count += 1;
+        }
+        if self.chatters {
+            thread::sleep(Duration::from_millis(1));
+            take(Frame { bytes: &[0; 60], at: now, wire_len: 60 });
+            count += 1;
+        } else if count == 0 {
+            thread::sleep(wait.min(Duration::from_micros(100)));
+        }
+        Ok(count)
+    }
+
+    fn ring_drops(&mut self) -> u64 {
+        0
+    }
+}
+
+/// Runs a scan without retries and gives back all that it found.
+fn run(
+    targets: &str,
+    after: Option<Duration>,
+    chatters: bool,
+    cooldown: Duration,
+) -> (Vec<Found<Reply>>, Counts) {
+    let targets =
+        Targets::builder().spec(targets).ports("80").allow_reserved(true).build().unwrap();
+    let walk = Walk::new(targets.into(), 1, Shard::default());
+    let ends = Ends {
+        layer: LinkLayer::Ethernet,
+        source_mac: MacAddr([2; 6]),
+        vlan: None,
+        source: [198, 18, 0, 1].into(),
+    };
+    let ports = SourcePorts::new(61_000, 256, 1).unwrap();
+    let probe = SynProbe::new(&ends, TcpProfile::default(), ports, Cookie::from_key(&[1; 16]));
+    let rate = "max".parse().unwrap();
+    let settings = Settings {
+        rate,
+        retries: 0,
+        cooldown,
+        silent: true,
+        link_rate: 1_000_000,
+        ..Settings::default()
+    };
+    let next_hops = NextHops::single(MacAddr([4; 6]));
+    let (shared, found) =
+        Shared::new(probe, walk, next_hops, LinkLayer::Ethernet, settings).unwrap();
+    let clock = Clock::start();
+    let wire = Wire::new(clock, after);
+    let rx = WireRx { wire: wire.clone(), chatters };
+    let running = Running::start(Arc::clone(&shared), clock, wire.tx(), rx, wire.tx()).unwrap();
+    let mut all = Vec::new();
+    while !running.is_finished() {
+        all.extend(found.recv_timeout(Duration::from_millis(10)));
+    }
+    running.join().unwrap();
+    all.extend(found.try_iter());
+    (all, shared.counts())
+}
+
+/// Answers that come just as their cooldown ends: the sender calls the target silent while the receiver has its answer in
+/// hand, and one of them is first.
+#[test]
+fn a_target_has_one_outcome_even_when_its_answer_comes_as_time_is_up() {
+    for cooldown in [20, 30, 40] {
+        let cooldown = Duration::from_millis(cooldown);
+        let (found, counts) = run("198.19.0.0/18", Some(cooldown), false, cooldown);
+        let mut outcomes: HashMap<Target, u32> = HashMap::new();
+        for found in &found {
+            *outcomes.entry(found.target).or_default() += 1;
+        }
+        assert!(outcomes.values().all(|n| *n == 1), "a second outcome");
+        assert_eq!((outcomes.len(), found.len()), (16_384, 16_384));
+        assert_eq!(counts.first + counts.silent, 16_384, "{counts:?}");
+        let silent = found.iter().filter(|found| matches!(found.outcome, Outcome::Silent)).count();
+        assert_eq!(counts.silent, silent as u64);
+        assert_eq!(counts.valid, counts.first + counts.duplicate + counts.late + counts.refused);
+    }
+}
+
+/// What others send to us without end does not keep a scan from ending.
+#[test]
+fn frames_without_end_do_not_keep_a_scan() {
+    let (found, counts) = run("198.19.0.1", None, true, Duration::from_millis(50));
+    assert_eq!(found.len(), 1);
+    assert!(counts.received > 100, "{counts:?}");
+}
