@@ -24,12 +24,20 @@ use crate::world::answer;
 
 const SLOT_LEN: usize = 128;
 
+/// An answer on its way.
+#[derive(Clone, Copy)]
+struct Due {
+    at: Instant,
+    bytes: [u8; SLOT_LEN],
+    len: usize,
+}
+
 /// A wire whose every SYN is answered after a while.
 #[derive(Clone)]
 struct Wire {
     clock: Clock,
     after: Option<Duration>,
-    answers: Arc<Mutex<VecDeque<(Instant, [u8; SLOT_LEN], usize)>>>,
+    answers: Arc<Mutex<VecDeque<Due>>>,
 }
 
 impl Wire {
@@ -41,7 +49,7 @@ impl Wire {
         WireTx { wire: self.clone(), slots: vec![0; MAX_BATCH * SLOT_LEN] }
     }
 
-    fn answers(&self) -> MutexGuard<'_, VecDeque<(Instant, [u8; SLOT_LEN], usize)>> {
+    fn answers(&self) -> MutexGuard<'_, VecDeque<Due>> {
         self.answers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -69,7 +77,11 @@ impl Tx for WireTx {
                 && bytes[47] == 0x02
             {
                 answer(&mut bytes);
-                self.wire.answers().push_back((now + after, bytes, usize::from(*len)));
+                self.wire.answers().push_back(Due {
+                    at: now + after,
+                    bytes,
+                    len: usize::from(*len),
+                });
             }
         }
         Ok(Sent { sent: lens.len() as u32, ..Sent::default() })
@@ -91,12 +103,11 @@ impl Rx for WireRx {
         let now = self.wire.clock.now();
         let mut count = 0;
         loop {
-            let due = match self.wire.answers().front() {
-                Some((at, bytes, len)) if *at <= now => (*at, *bytes, *len),
-                _ => break,
+            let due = self.wire.answers().front().copied().filter(|due| due.at <= now);
+            let Some(Due { at, bytes, len }) = due else {
+                break;
             };
             self.wire.answers().pop_front();
-            let (at, bytes, len) = due;
             take(Frame { bytes: &bytes[..len], at, wire_len: len as u32 });
             count += 1;
         }
