@@ -3,20 +3,12 @@
 use std::time::Duration;
 
 use mrpf_engine::{
-    cookie::Cookie,
-    neighbour::NextHops,
-    scan::{Receiver, Sender, Settings, Shared},
-    target::{Shard, Targets, Walk},
-    template::{Ends, TcpProfile},
-    wire::MacAddr,
-};
-use mrpf_engine::{
-    link::{Frame, LinkError, LinkLayer, MAX_BATCH, Sent, Tx},
+    link::{Frame, LinkError, MAX_BATCH, Sent, Tx},
+    scan::{Receiver, Sender, Settings},
     time::Instant,
 };
-use mrpf_syn::{SourcePorts, SynProbe};
 
-use crate::world::answer;
+use crate::world::{answer, shared};
 
 /// A link that keeps the last batch where a test can answer it.
 struct Kept {
@@ -49,25 +41,8 @@ impl Tx for Kept {
 
 #[test]
 fn sending_and_receiving_allocate_nothing_after_set_up() {
-    let targets = Targets::builder()
-        .spec("198.19.0.0/16")
-        .ports("80,443")
-        .allow_reserved(true)
-        .build()
-        .unwrap();
-    let walk = Walk::new(targets.into(), 1, Shard::default());
-    let ends = Ends {
-        layer: LinkLayer::Ethernet,
-        source_mac: MacAddr([2; 6]),
-        vlan: None,
-        source: [198, 18, 0, 1].into(),
-    };
-    let ports = SourcePorts::new(61_000, 256, 3).unwrap();
-    let probe = SynProbe::new(&ends, TcpProfile::default(), ports, Cookie::from_key(&[1; 16]));
     let settings = Settings { rate: "max".parse().unwrap(), ..Settings::default() };
-    let (shared, found) =
-        Shared::new(probe, walk, NextHops::single(MacAddr([4; 6])), LinkLayer::Ethernet, settings)
-            .unwrap();
+    let (shared, found) = shared("198.19.0.0/16", "80,443", settings);
     let mut sender = Sender::new(shared.clone());
     let mut receiver = Receiver::new(shared.clone());
     let (mut tx, mut closing) = (Kept::new(), Kept::new());

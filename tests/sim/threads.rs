@@ -8,19 +8,15 @@ use std::{
 };
 
 use mrpf_engine::{
-    cookie::Cookie,
-    link::{Frame, LinkError, LinkLayer, MAX_BATCH, Rx, Sent, Tx},
-    neighbour::NextHops,
-    scan::{Found, Outcome, Running, Settings, Shared},
+    link::{Frame, LinkError, MAX_BATCH, Rx, Sent, Tx},
+    scan::{Found, Outcome, Running, Settings},
     stats::Counts,
-    target::{Shard, Target, Targets, Walk},
-    template::{Ends, TcpProfile},
+    target::Target,
     time::{Clock, Instant},
-    wire::MacAddr,
 };
-use mrpf_syn::{Reply, SourcePorts, SynProbe};
+use mrpf_syn::Reply;
 
-use crate::world::answer;
+use crate::world::{answer, shared};
 
 const SLOT_LEN: usize = 128;
 
@@ -133,17 +129,6 @@ fn run(
     chatters: bool,
     cooldown: Duration,
 ) -> (Vec<Found<Reply>>, Counts) {
-    let targets =
-        Targets::builder().spec(targets).ports("80").allow_reserved(true).build().unwrap();
-    let walk = Walk::new(targets.into(), 1, Shard::default());
-    let ends = Ends {
-        layer: LinkLayer::Ethernet,
-        source_mac: MacAddr([2; 6]),
-        vlan: None,
-        source: [198, 18, 0, 1].into(),
-    };
-    let ports = SourcePorts::new(61_000, 256, 1).unwrap();
-    let probe = SynProbe::new(&ends, TcpProfile::default(), ports, Cookie::from_key(&[1; 16]));
     let rate = "max".parse().unwrap();
     let settings = Settings {
         rate,
@@ -153,9 +138,7 @@ fn run(
         link_rate: 1_000_000,
         ..Settings::default()
     };
-    let next_hops = NextHops::single(MacAddr([4; 6]));
-    let (shared, found) =
-        Shared::new(probe, walk, next_hops, LinkLayer::Ethernet, settings).unwrap();
+    let (shared, found) = shared(targets, "80", settings);
     let clock = Clock::start();
     let wire = Wire::new(clock, after);
     let rx = WireRx { wire: wire.clone(), chatters };

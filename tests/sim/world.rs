@@ -7,7 +7,9 @@ use std::{
     time::Duration,
 };
 
+use crossbeam_channel::Receiver;
 use mrpf_engine::{
+    cookie::Cookie,
     link::{
         LinkLayer,
         sim::{
@@ -15,12 +17,15 @@ use mrpf_engine::{
             hosts::{Behaviour, Hosts},
         },
     },
-    target::Target,
+    neighbour::NextHops,
+    scan::{Found, Settings, Shared},
+    target::{Shard, Target, Targets, Walk},
+    template::{Ends, TcpProfile},
     time::Instant,
-    wire::{self, Transport, tcp::Flags},
+    wire::{self, MacAddr, Transport, tcp::Flags},
 };
 use mrpf_records::{Record, State, SynRecord};
-use mrpf_syn::{Scan, Show, Summary};
+use mrpf_syn::{Reply, Scan, Show, SourcePorts, Summary, SynProbe};
 
 /// When each target was probed.
 pub(crate) type Probes = Arc<Mutex<BTreeMap<Target, Vec<Instant>>>>;
@@ -96,6 +101,27 @@ pub(crate) fn scan(network: Network, targets: &str, ports: &str) -> mrpf_syn::Bu
         .show(Show::ALL)
         .cooldown(Duration::from_secs(2))
         .simulated(network)
+}
+
+/// A scan of `targets` without a link yet, for tests that bring their own; its source ports are from 61000 up.
+pub(crate) fn shared(
+    targets: &str,
+    ports: &str,
+    settings: Settings,
+) -> (Arc<Shared<SynProbe>>, Receiver<Found<Reply>>) {
+    let targets =
+        Targets::builder().spec(targets).ports(ports).allow_reserved(true).build().unwrap();
+    let walk = Walk::new(targets.into(), 1, Shard::default());
+    let ends = Ends {
+        layer: LinkLayer::Ethernet,
+        source_mac: MacAddr([2; 6]),
+        vlan: None,
+        source: [198, 18, 0, 1].into(),
+    };
+    let ports = SourcePorts::new(61_000, 256, 1 + settings.retries).unwrap();
+    let probe = SynProbe::new(&ends, TcpProfile::default(), ports, Cookie::from_key(&[1; 16]));
+    let next_hops = NextHops::single(MacAddr([4; 6]));
+    Shared::new(probe, walk, next_hops, LinkLayer::Ethernet, settings).unwrap()
 }
 
 /// Turns a SYN into its SYN-ACK in place.

@@ -154,8 +154,8 @@ pub struct Found<R> {
     pub outcome: Outcome<R>,
     /// Which attempt was answered, from 1; for silence, how many were made.
     pub attempts: u8,
-    /// From the probe to its answer; `None` when a later probe had left before the answer came, and without an answer. Exact to the
-    /// microsecond up to 100 k/s, to 64 probes' time above.
+    /// From the probe to its answer; `None` when a later probe had left before the answer came, and without an answer. Exact to
+    /// the time that one batch takes to leave: 64 probes, some 100 us, or half a millisecond's worth at low rates.
     pub rtt: Option<Duration>,
 }
 
