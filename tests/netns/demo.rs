@@ -7,7 +7,6 @@ use mrpf_lab::{
     gate::{self, Need},
 };
 use mrpf_records::State;
-use nix::unistd::getuid;
 
 use crate::{
     command::readable_by_all,
@@ -19,7 +18,8 @@ use crate::{
 fn check_demo(as_ordinary_user: bool) {
     let folder = tempfile::tempdir().unwrap();
     fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o777)).unwrap();
-    let binary = readable_by_all().path().join("mrpf");
+    let readable = readable_by_all();
+    let binary = readable.path().join("mrpf");
     let mut command = Command::new("timeout");
     command.args(["--signal=KILL", "300"]);
     if as_ordinary_user {
@@ -58,7 +58,7 @@ fn the_demo_tells_the_truth_as_an_ordinary_user() {
     if !gate::permits(&[Need::Netns, Need::Userns]) {
         return;
     }
-    if getuid().is_root() {
+    if gate::is_root_of_machine() {
         check_demo(true);
     } else {
         eprintln!(
@@ -92,12 +92,13 @@ fn a_lab_can_be_up_for_as_long_as_wanted() {
     if !gate::permits(&[Need::Netns]) {
         return;
     }
-    if !getuid().is_root() || std::path::Path::new("/run/netns/mrpf-lab").exists() {
+    if !gate::is_root_of_machine() || std::path::Path::new("/run/netns/mrpf-lab").exists() {
         eprintln!(
             "SKIPPED: demo::a_lab_can_be_up_for_as_long_as_wanted: needs root, and no lab of yours that is up"
         );
         return;
     }
+    let _down = Down;
     let up = output(&["lab", "up"]);
     assert_eq!(up.status.code(), Some(0), "{}", stderr(&up));
     let again = output(&["lab", "up"]);
@@ -116,4 +117,13 @@ fn a_lab_can_be_up_for_as_long_as_wanted() {
     );
     assert!(String::from_utf8_lossy(&status.stdout).contains("mrpf-lab"), "{status:?}");
     assert!(!std::path::Path::new("/run/netns/mrpf-lab").exists());
+}
+
+/// Ends the lab even when an assertion fails before its test does.
+struct Down;
+
+impl Drop for Down {
+    fn drop(&mut self) {
+        let _ = output(&["lab", "down"]);
+    }
 }

@@ -26,7 +26,8 @@ fn the_kernel_sends_no_reset_and_no_rule_is_needed() {
     let lab = Lab::builder().open(80).start().unwrap();
     let before = (kernel_tcp("OutRsts"), kernel_tcp("OutSegs"));
     let (records, summary) = run(scan("198.19.0.0/18", "80").rate("50k".parse().unwrap()));
-    assert_eq!((records.len(), summary.counts.resets), (16_384, 16_384));
+    assert_eq!(records.len(), 16_384);
+    assert!(summary.counts.resets >= 16_384);
     let after = (kernel_tcp("OutRsts"), kernel_tcp("OutSegs"));
     assert_eq!(after.0, before.0, "resets of the kernel");
     // The self-test of the port guard is all that the kernel sends: one SYN to ourselves, and its repetitions.

@@ -146,7 +146,7 @@ pub(crate) struct SynArgs {
     /// Writes every counter, setting and version to a JSON file at the end.
     #[arg(long, value_name = "FILE", help_heading = "Output")]
     pub(crate) summary: Option<PathBuf>,
-    /// Says what would be scanned and how long it would take; sends nothing, needs no privileges.
+    /// Says what would be scanned and how long it would take; sends no probe, needs no privileges.
     #[arg(long, help_heading = "Output")]
     pub(crate) dry_run: bool,
     /// No progress and no summary on stderr: errors alone, and what makes a scan incomplete.

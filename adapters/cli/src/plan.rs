@@ -17,7 +17,7 @@ const SHOWN: u64 = 5;
 
 /// What a scan would be, found out without sending anything.
 pub(crate) fn plan(args: &SynArgs) -> Result<String, CliError> {
-    let mut targets = Targets::builder().allow_reserved(args.allow_reserved);
+    let mut targets = Targets::builder().allow_reserved(args.allow_reserved).v4_of_names(true);
     targets = args.targets.iter().fold(targets, |all, spec| all.spec(spec));
     targets = args.file.iter().fold(targets, |all, path| all.file(path));
     targets = args.ports.iter().fold(targets, |all, ports| all.ports(ports));

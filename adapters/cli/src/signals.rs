@@ -1,4 +1,4 @@
-//! Ctrl-C and SIGTERM: the first asks, the second ends.
+//! Ctrl-C, SIGTERM and a terminal that goes away: the first asks, the second ends.
 
 use std::{
     io,
@@ -9,7 +9,7 @@ use std::{
 };
 
 use signal_hook::{
-    consts::{SIGINT, SIGTERM},
+    consts::{SIGHUP, SIGINT, SIGTERM},
     flag,
 };
 
@@ -26,7 +26,7 @@ impl Signals {
     /// From now on the first signal is noted and the second ends the process.
     pub(crate) fn install() -> io::Result<Self> {
         let asked = Arc::new(AtomicBool::new(false));
-        for signal in [SIGINT, SIGTERM] {
+        for signal in [SIGHUP, SIGINT, SIGTERM] {
             // In this order: the first signal finds the flag down, and then raises it for the second.
             flag::register_conditional_shutdown(
                 signal,

@@ -1,16 +1,16 @@
-//! The fence: nothing that is run from a checkout can send a packet out of a lab.
+//! The fence: what cargo runs in a checkout sends no packet out of a lab.
 //!
 //! With `MRPF_FENCE=lab` in the environment (`.cargo/config.toml` sets it for `cargo run`, `test` and `bench`) a `packet`
 //! link opens only where the network namespace of the calling thread has no way out. A way out is
 //!
 //! - a unicast route of any table that leaves 198.18.0.0/15 (RFC 2544), 127.0.0.0/8, 2001:db8::/32 (RFC 3849), ::1 or
-//!   fe80::/10. Local, broadcast, anycast and multicast routes and those that refuse (unreachable, blackhole, prohibit,
+//!   fe80::/10, or multicast. Local, broadcast, anycast and multicast routes and those that refuse (unreachable, blackhole, prohibit,
 //!   throw) lead nowhere; a route of a type that this program does not know leads out;
 //! - an interface that is neither loopback nor of kind `veth` or `dummy`. Hardware leads out even while it is down. Other
 //!   virtual devices (the tunnels that the kernel puts into each namespace, ifb, bridges) lead out only while they are up.
 //!
-//! What it cannot see is what the far end of a veth pair does with a frame. Routes inside the lab prefixes and frames
-//! addressed to them are what keeps a forwarding far end from having anything to forward.
+//! What it cannot see is what the far end of a veth pair does with a frame. Routes inside the lab prefixes, and targets there
+//! ([`enforce_targets`]), are what keeps a forwarding far end from having anything to forward.
 //!
 //! The check asks the kernel and sends nothing. It holds for the moment it is made.
 
@@ -32,6 +32,7 @@ use super::{
     interface::{link_kind, link_name, links},
     sys::netlink::Netlink,
 };
+use crate::target::Targets;
 
 /// The variable that raises the fence.
 pub const VARIABLE: &str = "MRPF_FENCE";
@@ -43,6 +44,35 @@ pub const VARIABLE: &str = "MRPF_FENCE";
 /// As [`check`], and [`LinkError::UnknownFence`] when the variable has any other value.
 pub fn enforce() -> Result<(), LinkError> {
     if is_raised(env::var_os(VARIABLE).as_deref())? { check() } else { Ok(()) }
+}
+
+/// Refuses, where `MRPF_FENCE=lab` is set, IPv4 targets outside the lab prefixes: a hardware address given by hand goes round
+/// every route, and the far end of a veth pair may forward.
+///
+/// # Errors
+///
+/// [`LinkError::Fenced`] with the first such target; [`LinkError::UnknownFence`] as [`enforce`].
+pub fn enforce_targets(targets: &Targets) -> Result<(), LinkError> {
+    if !is_raised(env::var_os(VARIABLE).as_deref())? {
+        return Ok(());
+    }
+    match first_outside(targets) {
+        Some(addr) => Err(LinkError::Fenced { why: format!("{addr} is no address of a lab") }),
+        None => Ok(()),
+    }
+}
+
+fn first_outside(targets: &Targets) -> Option<Ipv4Addr> {
+    let nets = [([198, 18, 0, 0], 15), ([127, 0, 0, 0], 8)];
+    let net_of = |addr: Ipv4Addr| {
+        nets.iter()
+            .position(|(net, len)| (addr.to_bits() ^ u32::from_be_bytes(*net)) >> (32 - len) == 0)
+    };
+    targets.v4_ranges().find_map(|(first, last)| match (net_of(first), net_of(last)) {
+        (None, _) => Some(first),
+        (ours, theirs) if ours == theirs => None,
+        _ => Some(last),
+    })
 }
 
 /// Refuses a network namespace (of the calling thread) that has a way out, whatever the environment says.
@@ -205,6 +235,18 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    #[test]
+    fn targets_outside_the_lab_are_found() {
+        let first = |specs: &str| {
+            let targets = Targets::builder().spec(specs).ports("80").allow_reserved(true);
+            first_outside(&targets.build().unwrap())
+        };
+        assert_eq!(first("198.18.0.0/15 127.0.0.1"), None);
+        assert_eq!(first("198.18.0.1 8.8.8.8"), Some([8, 8, 8, 8].into()));
+        assert_eq!(first("198.19.255.255-198.20.0.0"), Some([198, 20, 0, 0].into()));
+        assert_eq!(first("127.0.0.1-198.18.0.1"), Some([198, 18, 0, 1].into()));
+    }
 
     fn device(name: &str, kind: &str, is_up: bool) -> Device {
         Device { name: name.to_owned(), kind: kind.to_owned(), is_up, is_loopback: name == "lo" }

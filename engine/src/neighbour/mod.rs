@@ -235,15 +235,11 @@ fn neighbours(interface: u32) -> Result<HashMap<Ipv4Addr, MacAddr>, LinkError> {
     Ok(messages.iter().filter_map(neighbour).collect())
 }
 
-/// A neighbour whose hardware address the kernel would use now.
+/// A neighbour whose hardware address the kernel holds for true. One that it would have to ask again (stale, delay, probe) is
+/// asked by us: a scan does not last long enough to be told otherwise.
 fn known(message: &NeighbourMessage) -> Option<(Ipv4Addr, MacAddr)> {
     match message.header.state {
-        NeighbourState::Reachable
-        | NeighbourState::Permanent
-        | NeighbourState::Stale
-        | NeighbourState::Delay
-        | NeighbourState::Probe
-        | NeighbourState::Noarp => {}
+        NeighbourState::Reachable | NeighbourState::Permanent | NeighbourState::Noarp => {}
         _ => return None,
     }
     let (mut addr, mut mac) = (None, None);

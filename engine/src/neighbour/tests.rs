@@ -256,7 +256,7 @@ fn more_hosts_than_the_table_holds_are_an_error() {
 }
 
 #[test]
-fn neighbours_count_while_the_kernel_would_use_them() {
+fn neighbours_count_while_the_kernel_is_sure_of_them() {
     let message = |state, mac: &[u8]| {
         let mut message = NeighbourMessage::default();
         message.header.state = state;
@@ -266,15 +266,17 @@ fn neighbours_count_while_the_kernel_would_use_them() {
         ];
         message
     };
-    for state in [
-        NeighbourState::Reachable,
-        NeighbourState::Stale,
-        NeighbourState::Permanent,
-        NeighbourState::Probe,
-    ] {
+    for state in [NeighbourState::Reachable, NeighbourState::Permanent, NeighbourState::Noarp] {
         assert_eq!(known(&message(state, &OUR_MAC.0)), Some((GATEWAY, OUR_MAC)));
     }
-    for state in [NeighbourState::Failed, NeighbourState::Incomplete, NeighbourState::None] {
+    for state in [
+        NeighbourState::Stale,
+        NeighbourState::Delay,
+        NeighbourState::Probe,
+        NeighbourState::Failed,
+        NeighbourState::Incomplete,
+        NeighbourState::None,
+    ] {
         assert_eq!(known(&message(state, &OUR_MAC.0)), None);
     }
     for mac in [&[][..], &[0; 6], &[0xff; 6], &[2; 8]] {

@@ -27,6 +27,7 @@ pub struct TargetsBuilder {
     excluded: Vec<Source>,
     scope: Vec<Source>,
     allow_reserved: bool,
+    v4_of_names: bool,
     resolver: Option<Resolver>,
 }
 
@@ -84,6 +85,13 @@ impl TargetsBuilder {
         self
     }
 
+    /// Takes of each target that is a name its IPv4 addresses alone, if it has any. Of exclusions and the scope every address
+    /// counts all the same.
+    pub fn v4_of_names(mut self, only: bool) -> Self {
+        self.v4_of_names = only;
+        self
+    }
+
     /// Asks `resolver` for host names, and not the system.
     #[cfg(any(fuzzing, test, feature = "testing"))]
     pub(super) fn resolver(mut self, resolver: Resolver) -> Self {
@@ -123,6 +131,7 @@ impl TargetsBuilder {
         }
         resolve_names(
             [&mut targets, &mut excluded, &mut scope],
+            self.v4_of_names,
             self.resolver.unwrap_or(resolve::system),
         )?;
 
@@ -157,12 +166,20 @@ fn files(sources: &[Source]) -> Vec<PathBuf> {
 }
 
 /// Puts the addresses of the names in each list beside the addresses that it names itself.
-fn resolve_names(lists: [&mut Listed; 3], resolver: Resolver) -> Result<(), TargetError> {
+fn resolve_names(
+    lists: [&mut Listed; 3],
+    v4_of_targets: bool,
+    resolver: Resolver,
+) -> Result<(), TargetError> {
     let names: Vec<&Name> = lists.iter().flat_map(|list| &list.names).collect();
     let mut resolved = resolve::resolve(&names, resolver)?.into_iter();
-    for list in lists {
+    for (at, list) in lists.into_iter().enumerate() {
         let names = std::mem::take(&mut list.names);
-        for (name, addrs) in names.iter().zip(resolved.by_ref()) {
+        for (name, mut addrs) in names.iter().zip(resolved.by_ref()) {
+            // The first list is that of the targets.
+            if at == 0 && v4_of_targets && addrs.iter().any(IpAddr::is_ipv4) {
+                addrs.retain(IpAddr::is_ipv4);
+            }
             for addr in addrs {
                 match (addr, name.port) {
                     (IpAddr::V4(addr), None) => list.v4.push((addr.to_bits(), addr.to_bits())),
@@ -249,6 +266,7 @@ mod tests {
     #[test]
     fn names_bring_all_their_addresses() {
         check(open().spec("one.example").ports("80"), &["198.18.0.1:80", "[2001:db8::1]:80"]);
+        check(open().spec("one.example").ports("80").v4_of_names(true), &["198.18.0.1:80"]);
         check(open().spec("one.example:22"), &["198.18.0.1:22", "[2001:db8::1]:22"]);
         check(open().spec("198.18.0.1-2").ports("80").exclude("one.example"), &["198.18.0.2:80"]);
         check(open().spec("198.18.0.1-2").ports("80").scope("one.example"), &["198.18.0.1:80"]);

@@ -4,6 +4,7 @@
 //! hence the threads. They are the caller's children and so in its network namespace, which those of a pool need not be.
 
 use std::{
+    collections::HashMap,
     io,
     net::{IpAddr, ToSocketAddrs},
     sync::{
@@ -26,11 +27,29 @@ pub(super) fn system(name: &str) -> io::Result<Vec<IpAddr>> {
 /// Names asked for at a time.
 const THREADS: usize = 32;
 
-/// The addresses of each of `names`, in their order.
+/// The addresses of each of `names`, in their order. A name that comes twice is asked for once, so that an exclusion holds all
+/// that the same name gave as a target, even where answers rotate.
 pub(super) fn resolve(
     names: &[&Name],
     resolver: Resolver,
 ) -> Result<Vec<Vec<IpAddr>>, TargetError> {
+    let mut places = HashMap::new();
+    let mut distinct: Vec<&Name> = Vec::new();
+    let place: Vec<usize> = names
+        .iter()
+        .map(|name| {
+            let folded = name.name.trim_end_matches('.').to_ascii_lowercase();
+            *places.entry(folded).or_insert_with(|| {
+                distinct.push(name);
+                distinct.len() - 1
+            })
+        })
+        .collect();
+    let answers = ask_all(&distinct, resolver)?;
+    Ok(place.into_iter().map(|at| answers[at].clone()).collect())
+}
+
+fn ask_all(names: &[&Name], resolver: Resolver) -> Result<Vec<Vec<IpAddr>>, TargetError> {
     let answers: Vec<OnceLock<io::Result<Vec<IpAddr>>>> =
         names.iter().map(|_| OnceLock::new()).collect();
     let next = AtomicUsize::new(0);
@@ -96,6 +115,17 @@ mod tests {
     fn ask(list: &[&str]) -> Result<Vec<Vec<IpAddr>>, TargetError> {
         let names = names(list);
         resolve(&names.iter().collect::<Vec<_>>(), lab)
+    }
+
+    #[test]
+    fn a_name_that_comes_twice_is_asked_once() {
+        static ASKED: AtomicUsize = AtomicUsize::new(0);
+        fn rotating(_: &str) -> io::Result<Vec<IpAddr>> {
+            Ok(vec![[198, 18, 0, ASKED.fetch_add(1, Relaxed) as u8].into()])
+        }
+        let names = names(&["cdn.example", "CDN.example", "cdn.example."]);
+        let answers = resolve(&names.iter().collect::<Vec<_>>(), rotating).unwrap();
+        assert_eq!(answers, vec![vec![IpAddr::from([198, 18, 0, 0])]; 3]);
     }
 
     #[test]

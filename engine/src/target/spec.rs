@@ -263,10 +263,13 @@ impl SpecError {
     }
 }
 
-/// The words of a line: what stands before a `#`, cut at commas and white space.
+/// The words of a line: what stands before a `#`, cut at commas and white space. A carriage return ends a comment too: there
+/// are files whose lines end with nothing else, and their exclusions count.
 pub(super) fn words(line: &str) -> impl Iterator<Item = &str> {
-    let content = line.split_once('#').map_or(line, |(content, _)| content);
-    content.split(|c: char| c == ',' || c.is_whitespace()).filter(|word| !word.is_empty())
+    line.split('\r').flat_map(|part| {
+        let content = part.split_once('#').map_or(part, |(content, _)| content);
+        content.split(|c: char| c == ',' || c.is_whitespace()).filter(|word| !word.is_empty())
+    })
 }
 
 #[cfg(test)]
@@ -274,6 +277,17 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    #[test]
+    fn a_comment_ends_with_its_line_whatever_ends_that() {
+        let all = |line| words(line).collect::<Vec<_>>();
+        assert_eq!(all("a, b # c d"), ["a", "b"]);
+        assert_eq!(all("a # c\r"), ["a"]);
+        assert_eq!(
+            all("# keep out\r10.0.0.0/8\r203.0.113.0/24 # why\rx"),
+            ["10.0.0.0/8", "203.0.113.0/24", "x"]
+        );
+    }
 
     #[track_caller]
     fn check(text: &str, first: &str, last: &str) {

@@ -104,7 +104,7 @@ pub enum ScanError {
     Settings(#[from] SettingsError),
     /// IPv6 is asked for.
     #[error(
-        "{0} of the targets are IPv6 addresses, which this version does not scan yet: leave them out"
+        "{0} of the targets are IPv6 addresses, which this version does not scan yet: leave them out, or all at once with --exclude ::/0"
     )]
     Ipv6(u128),
     /// Source ports.
@@ -350,7 +350,8 @@ impl Builder {
     /// [`ScanError`]; nothing has been sent then but, at most, ARP requests.
     pub fn build(mut self) -> Result<Scan, ScanError> {
         self.settings.silent = self.show.shows(State::Silent);
-        let targets = Arc::new(std::mem::take(&mut self.targets).build()?);
+        let targets = std::mem::take(&mut self.targets).v4_of_names(true); // IPv6 is not scanned yet
+        let targets = Arc::new(targets.build()?);
         let v6 = targets.v6_len();
         if v6 > 0 {
             return Err(ScanError::Ipv6(v6));
@@ -421,6 +422,7 @@ impl Builder {
         seed: u64,
     ) -> Result<Scan, ScanError> {
         mrpf_engine::link::fence::enforce()?;
+        mrpf_engine::link::fence::enforce_targets(targets)?;
         let route = neighbour::route_for(
             targets,
             self.interface.as_deref(),

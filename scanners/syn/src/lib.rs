@@ -7,7 +7,7 @@
 //! ```
 //!
 //! One SYN a target and attempt, with the options of a real system ([`TcpProfile`]), a cookie in its sequence number and
-//! the attempt in its source port. A SYN-ACK is answered with one RST of our own, so that no host keeps a
+//! the attempt in its source port. Each SYN-ACK is answered with a RST of our own, so that no host keeps a
 //! half-open connection. The kernel of this machine stays silent: see [`mrpf_engine::port_guard`].
 //!
 //! The smallest whole program, on a simulated network and without privileges:
