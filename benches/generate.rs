@@ -12,6 +12,7 @@ use mrpf_engine::{
     governor::{Class, Governor, Rate},
     link::{LinkLayer, MAX_BATCH},
     probe::{Probe, Shot},
+    sources::Family,
     target::{Shard, Targets, Walk},
     template::{Ends, TcpProfile},
     time::Instant,
@@ -163,7 +164,7 @@ fn probe(profile: TcpProfile) -> SynProbe {
 fn prepared(probe: &SynProbe) -> Vec<[u8; SLOT_LEN]> {
     let mut slots = vec![[0; SLOT_LEN]; MAX_BATCH];
     for slot in &mut slots {
-        probe.prepare(slot);
+        probe.prepare(slot, Family::V4);
     }
     slots
 }

@@ -44,6 +44,7 @@ pub mod neighbour;
 pub mod port_guard;
 pub mod probe;
 pub mod scan;
+pub mod sources;
 pub mod stats;
 pub mod target;
 pub mod template;

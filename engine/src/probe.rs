@@ -1,15 +1,16 @@
 //! The contract between the engine and a scanner, after zmap's four steps.
 //!
 //! ```text
-//! prepare   once per frame slot     the bytes that never change
-//! make      per target and attempt  patches the slot in place
-//! validate  per received packet     is it an answer to us? from the bytes alone
-//! classify  per valid answer        what does it say?
+//! prepare   once per slot and family  the bytes that never change
+//! make      per target and attempt    patches the slot in place
+//! validate  per received packet       is it an answer to us? from the bytes alone
+//! classify  per valid answer          what does it say?
 //! ```
 
 use std::fmt;
 
 use crate::{
+    sources::Family,
     target::Target,
     wire::{MacAddr, Packet},
 };
@@ -57,14 +58,14 @@ pub trait Probe: fmt::Debug + Send + Sync + 'static {
     /// What a closing frame is made from.
     type Closing: Copy + fmt::Debug + Send + 'static;
 
-    /// The length of every probe frame, which is the length of the slots to prepare.
+    /// The length of the longest probe frame: slots have at least as much.
     fn frame_len(&self) -> usize;
 
-    /// Writes into a slot what [`make`](Self::make) leaves alone. `slot.len() >= self.frame_len()`.
-    fn prepare(&self, slot: &mut [u8]);
+    /// Writes into a slot what [`make`](Self::make) leaves alone in probes of targets of `family`.
+    fn prepare(&self, slot: &mut [u8], family: Family);
 
-    /// Patches a prepared slot so that it asks `shot`.
-    fn make(&self, slot: &mut [u8], shot: &Shot);
+    /// Patches a slot prepared for the family of the target so that it asks `shot`; returns the length of the frame.
+    fn make(&self, slot: &mut [u8], shot: &Shot) -> u16;
 
     /// Whether `packet` answers a probe of ours, from its bytes alone.
     ///
@@ -80,9 +81,6 @@ pub trait Probe: fmt::Debug + Send + Sync + 'static {
     /// left open.
     fn closing(&self, packet: &Packet<'_>) -> Option<Self::Closing>;
 
-    /// Writes into a slot what [`make_closing`](Self::make_closing) leaves alone.
-    fn prepare_closing(&self, slot: &mut [u8]);
-
-    /// Patches a slot prepared for closing and returns the length of the frame.
+    /// Writes a whole closing frame into a slot, whatever it held, and returns the length of the frame.
     fn make_closing(&self, slot: &mut [u8], closing: &Self::Closing) -> u16;
 }

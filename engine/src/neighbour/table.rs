@@ -1,6 +1,6 @@
 //! From the address of a target to the hardware address its frames go to.
 
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use crate::wire::MacAddr;
 
@@ -43,10 +43,11 @@ impl NextHops {
 
     /// Where frames for `addr` go; `None` when nobody answers for it, so that there is nobody to send to.
     #[inline]
-    pub fn of(&self, addr: Ipv4Addr) -> Option<MacAddr> {
-        match &self.0 {
-            Kind::Single(mac) => Some(*mac),
-            Kind::Table { legs, hosts } => {
+    pub fn of(&self, addr: IpAddr) -> Option<MacAddr> {
+        match (&self.0, addr) {
+            (Kind::Single(mac), _) => Some(*mac),
+            (Kind::Table { .. }, IpAddr::V6(_)) => None,
+            (Kind::Table { legs, hosts }, IpAddr::V4(addr)) => {
                 let addr = addr.to_bits();
                 let leg = legs.get(legs.partition_point(|leg| leg.last < addr))?;
                 if addr < leg.first {
@@ -114,7 +115,7 @@ mod tests {
     fn one_gateway_is_for_all() {
         let next_hops = NextHops::single(GATEWAY);
         for addr in [Ipv4Addr::UNSPECIFIED, Ipv4Addr::new(198, 18, 0, 1), Ipv4Addr::BROADCAST] {
-            assert_eq!(next_hops.of(addr), Some(GATEWAY));
+            assert_eq!(next_hops.of(addr.into()), Some(GATEWAY));
         }
     }
 
@@ -128,7 +129,7 @@ mod tests {
         let hosts = [0, 10, 19, 20, u32::MAX].map(|addr| (Ipv4Addr::from_bits(addr), mac(addr)));
         let next_hops = NextHops::table(legs, hosts.into_iter());
         let check = |addr, expected| {
-            assert_eq!(next_hops.of(Ipv4Addr::from_bits(addr)), expected, "{addr}")
+            assert_eq!(next_hops.of(Ipv4Addr::from_bits(addr).into()), expected, "{addr}")
         };
         check(0, Some(GATEWAY));
         check(9, Some(GATEWAY));
@@ -146,7 +147,7 @@ mod tests {
             legs,
             std::iter::empty::<(Ipv4Addr, MacAddr)>().collect::<Vec<_>>().into_iter(),
         );
-        assert_eq!(next_hops.of(Ipv4Addr::new(198, 18, 0, 1)), None);
+        assert_eq!(next_hops.of(Ipv4Addr::new(198, 18, 0, 1).into()), None);
     }
 
     proptest! {
@@ -165,7 +166,7 @@ mod tests {
             let next_hops = NextHops::table(legs, hosts.into_iter());
             let all = (0..3_100).map(|at| base.wrapping_add(at)).chain(questions).chain(map.keys().copied());
             for addr in all {
-                prop_assert_eq!(next_hops.of(Ipv4Addr::from_bits(addr)), map.get(&addr).copied());
+                prop_assert_eq!(next_hops.of(Ipv4Addr::from_bits(addr).into()), map.get(&addr).copied());
             }
         }
     }

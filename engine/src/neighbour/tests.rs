@@ -35,7 +35,7 @@ fn loopback_needs_no_question() {
     )
     .unwrap();
     assert_eq!(
-        (next_hops.of(Ipv4Addr::LOCALHOST), counts),
+        (next_hops.of(Ipv4Addr::LOCALHOST.into()), counts),
         (Some(MacAddr::ZERO), ArpCounts::default())
     );
 }
@@ -193,7 +193,7 @@ fn one_gateway_is_asked_once_and_is_the_next_hop_of_all() {
     let targets = targets("203.0.113.0/24");
     let (next_hops, counts) =
         resolve(&targets, &route, &ends(), Rate::Max, &mut tx, &mut rx, &Clock::start()).unwrap();
-    assert_eq!(next_hops.of(Ipv4Addr::new(203, 0, 113, 9)), Some(mac(GATEWAY)));
+    assert_eq!(next_hops.of(Ipv4Addr::new(203, 0, 113, 9).into()), Some(mac(GATEWAY)));
     assert_eq!(counts, ArpCounts { sent: 1, dropped: 0, received: 3 });
 }
 
@@ -221,10 +221,10 @@ fn hosts_on_the_link_have_their_own_and_those_behind_gateways_theirs() {
     .unwrap();
     for low in 70..80 {
         let host = Ipv4Addr::new(198, 18, 0, low);
-        assert_eq!(next_hops.of(host), (host != silent).then(|| mac(host)));
+        assert_eq!(next_hops.of(host.into()), (host != silent).then(|| mac(host)));
     }
-    assert_eq!(next_hops.of(Ipv4Addr::new(203, 0, 113, 127)), Some(mac(GATEWAY)));
-    assert_eq!(next_hops.of(Ipv4Addr::new(203, 0, 113, 128)), Some(mac(other)));
+    assert_eq!(next_hops.of(Ipv4Addr::new(203, 0, 113, 127).into()), Some(mac(GATEWAY)));
+    assert_eq!(next_hops.of(Ipv4Addr::new(203, 0, 113, 128).into()), Some(mac(other)));
     assert_eq!(counts, ArpCounts { sent: 10 + 2 + 2, dropped: 0, received: 9 + 2 });
 }
 

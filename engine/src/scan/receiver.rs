@@ -25,14 +25,13 @@ pub struct Receiver<P: Probe> {
     owed: VecDeque<P::Closing>,
     /// Frames to wait for before a send: see [`super::batch`].
     batch: u32,
-    is_prepared: bool,
 }
 
 impl<P: Probe> Receiver<P> {
     /// The receiving half of a scan.
     pub fn new(shared: Arc<Shared<P>>) -> Self {
         let batch = super::batch(shared.rate);
-        Self { shared, owed: VecDeque::with_capacity(MAX_OWED), batch, is_prepared: false }
+        Self { shared, owed: VecDeque::with_capacity(MAX_OWED), batch }
     }
 
     /// Takes one received frame.
@@ -119,12 +118,6 @@ impl<P: Probe> Receiver<P> {
         link: &mut T,
     ) -> Result<Option<Instant>, LinkError> {
         let shared = &*self.shared;
-        if !self.is_prepared {
-            for slot in 0..link.slots() {
-                shared.probe.prepare_closing(link.frame(slot));
-            }
-            self.is_prepared = true;
-        }
         let mut lens = [0; MAX_BATCH];
         while !self.owed.is_empty() {
             let want = self.owed.len().min(link.slots()) as u32;

@@ -11,8 +11,8 @@ use crate::{
     governor::{Class, Rate},
     link::{LinkError, MAX_BATCH, Tx},
     probe::{Probe, Shot},
+    sources::Family,
     time::Instant,
-    wire::MacAddr,
 };
 
 /// When to call [`Sender::poll`] again.
@@ -58,7 +58,8 @@ pub struct Sender<P: Probe> {
     /// The last call had more retries to look at than one call looks at.
     is_bounded: bool,
     is_paused: bool,
-    is_prepared: bool,
+    /// What each slot was last prepared for.
+    prepared: [Option<Family>; MAX_BATCH],
     total: u64,
     /// Frames to wait for before a send: half a millisecond's worth.
     batch: u32,
@@ -83,7 +84,7 @@ impl<P: Probe> Sender<P> {
             is_starved: false,
             is_bounded: false,
             is_paused: false,
-            is_prepared: false,
+            prepared: [None; MAX_BATCH],
             total: shared.walk.len(),
             batch: super::batch(shared.rate),
             shared,
@@ -96,9 +97,6 @@ impl<P: Probe> Sender<P> {
     ///
     /// [`LinkError`] when the link is gone.
     pub fn poll<T: Tx>(&mut self, now: Instant, link: &mut T) -> Result<Next, LinkError> {
-        if !self.is_prepared {
-            self.prepare(link);
-        }
         let settled_all = self.settle(now);
         if self.shared.stop.is_stopped() || self.is_done() {
             return Ok(Next::Done);
@@ -136,14 +134,6 @@ impl<P: Probe> Sender<P> {
             return Ok(Next::Now);
         }
         Ok(if settled_all && !self.is_bounded { self.next(now) } else { Next::Now })
-    }
-
-    fn prepare<T: Tx>(&mut self, link: &mut T) {
-        self.lens = [self.shared.probe.frame_len() as u16; MAX_BATCH];
-        for slot in 0..link.slots() {
-            self.shared.probe.prepare(link.frame(slot));
-        }
-        self.is_prepared = true;
     }
 
     fn is_done(&self) -> bool {
@@ -274,22 +264,20 @@ impl<P: Probe> Sender<P> {
     #[inline]
     fn fill<T: Tx>(&mut self, sequence: u64, attempt: u8, link: &mut T) -> bool {
         let target = self.shared.walk.target(sequence);
-        let Some(next_hop) = self.next_hop(target.addr) else {
+        let Some(next_hop) = self.shared.next_hops.of(target.addr) else {
             return false;
         };
-        self.shared.probe.make(link.frame(self.filled), &Shot { target, attempt, next_hop });
-        self.sequences[self.filled] = sequence;
+        let (slot, probe, family) = (self.filled, &self.shared.probe, Family::of(&target.addr));
+        let frame = link.frame(slot);
+        if self.prepared[slot] != Some(family) {
+            probe.prepare(frame, family);
+            self.prepared[slot] = Some(family);
+        }
+        self.lens[slot] = probe.make(frame, &Shot { target, attempt, next_hop });
+        self.sequences[slot] = sequence;
         self.filled += 1;
         self.made[usize::from(attempt)] += 1;
         true
-    }
-
-    #[inline]
-    fn next_hop(&self, addr: std::net::IpAddr) -> Option<MacAddr> {
-        match addr {
-            std::net::IpAddr::V4(addr) => self.shared.next_hops.of(addr),
-            std::net::IpAddr::V6(_) => None,
-        }
     }
 
     fn tell_no_neighbour(&self, sequence: u64, now: Instant) {

@@ -5,6 +5,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use mrpf_engine::{
     cookie::Cookie,
     probe::{Claim, Invalid, Probe, Shot},
+    sources::Family,
     target::Target,
     template::{Ends, RstFields, RstTemplate, SynFields, SynTemplate, TcpProfile},
     wire::{MacAddr, Network, Packet, Transport, icmp, tcp},
@@ -143,14 +144,14 @@ impl Probe for SynProbe {
         self.syn.frame_len()
     }
 
-    fn prepare(&self, slot: &mut [u8]) {
+    fn prepare(&self, slot: &mut [u8], _family: Family) {
         self.syn.prepare(slot);
     }
 
     #[inline]
-    fn make(&self, slot: &mut [u8], shot: &Shot) {
+    fn make(&self, slot: &mut [u8], shot: &Shot) -> u16 {
         let IpAddr::V4(destination) = shot.target.addr else {
-            return; // the builder refuses IPv6 targets
+            return 0; // the builder refuses IPv6 targets
         };
         let destination_port = shot.target.port;
         let source_port = self.ports.pick(destination, destination_port, shot.attempt);
@@ -165,6 +166,7 @@ impl Probe for SynProbe {
             ts_val: (cookie >> 32) as u32,
         };
         self.syn.patch(slot, &fields);
+        self.syn.frame_len() as u16
     }
 
     #[inline]
@@ -220,10 +222,6 @@ impl Probe for SynProbe {
         })
     }
 
-    fn prepare_closing(&self, slot: &mut [u8]) {
-        self.rst.prepare(slot);
-    }
-
     fn make_closing(&self, slot: &mut [u8], reset: &Reset) -> u16 {
         let fields = RstFields {
             next_hop: reset.next_hop,
@@ -233,6 +231,7 @@ impl Probe for SynProbe {
             seq: reset.seq,
             ip_id: reset.seq as u16,
         };
+        self.rst.prepare(slot);
         self.rst.patch(slot, &fields);
         self.rst.frame_len() as u16
     }
