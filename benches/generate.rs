@@ -7,7 +7,7 @@ use std::{hint::black_box, net::Ipv4Addr, num::NonZeroU64, sync::Arc, time::Dura
 
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use mrpf_engine::{
-    answered::{Answered, Grouping},
+    answered::{Answered, Grouping, MAX_BLOCK, Plan},
     cookie::Cookie,
     governor::{Class, Governor, Rate},
     link::{LinkLayer, MAX_BATCH},
@@ -77,15 +77,19 @@ fn answered(c: &mut Criterion) {
     let mut group = c.benchmark_group("answered");
     group.throughput(Throughput::Elements(1));
     for (name, grouping) in [("single", Grouping::Single), ("block", Grouping::Block)] {
-        let ring = Answered::new(WINDOW, grouping).expect("4 MB");
-        let mut sequence = 0;
+        let plan = Plan { total: u64::MAX, window: WINDOW, grouping, lanes: 1, block: MAX_BLOCK };
+        let ring = Answered::new(plan).expect("4 MB");
+        let mut sequence = 0_u64;
         group.bench_function(BenchmarkId::new("stamp_and_mark", name), |b| {
             b.iter(|| {
-                ring.stamp(sequence, 0, Instant::from_nanos(sequence * 1_000));
+                if sequence.is_multiple_of(MAX_BLOCK) {
+                    ring.claim(0).expect("the tail follows");
+                }
+                ring.stamp(sequence, Instant::from_nanos(sequence * 1_000));
                 sequence += 1;
                 if sequence.is_multiple_of(BATCH) {
-                    ring.set_pass(0, sequence);
-                    ring.set_tail(sequence.saturating_sub(WINDOW));
+                    ring.set_pass(0, 0, sequence);
+                    ring.set_tail(0, Some(sequence.saturating_sub(WINDOW)));
                 }
                 ring.mark(black_box(sequence.saturating_sub(2 * BATCH)))
             });

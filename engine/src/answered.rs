@@ -4,10 +4,15 @@
 //! the ones sent within the last `retries x spacing + cooldown`: a window over the sequence. For each number in it the ring
 //! holds one bit, and for each *group* of numbers a send time: a group is one number up to 100 k/s and 64 above.
 //!
+//! Senders share the window by *blocks*: each claims the next one, sends all attempts on its targets and calls them final.
+//! So a sender has a *lane*: its blocks in ascending order, and marks on them.
+//!
 //! ```text
-//!      tail                 pass 2        pass 1            head = pass 0
-//! -------|--------------------|-------------|------------------|--------->  sequence
-//!  final |  waiting, cooldown |  sent twice |    sent once     |  not sent
+//!      tail                 pass 2        pass 1            head = pass 0     reached
+//! -------|--------------------|-------------|------------------|----------------|--> sequence
+//!  final |  waiting, cooldown |  sent twice |    sent once     |    not sent    |  not claimed
+//!
+//! blocks   ..[ lane 0 ][ lane 1 ][ lane 0 ][ lane 0 ][ lane 1 ]|     each lane has a tail, passes and a head of its own
 //! ```
 //!
 //! From this come at most `1 + r` probes a target, none after an answer, no second record, the round-trip time and
@@ -15,13 +20,16 @@
 //!
 //! # Who writes
 //!
-//! The sender moves the marks and stamps times; receivers set bits. A slot is cleared by the sender when the head
-//! comes to it again, at least one word after the tail has left it. A receiver that was stalled for that long between its look at the tail
-//! and its mark would mark a stranger; [`Answered::mark`] looks again afterwards and takes such a mark back.
+//! A sender moves the marks of its lane and stamps times; receivers set bits. The bits of a block are cleared when it is
+//! claimed, at least one block after the last tail has left them. A receiver that was stalled for that long between its look
+//! at the tail and its mark would mark a stranger; [`Answered::mark`] looks again afterwards and takes such a mark back.
 
-use std::sync::atomic::{
-    AtomicU32, AtomicU64,
-    Ordering::{AcqRel, Acquire, Relaxed, Release},
+use std::{
+    ops::Range,
+    sync::atomic::{
+        AtomicU8, AtomicU32, AtomicU64,
+        Ordering::{AcqRel, Acquire, Relaxed, Release, SeqCst},
+    },
 };
 
 use bytemuck::allocation::try_zeroed_slice_box;
@@ -31,6 +39,10 @@ use crate::time::Instant;
 
 /// Most retries that a scan can ask for: the source ports are cut into `1 + retries` parts.
 pub const MAX_RETRIES: u8 = 15;
+/// Most senders that can share a window.
+pub const MAX_LANES: u8 = 64;
+/// The longest block that a sender claims at once.
+pub const MAX_BLOCK: u64 = 1_024;
 
 /// Numbers in a word of bits. A group of [`Grouping::Block`] is one word.
 const PER_WORD: u64 = 64;
@@ -53,34 +65,83 @@ impl Grouping {
     }
 }
 
+/// What a window is made for.
+#[derive(Clone, Copy, Debug)]
+pub struct Plan {
+    /// All sequence numbers of the scan.
+    pub total: u64,
+    /// How many of them may be waiting at once, at least.
+    pub window: u64,
+    /// How send times are kept.
+    pub grouping: Grouping,
+    /// How many senders share it, 1 to [`MAX_LANES`].
+    pub lanes: u8,
+    /// How many numbers a sender claims at once: a power of two from 64 to [`MAX_BLOCK`].
+    pub block: u64,
+}
+
+/// The marks of one sender.
+struct Lane {
+    /// `passes[a]`: its numbers below it have had attempt `a`; `passes[0]` is the head.
+    passes: [AtomicU64; MAX_RETRIES as usize + 1],
+    /// Its numbers below it are final; [`IDLE`] when all are.
+    tail: AtomicU64,
+    /// How many targets have had their first attempt.
+    started: AtomicU64,
+}
+
+/// The tail of a lane that has nothing to wait for.
+const IDLE: u64 = u64::MAX;
+
 /// The ring and its marks. See the module.
 pub struct Answered {
     /// One bit a number: it has an outcome.
     words: Box<[AtomicU64]>,
     /// Wrapped microseconds of the last send, one a group.
     times: Box<[AtomicU32]>,
-    /// Capacity less one; the capacity is a power of two and at least 128.
+    /// The lane of each block.
+    owners: Box<[AtomicU8]>,
+    /// Capacity less one; the capacity is a power of two and at least two blocks.
     mask: u64,
     grouping: Grouping,
-    /// `passes[a]`: numbers below it have had attempt `a`; `passes[0]` is the head.
-    passes: CachePadded<[AtomicU64; MAX_RETRIES as usize + 1]>,
-    /// Numbers below it are final.
-    tail: CachePadded<AtomicU64>,
+    block_shift: u32,
+    total: u64,
+    /// The first number that nobody has claimed.
+    reached: CachePadded<AtomicU64>,
+    lanes: Box<[CachePadded<Lane>]>,
 }
 
 impl Answered {
-    /// A ring for a window of at least `window` numbers, `None` when the system has no memory for it. Its memory is touched
-    /// only as far as numbers come by.
-    pub fn new(window: u64, grouping: Grouping) -> Option<Self> {
-        let capacity = window.checked_add(2 * PER_WORD)?.checked_next_power_of_two()?;
+    /// A ring for `plan`, `None` when the system has no memory for it. Its memory is touched only as far as numbers come by.
+    ///
+    /// # Panics
+    ///
+    /// On lanes or blocks outside the limits of [`Plan`].
+    pub fn new(plan: Plan) -> Option<Self> {
+        let Plan { total, window, grouping, lanes, block } = plan;
+        assert!((1..=MAX_LANES).contains(&lanes), "{lanes} lanes");
+        assert!(block.is_power_of_two() && (PER_WORD..=MAX_BLOCK).contains(&block), "{block}");
+        // A block under way a lane, and one that stays free.
+        let spare = block * (u64::from(lanes) + 1);
+        let capacity = window.checked_add(spare)?.checked_next_power_of_two()?;
         let groups = usize::try_from(capacity >> grouping.shift()).ok()?;
+        let lane = || {
+            CachePadded::new(Lane {
+                passes: [const { AtomicU64::new(0) }; MAX_RETRIES as usize + 1],
+                tail: AtomicU64::new(IDLE),
+                started: AtomicU64::new(0),
+            })
+        };
         Some(Self {
             words: try_zeroed_slice_box((capacity / PER_WORD) as usize).ok()?,
             times: try_zeroed_slice_box(groups).ok()?,
+            owners: try_zeroed_slice_box((capacity / block) as usize).ok()?,
             mask: capacity - 1,
             grouping,
-            passes: CachePadded::new([const { AtomicU64::new(0) }; MAX_RETRIES as usize + 1]),
-            tail: CachePadded::new(AtomicU64::new(0)),
+            block_shift: block.ilog2(),
+            total,
+            reached: CachePadded::new(AtomicU64::new(0)),
+            lanes: (0..lanes).map(|_| lane()).collect(),
         })
     }
 
@@ -89,62 +150,111 @@ impl Answered {
         self.grouping
     }
 
-    /// The first number not sent yet.
-    pub fn head(&self) -> u64 {
-        self.pass(0)
+    /// How many senders share it.
+    pub fn lanes(&self) -> u8 {
+        self.lanes.len() as u8
     }
 
-    /// The first number that has not had attempt `attempt`.
-    pub fn pass(&self, attempt: u8) -> u64 {
-        self.passes[usize::from(attempt)].load(Acquire)
+    /// The length of all blocks but the last.
+    pub fn block(&self) -> u64 {
+        1 << self.block_shift
     }
 
-    /// The first number that is not final.
+    /// How many blocks can be waiting at once.
+    pub fn blocks(&self) -> usize {
+        self.owners.len()
+    }
+
+    /// The first number that nobody has claimed: nothing from it on was sent.
+    pub fn reached(&self) -> u64 {
+        self.reached.load(SeqCst).min(self.total)
+    }
+
+    /// Whether every number was claimed.
+    pub fn is_exhausted(&self) -> bool {
+        self.reached() == self.total
+    }
+
+    /// How many numbers have had their first attempt.
+    pub fn started(&self) -> u64 {
+        self.lanes.iter().map(|lane| lane.started.load(Relaxed)).sum()
+    }
+
+    /// The first number that is not final; what lies below is, in every lane.
     pub fn tail(&self) -> u64 {
-        self.tail.load(Acquire)
+        // First what was claimed, then the tails: a block claimed in between lies behind the first.
+        let reached = self.reached();
+        self.lanes.iter().map(|lane| lane.tail.load(SeqCst)).min().unwrap_or(IDLE).min(reached)
     }
 
-    /// How many numbers the head may still advance before it waits for the tail.
-    pub fn room(&self) -> u64 {
-        // One whole word stays free, so that the word and the group under the head are nobody's.
-        (self.mask + 1 - PER_WORD).saturating_sub(self.head() - self.tail())
+    /// Sender of `lane`: claims the next block. `None` when none is left, or none whose place in the ring is free.
+    pub fn claim(&self, lane: u8) -> Option<Range<u64>> {
+        let own = &self.lanes[usize::from(lane)].tail;
+        let is_idle = own.load(Relaxed) == IDLE;
+        loop {
+            let start = self.reached.load(SeqCst);
+            if start >= self.total {
+                return None;
+            }
+            // What is claimed lies at or behind it, and whoever sees the claim sees this too.
+            if is_idle {
+                own.store(start, SeqCst);
+            }
+            let end = start + self.block();
+            // One more stays free, so that the place that is taken was left a while ago.
+            let is_free = end + self.block() - self.tail() <= self.mask + 1;
+            if is_free && self.reached.compare_exchange(start, end, SeqCst, SeqCst).is_ok() {
+                let first = ((start & self.mask) / PER_WORD) as usize;
+                for word in &self.words[first..][..(self.block() / PER_WORD) as usize] {
+                    word.store(0, Relaxed);
+                }
+                self.owner(start).store(lane, Release);
+                return Some(start..end.min(self.total));
+            }
+            if !is_free {
+                if is_idle {
+                    own.store(IDLE, SeqCst);
+                }
+                return None;
+            }
+        }
     }
 
     /// How many attempts `sequence` has had.
     pub fn attempts(&self, sequence: u64) -> u8 {
-        (0..=MAX_RETRIES).take_while(|&attempt| self.pass(attempt) > sequence).count() as u8
+        let lane = self.lane_of(sequence);
+        lane.passes.iter().take_while(|pass| pass.load(Acquire) > sequence).count() as u8
     }
 
-    /// Sender: `sequence` is about to be sent; takes its time and, for a first attempt, its slot.
+    /// Sender: `sequence`, which is of a block of its own, is about to be sent, or was just now.
     #[inline]
-    pub fn stamp(&self, sequence: u64, attempt: u8, now: Instant) {
-        if attempt == 0 && sequence.is_multiple_of(PER_WORD) {
-            self.word(sequence).store(0, Relaxed);
-        }
+    pub fn stamp(&self, sequence: u64, now: Instant) {
         self.times[((sequence & self.mask) >> self.grouping.shift()) as usize]
             .store(now.as_wrapped_micros(), Release);
     }
 
-    /// Sender: `sequence` left at `now` and not when it was [stamped](Self::stamp), as the link was busy.
-    pub fn restamp(&self, sequence: u64, now: Instant) {
-        self.times[((sequence & self.mask) >> self.grouping.shift()) as usize]
-            .store(now.as_wrapped_micros(), Release);
+    /// Sender of `lane`: its numbers below `sequence` have had attempt `attempt`. To be called before the frames leave, so that
+    /// no answer can come to a number that counts as not sent.
+    pub fn set_pass(&self, lane: u8, attempt: u8, sequence: u64) {
+        self.lanes[usize::from(lane)].passes[usize::from(attempt)].store(sequence, Release);
     }
 
-    /// Sender: everything below `sequence` has had attempt `attempt`. To be called before the frames leave, so that no answer
-    /// can come to a number that counts as not sent.
-    pub fn set_pass(&self, attempt: u8, sequence: u64) {
-        self.passes[usize::from(attempt)].store(sequence, Release);
+    /// Sender of `lane`: so many of its numbers have had their first attempt.
+    pub fn set_started(&self, lane: u8, started: u64) {
+        self.lanes[usize::from(lane)].started.store(started, Relaxed);
     }
 
-    /// Sender: everything below `sequence` is final.
-    pub fn set_tail(&self, sequence: u64) {
-        self.tail.store(sequence, Release);
+    /// Sender of `lane`: its numbers below `sequence` are final; all that it has claimed, with `None`.
+    pub fn set_tail(&self, lane: u8, sequence: Option<u64>) {
+        self.lanes[usize::from(lane)].tail.store(sequence.unwrap_or(IDLE), SeqCst);
     }
 
     /// Whether `sequence` can be answered: sent, and not yet final.
     pub fn is_live(&self, sequence: u64) -> bool {
-        sequence >= self.tail() && sequence < self.head()
+        sequence < self.reached() && {
+            let lane = self.lane_of(sequence);
+            sequence >= lane.tail.load(Acquire) && sequence < lane.passes[0].load(Acquire)
+        }
     }
 
     /// Whether a live number has an outcome.
@@ -160,7 +270,7 @@ impl Answered {
             return None;
         }
         let before = self.word(sequence).fetch_or(bit(sequence), AcqRel) & bit(sequence) != 0;
-        if sequence < self.tail() {
+        if !self.is_live(sequence) {
             // It became final in between, so the slot may be another's by now: what we set goes, what was set stays.
             if !before {
                 self.unmark(sequence);
@@ -183,20 +293,32 @@ impl Answered {
         now.as_wrapped_micros().wrapping_sub(sent)
     }
 
-    /// The first number after the group of `sequence`: a pass enters a group only when the pass before has left it,
+    /// How many numbers from `sequence` to the end of its group: a pass enters a group only when the pass before has left it,
     /// as the group has one time.
-    pub fn group_end(&self, sequence: u64) -> u64 {
-        ((sequence >> self.grouping.shift()) + 1) << self.grouping.shift()
+    pub fn left_in_group(&self, sequence: u64) -> u64 {
+        (((sequence >> self.grouping.shift()) + 1) << self.grouping.shift()) - sequence
     }
 
     /// Octets of memory when every slot has been touched.
     pub fn footprint(&self) -> usize {
-        size_of_val(&*self.words) + size_of_val(&*self.times)
+        size_of_val(&*self.words) + size_of_val(&*self.times) + size_of_val(&*self.owners)
     }
 
     #[inline]
     fn word(&self, sequence: u64) -> &AtomicU64 {
         &self.words[((sequence & self.mask) / PER_WORD) as usize]
+    }
+
+    #[inline]
+    fn owner(&self, sequence: u64) -> &AtomicU8 {
+        &self.owners[((sequence & self.mask) >> self.block_shift) as usize]
+    }
+
+    /// The lane that claimed the block of `sequence`. For a block whose place another has taken since it is that one's, whose
+    /// tail lies behind all that the place held before.
+    #[inline]
+    fn lane_of(&self, sequence: u64) -> &Lane {
+        &self.lanes[usize::from(self.owner(sequence).load(Acquire))]
     }
 }
 
@@ -209,104 +331,12 @@ impl std::fmt::Debug for Answered {
         f.debug_struct("Answered")
             .field("capacity", &(self.mask + 1))
             .field("grouping", &self.grouping)
+            .field("lanes", &self.lanes.len())
             .field("tail", &self.tail())
-            .field("head", &self.head())
+            .field("reached", &self.reached())
             .finish_non_exhaustive()
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use std::{collections::BTreeMap, time::Duration};
-
-    use proptest::prelude::*;
-
-    use super::*;
-
-    fn sent(ring: &Answered, upto: u64, now: Instant) {
-        for sequence in ring.head()..upto {
-            ring.stamp(sequence, 0, now);
-        }
-        ring.set_pass(0, upto);
-    }
-
-    #[test]
-    fn only_the_first_mark_is_first() {
-        let ring = Answered::new(100, Grouping::Single).unwrap();
-        sent(&ring, 40, Instant::START);
-        assert_eq!(ring.mark(33), Some(false));
-        assert_eq!(ring.mark(33), Some(true));
-        assert!(ring.is_answered(33) && !ring.is_answered(32) && !ring.is_answered(34));
-        ring.unmark(33);
-        assert_eq!(ring.mark(33), Some(false));
-    }
-
-    #[test]
-    fn numbers_not_sent_and_final_ones_cannot_be_marked() {
-        let ring = Answered::new(100, Grouping::Single).unwrap();
-        sent(&ring, 10, Instant::START);
-        assert_eq!(ring.mark(10), None);
-        ring.set_tail(4);
-        assert_eq!(ring.mark(3), None);
-        assert_eq!(ring.mark(4), Some(false));
-    }
-
-    #[test]
-    fn times_are_per_number_or_per_block() {
-        let later = Instant::START + Duration::from_micros(700);
-        let now = Instant::START + Duration::from_micros(1_000);
-        for (grouping, first) in [(Grouping::Single, 1_000), (Grouping::Block, 300)] {
-            let ring = Answered::new(200, grouping).unwrap();
-            ring.stamp(0, 0, Instant::START);
-            ring.stamp(63, 0, later);
-            assert_eq!(ring.since_sent(0, now), first, "{grouping:?}");
-            assert_eq!(ring.since_sent(63, now), 300);
-        }
-        assert_eq!(Answered::new(1, Grouping::Block).unwrap().group_end(63), 64);
-        assert_eq!(Answered::new(1, Grouping::Single).unwrap().group_end(63), 64);
-    }
-
-    #[test]
-    fn attempts_are_counted_by_the_passes() {
-        let ring = Answered::new(100, Grouping::Single).unwrap();
-        sent(&ring, 30, Instant::START);
-        ring.set_pass(1, 20);
-        ring.set_pass(2, 10);
-        assert_eq!([5, 15, 25, 35].map(|s| ring.attempts(s)), [3, 2, 1, 0]);
-    }
-
-    #[test]
-    fn ten_million_a_second_fit_in_25_megabytes() {
-        let window = 10_000_000 * (3 + 8);
-        assert!(Answered::new(window, Grouping::Block).unwrap().footprint() <= 25 << 20);
-    }
-
-    proptest! {
-        /// Random sends, marks and tails against a map that never forgets.
-        #[test]
-        fn agrees_with_a_map(steps in proptest::collection::vec((0..3_u8, 0..200_u64), 1..400)) {
-            let ring = Answered::new(128, Grouping::Single).unwrap();
-            let mut model: BTreeMap<u64, bool> = BTreeMap::new();
-            for (step, n) in steps {
-                match step {
-                    0 => {
-                        let upto = ring.head() + n.min(ring.room());
-                        model.extend((ring.head()..upto).map(|s| (s, false)));
-                        sent(&ring, upto, Instant::START);
-                    }
-                    1 => {
-                        let sequence = (ring.tail() + n).saturating_sub(40);
-                        let live = sequence >= ring.tail() && sequence < ring.head();
-                        let expected = live.then(|| model[&sequence]);
-                        prop_assert_eq!(ring.mark(sequence), expected);
-                        if live { model.insert(sequence, true); }
-                    }
-                    _ => ring.set_tail((ring.tail() + n).min(ring.head())),
-                }
-                for sequence in ring.tail()..ring.head() {
-                    prop_assert_eq!(ring.is_answered(sequence), model[&sequence]);
-                }
-            }
-        }
-    }
-}
+mod tests;

@@ -127,13 +127,27 @@ pub enum Class {
     New,
 }
 
+/// What one thread has waiting of one class: threads that serve the same class wait beside each other.
+#[derive(Debug)]
+pub struct Waiting {
+    class: Class,
+    n: u32,
+}
+
+impl Waiting {
+    /// Nothing of `class` waits yet.
+    pub fn new(class: Class) -> Self {
+        Self { class, n: 0 }
+    }
+}
+
 /// The one bucket of a scan. See the module.
 #[derive(Debug)]
 pub struct Governor {
     all: Bucket,
     /// The pace of new probes under [`Rate::Max`]; open until losses close it.
     new: Bucket,
-    /// What each class has waiting; owned by whoever serves that class.
+    /// What each class has waiting, all threads together.
     waiting: [AtomicU32; 4],
 }
 
@@ -170,9 +184,13 @@ impl Governor {
         }
     }
 
-    /// Says how many frames of `class` wait to be sent, which holds back the classes after it.
-    pub fn set_waiting(&self, class: Class, n: u32) {
-        self.waiting[class as usize].store(n, Relaxed);
+    /// Says how many frames wait with `queue` to be sent, which holds back the classes after its own.
+    pub fn set_waiting(&self, queue: &mut Waiting, n: u32) {
+        if n != queue.n {
+            // A sum that wraps: each adds what it has more than it said before.
+            self.waiting[queue.class as usize].fetch_add(n.wrapping_sub(queue.n), Relaxed);
+            queue.n = n;
+        }
     }
 
     /// The moment from which `n` frames of `class` can be taken at once (as many as the bucket can ever hold, if that
@@ -342,11 +360,14 @@ mod tests {
     fn classes_before_hold_back_classes_after() {
         let governor = governor(1_000);
         let now = Instant::START + Duration::from_secs(1);
-        governor.set_waiting(Class::Flow, 1);
+        let (mut one, mut other) = (Waiting::new(Class::Flow), Waiting::new(Class::Flow));
+        governor.set_waiting(&mut one, 1);
+        governor.set_waiting(&mut other, 3);
+        governor.set_waiting(&mut other, 0);
         assert_eq!(governor.take(Class::New, 1, now), 0);
         assert_eq!(governor.take(Class::Retry, 1, now), 0);
         assert_eq!(governor.take(Class::Flow, 1, now), 1);
-        governor.set_waiting(Class::Flow, 0);
+        governor.set_waiting(&mut one, 0);
         assert_eq!(governor.take(Class::New, 1, now), 1);
     }
 

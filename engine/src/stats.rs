@@ -148,10 +148,6 @@ impl Counter {
         self.0.fetch_add(n, Relaxed);
     }
 
-    pub(crate) fn set(&self, n: u64) {
-        self.0.store(n, Relaxed);
-    }
-
     pub(crate) fn load(&self) -> u64 {
         self.0.load(Relaxed)
     }

@@ -46,6 +46,7 @@ proptest! {
         shards in 1..4_u32,
         retries in 0..4_u8,
         rate in prop_oneof![Just("max"), Just("1k"), Just("10k"), Just("300k")],
+        threads in prop_oneof![Just(1), 2..=5_u8],
         seed: u64,
     ) {
         let mut allowed: BTreeSet<Ipv4Addr> = included.iter().flat_map(|(_, set)| set.clone()).collect();
@@ -63,6 +64,7 @@ proptest! {
             let mut builder = scan(network, &included[0].0, &text.join(","))
                 .shard(format!("{k}/{shards}").parse::<Shard>().unwrap())
                 .retries(retries)
+                .threads(threads)
                 .rate(rate.parse::<Rate>().unwrap())
                 .seed(seed);
             for (spec, _) in &included[1..] {

@@ -6,6 +6,7 @@ mod faults;
 mod forged;
 mod no_allocation;
 mod repeatable;
+mod resume;
 mod strange;
 mod threads;
 mod world;

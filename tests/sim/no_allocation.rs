@@ -43,8 +43,8 @@ impl Tx for Kept {
 fn sending_and_receiving_allocate_nothing_after_set_up() {
     let settings = Settings { rate: "max".parse().unwrap(), ..Settings::default() };
     let (shared, found) = shared("198.19.0.0/16", "80,443", settings);
-    let mut sender = Sender::new(shared.clone());
-    let mut receiver = Receiver::new(shared.clone());
+    let mut sender = Sender::new(shared.clone(), 0);
+    let mut receiver = Receiver::new(shared.clone(), 0);
     let (mut tx, mut closing) = (Kept::new(), Kept::new());
     let mut now = Instant::START + Duration::from_secs(1);
     let mut step = |answered: bool| {

@@ -142,7 +142,8 @@ fn run(
     let clock = Clock::start();
     let wire = Wire::new(clock, after);
     let rx = WireRx { wire: wire.clone(), chatters };
-    let running = Running::start(Arc::clone(&shared), clock, wire.tx(), rx, wire.tx()).unwrap();
+    let running =
+        Running::start(Arc::clone(&shared), clock, vec![wire.tx()], vec![(rx, wire.tx())]).unwrap();
     let mut all = Vec::new();
     while !running.is_finished() {
         all.extend(found.recv_timeout(Duration::from_millis(10)));

@@ -222,7 +222,7 @@ mod tests {
         let begin = Instant::now();
         let mut pace = Pace { at: begin, sent: 0, started: 0, per_second: None };
         let counts = Counts { sent: 2_000, ..Counts::default() };
-        let reached = Reached { total: 4_000, started: 1_000, settled: 0 };
+        let reached = Reached { total: 4_000, started: 1_000, reached: 1_000, settled: 0 };
         pace.step(begin + Duration::from_millis(100), &counts, &reached);
         assert_eq!(pace.frames(), None);
         pace.step(begin + Duration::from_secs(2), &counts, &reached);

@@ -10,8 +10,19 @@
 //!             '------ Shared: atomics only ----------'
 //! ```
 //!
-//! Both halves take `now` and a link as arguments and never wait, so the same code runs on two threads over a real link
+//! Both halves take `now` and a link as arguments and never wait, so the same code runs on threads over a real link
 //! ([`Running`]) and on one under virtual time ([`Simulated`]).
+//!
+//! # Threads
+//!
+//! There may be several of each half. A sender claims blocks of targets and does all attempts on them; the kernel deals answers
+//! out to the receivers, and each sends the closing frames of the answers that it saw. They share the governor, the window of
+//! what was sent and answered, and the counters. There is no lock.
+//!
+//! # Going on where a scan was interrupted
+//!
+//! [`Shared::mark`] is a number below which all is final and found, so a [`Walk::starting_at`] it leaves nothing out. What
+//! is probed a second time then is at most what was sent within the [window](Settings::window) before.
 //!
 //! # What holds
 //!
@@ -22,6 +33,7 @@
 //! - Neither half allocates after its first call.
 
 mod adapt;
+mod lane;
 mod receiver;
 mod run;
 mod sender;
@@ -31,12 +43,16 @@ use std::{
     num::NonZeroU64,
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering::Relaxed},
+        atomic::{
+            AtomicBool, AtomicU64,
+            Ordering::{Acquire, Relaxed},
+        },
     },
     time::Duration,
 };
 
 use crossbeam_channel as channel;
+use crossbeam_utils::CachePadded;
 
 pub use self::{
     receiver::Receiver,
@@ -45,7 +61,7 @@ pub use self::{
     simulated::Simulated,
 };
 use crate::{
-    answered::{Answered, Grouping, MAX_RETRIES},
+    answered::{Answered, Grouping, MAX_BLOCK, MAX_LANES, MAX_RETRIES, Plan},
     governor::{Governor, Rate},
     link::{LinkLayer, MAX_BATCH},
     neighbour::{ArpCounts, NextHops},
@@ -74,6 +90,8 @@ pub struct Settings {
     pub silent: bool,
     /// What the link can send at most, in frames a second: the size of the ring under [`Rate::Max`].
     pub link_rate: u64,
+    /// How many senders, and how many receivers, 1 to [`MAX_LANES`].
+    pub threads: u8,
 }
 
 impl Default for Settings {
@@ -88,6 +106,7 @@ impl Default for Settings {
             close: true,
             silent: false,
             link_rate: 4_000_000,
+            threads: 1,
         }
     }
 }
@@ -114,9 +133,21 @@ impl Settings {
         self.spacing.saturating_mul(u32::from(self.retries)).saturating_add(self.cooldown)
     }
 
+    /// How many senders and receivers there are at `rate`: below a thousand frames a second more than one would only put the
+    /// order out.
+    pub fn threads_at(&self, rate: Rate) -> u8 {
+        match rate.per_second() {
+            Some(rate) if rate.get() < 1_000 => 1,
+            _ => self.threads,
+        }
+    }
+
     fn check(&self) -> Result<(), SettingsError> {
         if self.retries > MAX_RETRIES {
             return Err(SettingsError::Retries(self.retries));
+        }
+        if !(1..=MAX_LANES).contains(&self.threads) {
+            return Err(SettingsError::Threads(self.threads));
         }
         if self.window() > MAX_WINDOW {
             return Err(SettingsError::Window(self.window()));
@@ -131,6 +162,9 @@ pub enum SettingsError {
     /// Too many retries.
     #[error("{0} retries are too many: the source ports can be told apart for {MAX_RETRIES}")]
     Retries(u8),
+    /// No threads, or too many.
+    #[error("{0} threads: give 1 to {MAX_LANES}")]
+    Threads(u8),
     /// There is not the memory to remember all targets that may still answer.
     #[error(
         "there is no memory for the {0} targets that could be waiting for an answer: lower --rate, --cooldown or --retries"
@@ -183,6 +217,8 @@ pub struct Shared<P: Probe> {
     pub(crate) answered: Answered,
     pub(crate) counters: Counters,
     pub(crate) stop: Stop,
+    /// The tail of the window when each receiver had last dealt with all that it took; the highest number without a receiver.
+    pub(crate) rested: Box<[CachePadded<AtomicU64>]>,
     pub(crate) queue: channel::Sender<Found<P::Reply>>,
 }
 
@@ -202,6 +238,7 @@ impl<P: Probe> Shared<P> {
     ) -> Result<(Arc<Self>, channel::Receiver<Found<P::Reply>>), SettingsError> {
         settings.check()?;
         let rate = settings.effective_rate(walk.targets().hosts());
+        let lanes = settings.threads_at(rate);
         let per_second = rate.per_second().map_or(settings.link_rate, NonZeroU64::get);
         let grouping =
             if per_second <= SINGLE_TIMES_UPTO { Grouping::Single } else { Grouping::Block };
@@ -209,7 +246,11 @@ impl<P: Probe> Shared<P> {
         let most = u128::from(per_second.min(settings.link_rate));
         let window = (most * settings.window().as_millis() * 11 / 10_000 + 1_024)
             .min(u128::from(walk.len())) as u64;
-        let answered = Answered::new(window, grouping).ok_or(SettingsError::Memory(window))?;
+        // A hundredth of a second's worth: at most so much of the order is put out by each sender.
+        let block = (per_second / 100).next_power_of_two().clamp(64, MAX_BLOCK);
+        let plan = Plan { total: walk.len(), window, grouping, lanes, block };
+        let answered = Answered::new(plan).ok_or(SettingsError::Memory(window))?;
+        let rested = (0..lanes).map(|_| CachePadded::new(AtomicU64::new(u64::MAX))).collect();
         let (queue, found) = channel::bounded(queue_len(per_second));
         let shared = Self {
             probe,
@@ -222,6 +263,7 @@ impl<P: Probe> Shared<P> {
             answered,
             counters: Counters::default(),
             stop: Stop::default(),
+            rested,
             queue,
         };
         Ok((Arc::new(shared), found))
@@ -245,13 +287,26 @@ impl<P: Probe> Shared<P> {
 
     /// How far the scan is.
     pub fn progress(&self) -> Progress {
-        let total = self.walk.len();
-        let counts = self.counters.counts();
+        let (start, counts) = (self.walk.start(), self.counters.counts());
         Progress {
-            total,
-            started: self.answered.head(),
-            settled: counts.first + counts.silent + counts.no_neighbour,
+            total: start + self.walk.len(),
+            started: start + self.answered.started(),
+            settled: start + counts.first + counts.silent + counts.no_neighbour,
+            reached: start + self.answered.reached(),
         }
+    }
+
+    /// A number of the shard's order below which every target is final, and what was found of it is in the queue or was
+    /// taken from it. It never decreases.
+    pub fn mark(&self) -> u64 {
+        // A tail that a receiver saw before it rested: nothing below can be found any more, and what had been found was queued.
+        let rested = self.rested.iter().map(|rested| rested.load(Acquire)).min();
+        self.walk.start() + rested.map_or(0, |rested| rested.min(self.answered.tail()))
+    }
+
+    /// How many senders the scan has, and how many receivers.
+    pub fn threads(&self) -> u8 {
+        self.answered.lanes()
     }
 
     /// The handle that ends the scan early.
@@ -291,9 +346,11 @@ fn queue_len(per_second: u64) -> usize {
 pub struct Progress {
     /// All of this shard.
     pub total: u64,
-    /// Had their first attempt.
+    /// Had their first attempt, or come before the number at which this scan began.
     pub started: u64,
-    /// Have an outcome.
+    /// Of the order, nothing from this number on has been asked.
+    pub reached: u64,
+    /// Have an outcome, or come before the number at which this scan began.
     pub settled: u64,
 }
 
@@ -336,6 +393,10 @@ mod tests {
     fn settings_that_cannot_be_met_are_refused() {
         let settings = Settings { retries: 16, ..Settings::default() };
         assert_eq!(settings.check(), Err(SettingsError::Retries(16)));
+        for threads in [0, 65] {
+            let settings = Settings { threads, ..Settings::default() };
+            assert_eq!(settings.check(), Err(SettingsError::Threads(threads)));
+        }
         let settings = Settings { cooldown: Duration::from_secs(3600), ..Settings::default() };
         assert!(matches!(settings.check(), Err(SettingsError::Window(_))));
         assert_eq!(Settings::default().check(), Ok(()));

@@ -1,13 +1,17 @@
 //! The half of a scan that reads answers.
 
-use std::{collections::VecDeque, sync::Arc, time::Duration};
+use std::{
+    collections::VecDeque,
+    sync::{Arc, atomic::Ordering::Release},
+    time::Duration,
+};
 
 use crossbeam_channel::TrySendError;
 
 use super::{Found, Outcome, Shared};
 use crate::{
     answered::Grouping,
-    governor::Class,
+    governor::{Class, Waiting},
     link::{Frame, LinkError, MAX_BATCH, Tx},
     probe::{Claim, Probe},
     time::Instant,
@@ -23,15 +27,32 @@ const MAX_OWED: usize = 8 << 10;
 pub struct Receiver<P: Probe> {
     shared: Arc<Shared<P>>,
     owed: VecDeque<P::Closing>,
+    waiting: Waiting,
+    /// Which of the receivers this is.
+    number: usize,
+    ring_drops: u64,
     /// Frames to wait for before a send: see [`super::batch`].
     batch: u32,
 }
 
 impl<P: Probe> Receiver<P> {
-    /// The receiving half of a scan.
-    pub fn new(shared: Arc<Shared<P>>) -> Self {
-        let batch = super::batch(shared.rate);
-        Self { shared, owed: VecDeque::with_capacity(MAX_OWED), batch }
+    /// One receiving half of a scan, number `number` of those that [`Settings::threads`](super::Settings::threads) asks for.
+    pub fn new(shared: Arc<Shared<P>>, number: u8) -> Self {
+        shared.rested[usize::from(number)].store(0, Release);
+        Self {
+            owed: VecDeque::with_capacity(MAX_OWED),
+            waiting: Waiting::new(Class::Flow),
+            number: number.into(),
+            ring_drops: 0,
+            batch: super::batch(shared.rate),
+            shared,
+        }
+    }
+
+    /// Notes that every frame taken so far was dealt with: see [`Shared::mark`](super::Shared::mark). To be called between two
+    /// looks at the link, however little came.
+    pub fn rest(&self) {
+        self.shared.rested[self.number].store(self.shared.answered.tail(), Release);
     }
 
     /// Takes one received frame.
@@ -123,7 +144,7 @@ impl<P: Probe> Receiver<P> {
             let want = self.owed.len().min(link.slots()) as u32;
             let got = shared.governor.take(Class::Flow, want, now);
             if got == 0 {
-                shared.governor.set_waiting(Class::Flow, self.owed.len() as u32);
+                shared.governor.set_waiting(&mut self.waiting, self.owed.len() as u32);
                 // For a part of the bucket alone: who sleeps until all of it is there wakes up too late, and what was
                 // missed is not made up.
                 return Ok(Some(shared.governor.ready_at(Class::Flow, want.min(self.batch))));
@@ -135,7 +156,7 @@ impl<P: Probe> Receiver<P> {
             shared.counters.batch(sent);
             shared.counters.resets.add(u64::from(sent.sent));
         }
-        shared.governor.set_waiting(Class::Flow, 0);
+        shared.governor.set_waiting(&mut self.waiting, 0);
         Ok(None)
     }
 
@@ -146,13 +167,15 @@ impl<P: Probe> Receiver<P> {
 
     /// Notes how many frames the link has lost so far before they could be shown.
     pub fn note_ring_drops(&mut self, drops: u64) {
-        self.shared.counters.ring_drops.set(drops);
+        self.shared.counters.ring_drops.add(drops.saturating_sub(self.ring_drops));
+        self.ring_drops = drops;
     }
 
     /// Gives up on closing frames that could not be sent until the end.
     pub(super) fn abandon(&mut self) {
         self.shared.counters.resets_skipped.add(self.owed.len() as u64);
         self.owed.clear();
+        self.shared.governor.set_waiting(&mut self.waiting, 0);
     }
 
     /// A round-trip time from wrapped microseconds; `None` when clocks do not agree.

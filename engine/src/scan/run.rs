@@ -1,10 +1,13 @@
-//! A scan on two threads over a real link.
+//! A scan on threads over a real link.
 
 use std::{
     io,
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering::Relaxed},
+        atomic::{
+            AtomicUsize,
+            Ordering::{AcqRel, Acquire},
+        },
     },
     thread,
     time::Duration,
@@ -22,7 +25,7 @@ const LOOK: Duration = Duration::from_millis(20);
 /// How long answers are taken after a scan was stopped: what was in flight is mostly there by then.
 const LINGER: Duration = Duration::from_secs(1);
 
-/// The two threads of a scan. Dropped, it stops the scan and waits for them.
+/// The threads of a scan. Dropped, it stops the scan and waits for them.
 #[derive(Debug)]
 pub struct Running<P: Probe> {
     shared: Arc<Shared<P>>,
@@ -44,29 +47,43 @@ pub enum Failure {
 }
 
 impl<P: Probe> Running<P> {
-    /// Starts the sender on `tx` and the receiver on `rx`, with `closing_tx` for the frames that the receiver sends.
+    /// Starts a sender on each of `senders` and a receiver on each of `receivers`, with a link of its own for the frames that it
+    /// sends. There are [`Shared::threads`] of each.
     ///
-    /// Both threads have the network namespace of the calling one. The scan ends by itself; what it finds arrives on the
+    /// The threads have the network namespace of the calling one. The scan ends by itself; what it finds arrives on the
     /// queue that [`Shared::new`] gave, which is closed at the end once `shared` is dropped too.
     ///
     /// # Errors
     ///
     /// [`Failure::Thread`] when the system gives no thread.
-    pub fn start(
+    ///
+    /// # Panics
+    ///
+    /// When there are more or fewer links than threads.
+    pub fn start<T: Tx + 'static, R: Rx + 'static>(
         shared: Arc<Shared<P>>,
         clock: Clock,
-        tx: impl Tx + 'static,
-        rx: impl Rx + 'static,
-        closing_tx: impl Tx + 'static,
+        senders: Vec<T>,
+        receivers: Vec<(R, T)>,
     ) -> Result<Self, Failure> {
-        let has_ended = Arc::new(AtomicBool::new(false));
-        let mut running = Self { shared: Arc::clone(&shared), threads: Vec::with_capacity(2) };
-        let receiver = Receiver::new(Arc::clone(&shared));
-        let sender = Sender::new(Arc::clone(&shared));
-        // The receiver first: an answer may come before the sender's first call returns.
-        let ended = Arc::clone(&has_ended);
-        running.spawn("mrpf-recv", move || receive(receiver, clock, rx, closing_tx, &ended))?;
-        running.spawn("mrpf-send", move || send(sender, clock, tx, &has_ended))?;
+        let threads = usize::from(shared.threads());
+        assert_eq!((senders.len(), receivers.len()), (threads, threads), "links for {threads}");
+        let sending = Arc::new(AtomicUsize::new(threads));
+        let threads = Vec::with_capacity(2 * threads);
+        let mut running = Self { shared: Arc::clone(&shared), threads };
+        // The receivers first: an answer may come before a sender's first call returns.
+        for (number, (rx, closing_tx)) in (0..).zip(receivers) {
+            let receiver = Receiver::new(Arc::clone(&shared), number);
+            let sending = Arc::clone(&sending);
+            let body = move || receive(receiver, clock, rx, closing_tx, &sending);
+            running.spawn(&format!("mrpf-recv-{number}"), body)?;
+        }
+        for (number, tx) in (0..).zip(senders) {
+            let sender = Sender::new(Arc::clone(&shared), number);
+            let sending = Arc::clone(&sending);
+            running
+                .spawn(&format!("mrpf-send-{number}"), move || send(sender, clock, tx, &sending))?;
+        }
         Ok(running)
     }
 
@@ -94,7 +111,7 @@ impl<P: Probe> Running<P> {
         &self.shared
     }
 
-    /// Whether both threads have ended.
+    /// Whether all threads have ended.
     pub fn is_finished(&self) -> bool {
         self.threads.iter().all(thread::JoinHandle::is_finished)
     }
@@ -132,7 +149,7 @@ impl<P: Probe> Drop for Running<P> {
     }
 }
 
-/// One half without the other finds nothing: an error or a panic of one ends both.
+/// One half without the other finds nothing: an error or a panic of one thread ends all.
 struct StopsOnFailure(Stop);
 
 impl Drop for StopsOnFailure {
@@ -141,12 +158,12 @@ impl Drop for StopsOnFailure {
     }
 }
 
-/// Tells the other thread that this one has ended, however it did.
-struct Ends<'a>(&'a AtomicBool);
+/// Tells the receivers that one sender fewer is at work, however it ended.
+struct Ends<'a>(&'a AtomicUsize);
 
 impl Drop for Ends<'_> {
     fn drop(&mut self) {
-        self.0.store(true, Relaxed);
+        self.0.fetch_sub(1, AcqRel);
     }
 }
 
@@ -154,9 +171,9 @@ fn send<P: Probe>(
     mut sender: Sender<P>,
     clock: Clock,
     mut tx: impl Tx,
-    has_ended: &AtomicBool,
+    sending: &AtomicUsize,
 ) -> Result<(), LinkError> {
-    let _ends = Ends(has_ended);
+    let _ends = Ends(sending);
     loop {
         match sender.poll(clock.now(), &mut tx)? {
             Next::Now => {}
@@ -171,11 +188,12 @@ fn receive<P: Probe>(
     clock: Clock,
     mut rx: impl Rx,
     mut tx: impl Tx,
-    has_ended: &AtomicBool,
+    sending: &AtomicUsize,
 ) -> Result<(), LinkError> {
     let mut until: Option<Instant> = None;
     let mut wait = LOOK;
     loop {
+        receiver.rest();
         let count = rx.receive(wait, |frame| receiver.handle(frame))?;
         let now = clock.now();
         let again = receiver.poll_transmit(now, &mut tx)?;
@@ -183,16 +201,18 @@ fn receive<P: Probe>(
         receiver.note_ring_drops(rx.ring_drops());
         if until.is_none() && receiver.was_stopped() {
             until = Some(now + LINGER);
-        } else if until.is_none() && has_ended.load(Relaxed) {
+        } else if until.is_none() && sending.load(Acquire) == 0 {
             until = Some(now);
         }
         let is_over = |grace| until.is_some_and(|until| now >= until + grace);
         if is_over(Duration::ZERO) && count == 0 && again.is_none() {
+            receiver.rest();
             return Ok(());
         }
         // Others may send without end.
         if is_over(LINGER) {
             receiver.abandon();
+            receiver.rest();
             return Ok(());
         }
     }

@@ -5,10 +5,11 @@ use std::{sync::Arc, time::Duration};
 use super::{
     Found, Outcome, Shared,
     adapt::{Losses, Spread},
+    lane::Lane,
 };
 use crate::{
     answered::MAX_RETRIES,
-    governor::{Class, Rate},
+    governor::{Class, Rate, Waiting},
     link::{LinkError, MAX_BATCH, Tx},
     probe::{Probe, Shot},
     sources::Family,
@@ -39,9 +40,10 @@ const PAUSE: Duration = Duration::from_millis(5);
 #[derive(Debug)]
 pub struct Sender<P: Probe> {
     shared: Arc<Shared<P>>,
-    /// `passes[a]`: numbers below it have had attempt `a`. The ring has the copy that others read.
+    lane: Lane,
+    /// `passes[a]`: of our targets those below it have had attempt `a`. The ring has the copy that others read.
     passes: [u64; MAX_RETRIES as usize + 1],
-    /// Numbers below it are final.
+    /// Our targets below it are final.
     tail: u64,
     /// `entered[a]`: up to here pass `a` has found its targets due.
     entered: [u64; MAX_RETRIES as usize + 1],
@@ -57,6 +59,9 @@ pub struct Sender<P: Probe> {
     is_starved: bool,
     /// The last call had more retries to look at than one call looks at.
     is_bounded: bool,
+    /// Nothing more could be claimed when it was last tried.
+    is_full: bool,
+    waiting: Waiting,
     is_paused: bool,
     /// What each slot was last prepared for.
     prepared: [Option<Family>; MAX_BATCH],
@@ -66,23 +71,28 @@ pub struct Sender<P: Probe> {
 }
 
 impl<P: Probe> Sender<P> {
-    /// The sending half of a scan.
-    pub fn new(shared: Arc<Shared<P>>) -> Self {
+    /// One sending half of a scan, number `number` of those that [`Settings::threads`](super::Settings::threads) asks for.
+    pub fn new(shared: Arc<Shared<P>>, number: u8) -> Self {
         let retries = shared.settings.retries;
         let is_max = shared.rate == Rate::Max;
         Self {
+            lane: Lane::new(number, shared.answered.block(), shared.answered.blocks()),
             passes: [0; MAX_RETRIES as usize + 1],
             tail: 0,
             entered: [0; MAX_RETRIES as usize + 1],
             spreads: [const { None }; MAX_RETRIES as usize + 1]
                 .map(|_: Option<Spread>| is_max.then(|| Spread::new(shared.settings.spacing))),
-            losses: (is_max && retries > 0).then(|| Losses::new(shared.settings.spacing, retries)),
+            // One judges for all.
+            losses: (is_max && retries > 0 && number == 0)
+                .then(|| Losses::new(shared.settings.spacing, retries)),
             lens: [0; MAX_BATCH],
             filled: 0,
             made: [0; MAX_RETRIES as usize + 1],
             sequences: [0; MAX_BATCH],
             is_starved: false,
             is_bounded: false,
+            is_full: false,
+            waiting: Waiting::new(Class::Retry),
             is_paused: false,
             prepared: [None; MAX_BATCH],
             total: shared.walk.len(),
@@ -99,6 +109,7 @@ impl<P: Probe> Sender<P> {
     pub fn poll<T: Tx>(&mut self, now: Instant, link: &mut T) -> Result<Next, LinkError> {
         let settled_all = self.settle(now);
         if self.shared.stop.is_stopped() || self.is_done() {
+            self.shared.governor.set_waiting(&mut self.waiting, 0);
             return Ok(Next::Done);
         }
         if self.shared.queue_is_half_full() {
@@ -121,7 +132,7 @@ impl<P: Probe> Sender<P> {
             self.shared.counters.probes.add(u64::from(sent.sent));
             if sent.waited >= WORTH_A_STAMP {
                 for sequence in &self.sequences[..self.filled] {
-                    self.shared.answered.restamp(*sequence, now + sent.waited);
+                    self.shared.answered.stamp(*sequence, now + sent.waited);
                 }
             }
             for (made, counter) in
@@ -138,10 +149,10 @@ impl<P: Probe> Sender<P> {
 
     fn is_done(&self) -> bool {
         // Answered targets need no cooldown: when all have answered, nothing more can be learnt.
-        let counters = &self.shared.counters;
-        self.tail == self.total
-            || (self.passes[0] == self.total
-                && counters.first.load() + counters.no_neighbour.load() == self.total)
+        let Shared { answered, counters, .. } = &*self.shared;
+        answered.is_exhausted()
+            && (self.tail == self.lane.end
+                || counters.first.load() + counters.no_neighbour.load() == self.total)
     }
 
     /// Moves the tail over targets whose time is over; false when it stopped for the bound.
@@ -152,42 +163,47 @@ impl<P: Probe> Sender<P> {
         let mut silent = 0;
         let from = self.tail;
         while self.tail < limit && self.tail - from < u64::from(BOUND) {
-            if shared.answered.since_sent(self.tail, now) < cooldown {
+            let sequence = self.lane.sequence(self.tail);
+            if shared.answered.since_sent(sequence, now) < cooldown {
                 break;
             }
-            if !shared.answered.is_answered(self.tail) {
-                match self.call_silent(now) {
+            if !shared.answered.is_answered(sequence) {
+                match self.call_silent(sequence, now) {
                     Some(is_silent) => silent += u64::from(is_silent),
                     None => break,
                 }
             }
             self.tail += 1;
         }
-        shared.answered.set_tail(self.tail);
-        shared.counters.silent.add(silent);
+        if self.tail > from {
+            let waits = self.tail < self.lane.end;
+            let tail = waits.then(|| self.lane.sequence(self.tail));
+            shared.answered.set_tail(self.lane.number, tail);
+            shared.counters.silent.add(silent);
+            self.lane.forget(self.tail);
+        }
         self.tail - from < u64::from(BOUND)
     }
 
-    /// Makes silence the outcome of the target at the tail, unless an answer came first; `None` when there is no room to say
-    /// it.
-    fn call_silent(&self, now: Instant) -> Option<bool> {
+    /// Makes silence the outcome of the target, unless an answer came first; `None` when there is no room to say it.
+    fn call_silent(&self, sequence: u64, now: Instant) -> Option<bool> {
         let shared = &*self.shared;
         if shared.settings.silent && shared.queue_is_half_full() {
             return None;
         }
         // The receiver may mark it at this moment: one of us is told that it was the first.
-        if shared.answered.mark(self.tail) != Some(false) {
+        if shared.answered.mark(sequence) != Some(false) {
             return Some(false);
         }
         let found = Found {
-            target: shared.walk.target(self.tail),
+            target: shared.walk.target(sequence),
             at: now,
             outcome: Outcome::Silent,
             attempts: shared.settings.retries + 1,
             rtt: None,
         };
         if shared.settings.silent && shared.queue.try_send(found).is_err() {
-            shared.answered.unmark(self.tail);
+            shared.answered.unmark(sequence);
             return None;
         }
         Some(true)
@@ -202,9 +218,11 @@ impl<P: Probe> Sender<P> {
         'passes: for attempt in (1..=shared.settings.retries).rev() {
             let pass = usize::from(attempt);
             while self.passes[pass] < self.passes[pass - 1] {
-                let sequence = self.passes[pass];
-                if sequence >= self.entered[pass] {
-                    let end = shared.answered.group_end(sequence).min(self.total);
+                let at = self.passes[pass];
+                let sequence = self.lane.sequence(at);
+                if at >= self.entered[pass] {
+                    // A group lies in one block, and only the last of all blocks ends within one.
+                    let end = (at + shared.answered.left_in_group(sequence)).min(self.lane.end);
                     if self.passes[pass - 1] < end
                         || shared.answered.since_sent(sequence, now) < spacing
                     {
@@ -218,7 +236,7 @@ impl<P: Probe> Sender<P> {
                     break 'passes;
                 }
                 if let Some(spread) = &mut self.spreads[pass]
-                    && !spread.may_pass(now, self.passes[pass - 1] - sequence)
+                    && !spread.may_pass(now, self.passes[pass - 1] - at)
                 {
                     break;
                 }
@@ -228,36 +246,53 @@ impl<P: Probe> Sender<P> {
                         break 'passes;
                     }
                     // The pass before the time: see `Receiver::take`.
-                    shared.answered.set_pass(attempt, sequence + 1);
-                    shared.answered.stamp(sequence, attempt, now);
+                    shared.answered.set_pass(self.lane.number, attempt, sequence + 1);
+                    shared.answered.stamp(sequence, now);
                     self.fill(sequence, attempt, link);
                 }
-                self.passes[pass] = sequence + 1;
+                self.passes[pass] = at + 1;
             }
         }
         for attempt in 1..=shared.settings.retries {
-            shared.answered.set_pass(attempt, self.passes[usize::from(attempt)]);
+            self.publish(attempt);
         }
-        shared.governor.set_waiting(Class::Retry, u32::from(self.is_starved));
+        shared.governor.set_waiting(&mut self.waiting, u32::from(self.is_starved));
     }
 
     /// Fills the slots that are left with targets not asked yet.
     fn first_attempts<T: Tx>(&mut self, now: Instant, link: &mut T) {
         let shared = Arc::clone(&self.shared);
-        let left = (self.total - self.passes[0]).min(shared.answered.room());
-        let want = left.min((link.slots() - self.filled) as u64) as u32;
+        let free = (link.slots() - self.filled) as u64;
+        if self.passes[0] == self.lane.end {
+            self.is_full = !self.lane.claim(&shared.answered);
+        }
+        // A block at a time: the next call claims the next one.
+        let want = (self.lane.end - self.passes[0]).min(free) as u32;
         let tokens = shared.governor.take(Class::New, want, now);
         for _ in 0..tokens {
-            let sequence = self.passes[0];
-            shared.answered.stamp(sequence, 0, now);
-            self.passes[0] = sequence + 1;
+            let sequence = self.lane.sequence(self.passes[0]);
+            shared.answered.stamp(sequence, now);
+            self.passes[0] += 1;
             if !self.fill(sequence, 0, link) {
                 shared.governor.put_back(Class::New, 1);
-                shared.answered.set_pass(0, sequence + 1);
+                shared.answered.set_pass(self.lane.number, 0, sequence + 1);
                 self.tell_no_neighbour(sequence, now);
             }
         }
-        shared.answered.set_pass(0, self.passes[0]);
+        if tokens > 0 {
+            self.publish(0);
+            shared.answered.set_started(self.lane.number, self.passes[0]);
+        }
+    }
+
+    /// Tells the receivers how far a pass is. Behind the last of ours it ends where that does: what follows may be another's.
+    fn publish(&self, attempt: u8) {
+        if let Some(last) = self.passes[usize::from(attempt)].checked_sub(1) {
+            let pass = self.lane.sequence_kept(last).map_or(0, |sequence| sequence + 1);
+            if pass > 0 {
+                self.shared.answered.set_pass(self.lane.number, attempt, pass);
+            }
+        }
     }
 
     /// Makes the probe of `sequence` in the next slot; false when its host has no hardware address.
@@ -299,13 +334,12 @@ impl<P: Probe> Sender<P> {
         let Some(losses) = &mut self.losses else {
             return;
         };
-        if self.passes[0] == self.total {
+        let shared = &*self.shared;
+        if shared.answered.is_exhausted() {
             return;
         }
-        let shared = &*self.shared;
-        if let Some(pace) =
-            losses.judge(now, self.passes[0], &shared.counters, shared.settings.retries)
-        {
+        let head = shared.answered.started();
+        if let Some(pace) = losses.judge(now, head, &shared.counters, shared.settings.retries) {
             if pace.is_slower {
                 shared.counters.slowdowns.add(1);
             }
@@ -317,26 +351,26 @@ impl<P: Probe> Sender<P> {
     fn next(&self, now: Instant) -> Next {
         let shared = &*self.shared;
         let (ring, governor, settings) = (&shared.answered, &shared.governor, &shared.settings);
-        let due = |sequence, after: Duration| {
-            now + after
-                .saturating_sub(Duration::from_micros(u64::from(ring.since_sent(sequence, now))))
+        let due = |at, after: Duration| {
+            let since = ring.since_sent(self.lane.sequence(at), now);
+            now + after.saturating_sub(Duration::from_micros(since.into()))
         };
         let spacing = Duration::from_micros(u64::from(spacing_micros(settings.spacing)));
         let mut at = now + LONGEST_NAP;
         if self.is_starved {
             at = at.min(governor.ready_at(Class::Retry, self.batch));
-        } else if self.passes[0] < self.total && ring.room() > 0 {
+        } else if self.passes[0] < self.lane.end || !self.is_full {
             at = at.min(governor.ready_at(Class::New, self.batch));
         }
         for attempt in 1..=usize::from(settings.retries) {
-            let sequence = self.passes[attempt];
-            if sequence < self.passes[attempt - 1] {
+            let first = self.passes[attempt];
+            if first < self.passes[attempt - 1] {
                 let ready = match &self.spreads[attempt] {
-                    Some(spread) => spread.ready_at().max(due(sequence, spacing)),
-                    None => due(sequence, spacing),
+                    Some(spread) => spread.ready_at().max(due(first, spacing)),
+                    None => due(first, spacing),
                 };
                 // An open group is due, and waits for tokens alone.
-                if sequence >= self.entered[attempt] || self.spreads[attempt].is_some() {
+                if first >= self.entered[attempt] || self.spreads[attempt].is_some() {
                     at = at.min(ready);
                 }
             }

@@ -12,14 +12,13 @@ use crate::{
     time::Instant,
 };
 
-/// The two halves of a scan and the network between them, stepped by whoever wants what they find.
+/// The senders and the receiver of a scan and the network between them, stepped by whoever wants what they find.
 #[derive(Debug)]
 pub struct Simulated<P: Probe> {
     shared: Arc<Shared<P>>,
-    sender: Sender<P>,
+    senders: Vec<(Sender<P>, SimTx, Next)>,
     receiver: Receiver<P>,
     network: Network,
-    tx: SimTx,
     closing_tx: SimTx,
     rx: SimRx,
     is_done: bool,
@@ -29,9 +28,10 @@ impl<P: Probe> Simulated<P> {
     /// Puts a scan on `network`, whose clock goes on from where it stands.
     pub fn new(shared: Arc<Shared<P>>, network: Network) -> Self {
         Self {
-            sender: Sender::new(Arc::clone(&shared)),
-            receiver: Receiver::new(Arc::clone(&shared)),
-            tx: network.tx(),
+            senders: (0..shared.threads())
+                .map(|number| (Sender::new(Arc::clone(&shared), number), network.tx(), Next::Now))
+                .collect(),
+            receiver: Receiver::new(Arc::clone(&shared), 0),
             closing_tx: network.tx(),
             rx: network.rx(),
             network,
@@ -59,20 +59,29 @@ impl<P: Probe> Simulated<P> {
         if self.is_done {
             return Ok(false);
         }
-        let next = self.sender.poll(self.network.now(), &mut self.tx)?;
+        let now = self.network.now();
+        for (sender, tx, next) in &mut self.senders {
+            if *next != Next::Done {
+                *next = sender.poll(now, tx)?;
+            }
+        }
         self.rx.receive(Duration::ZERO, |frame| self.receiver.handle(frame))?;
         let closing = self.receiver.poll_transmit(self.network.now(), &mut self.closing_tx)?;
         self.receiver.note_ring_drops(self.rx.ring_drops());
-        match next {
-            Next::Now => {}
-            Next::At(at) => {
-                let at = at.min(closing.unwrap_or(Instant::NEVER)).min(self.network.next_event());
-                self.network.advance(at);
-            }
-            Next::Done => match closing {
-                Some(at) => self.network.advance(at),
-                None => self.is_done = true,
-            },
+        self.receiver.rest();
+        let wakes = self.senders.iter().map(|(.., next)| match next {
+            Next::Now => Instant::START,
+            Next::At(at) => *at,
+            Next::Done => Instant::NEVER,
+        });
+        let is_sending = self.senders.iter().any(|(.., next)| *next != Next::Done);
+        let next = wakes.min().unwrap_or(Instant::NEVER).min(closing.unwrap_or(Instant::NEVER));
+        if is_sending {
+            self.network.advance(next.min(self.network.next_event()));
+        } else if closing.is_some() {
+            self.network.advance(next);
+        } else {
+            self.is_done = true;
         }
         Ok(!self.is_done)
     }

@@ -6,6 +6,8 @@
 //! ... every address of the ranges at every port               of the grid left out
 //! ```
 
+use std::hash::{Hash, Hasher};
+
 use super::{
     error::TargetError,
     numbering::{Buckets, MAX_ENTRIES, Numbering},
@@ -108,5 +110,12 @@ impl<A: Address> Block<A> {
         let of_pairs = self.hosts.iter().flat_map(|hosts| hosts.as_slice().iter().copied());
         // Where pairs add no list, the grid has all addresses.
         of_pairs.chain(self.grid.ranges().take(if self.hosts.is_some() { 0 } else { usize::MAX }))
+    }
+
+    /// Feeds a hash with everything that decides which target an index is, but for the ports.
+    pub(super) fn digest(&self, hasher: &mut impl Hasher) {
+        self.grid_len.hash(hasher);
+        self.pairs.hash(hasher);
+        self.grid.ranges().for_each(|range| range.hash(hasher));
     }
 }

@@ -46,6 +46,7 @@ mod walk;
 
 use std::{
     fmt,
+    hash::{Hash, Hasher},
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
 };
 
@@ -145,6 +146,14 @@ impl Targets {
     /// All IPv6 addresses, as [`v4_ranges`](Self::v4_ranges).
     pub fn v6_ranges(&self) -> impl Iterator<Item = (Ipv6Addr, Ipv6Addr)> {
         self.v6.ranges().map(|(first, last)| (first.into(), last.into()))
+    }
+
+    /// Feeds a hash with everything that decides which target an index is.
+    fn digest(&self, hasher: &mut impl Hasher) {
+        self.ports.len().hash(hasher);
+        self.v4.digest(hasher);
+        self.v6.digest(hasher);
+        self.ports.iter().for_each(|port| port.hash(hasher));
     }
 
     /// How many addresses were left out, and why.

@@ -25,6 +25,8 @@
 //! The construction is the generalised Feistel cipher of J. Black and P. Rogaway, "Ciphers with Arbitrary Finite Domains"
 //! (CT-RSA 2002). It is used here for its order alone and is **not** a cipher: the hash is two multiplications.
 
+use std::hash::Hash;
+
 use super::reciprocal::Divisor;
 
 /// Rounds of the network, in pairs. Four do for a few hundred numbers and more; six make the order even for fifty
@@ -52,6 +54,11 @@ impl Permutation {
         let halves =
             if n <= 1 << 64 { Halves::Narrow(Narrow::new(n)) } else { Halves::Wide(Wide::new(n)) };
         Self { n, halves, keys: expand(seed) }
+    }
+
+    /// What was made of the seed.
+    pub(super) fn keys(&self) -> impl Hash + use<> {
+        self.keys
     }
 
     /// How many numbers there are.

@@ -5,6 +5,7 @@
 
 use std::{
     fmt::Debug,
+    hash::Hash,
     ops::{Add, Shr, Sub},
 };
 
@@ -14,6 +15,7 @@ use rayon::slice::ParallelSliceMut;
 pub(super) trait Address:
     Copy
     + Debug
+    + Hash
     + Ord
     + Send
     + Sync

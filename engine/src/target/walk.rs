@@ -1,11 +1,16 @@
 //! The order in which one shard of a scan visits its targets, in both directions.
 //!
 //! ```text
-//! sequence s  <->  position (k - 1) + n * s  <->  index  <->  target
-//!        shard k of n              permutation(seed)    Targets
+//! sequence s  <->  step start + s  <->  position (k - 1) + n * step  <->  index  <->  target
+//!           resumed                        shard k of n        permutation(seed)  Targets
 //! ```
 
-use std::sync::Arc;
+use std::{
+    hash::{Hash, Hasher},
+    sync::Arc,
+};
+
+use siphasher::sip::SipHasher24;
 
 use super::{Target, Targets, permutation::Permutation, shard::Shard};
 
@@ -18,6 +23,7 @@ pub struct Walk {
     targets: Arc<Targets>,
     permutation: Permutation,
     shard: Shard,
+    start: u64,
     len: u64,
 }
 
@@ -27,7 +33,21 @@ impl Walk {
     pub fn new(targets: Arc<Targets>, seed: u64, shard: Shard) -> Self {
         let permutation = Permutation::new(targets.len(), seed);
         let len = u64::try_from(shard.len(targets.len())).unwrap_or(u64::MAX);
-        Self { targets, permutation, shard, len }
+        Self { targets, permutation, shard, start: 0, len }
+    }
+
+    /// What is left of this walk from number `start` on, which becomes number 0: a scan that goes on where it was
+    /// interrupted. Nothing, when `start` lies behind the end.
+    #[must_use]
+    pub fn starting_at(mut self, start: u64) -> Self {
+        let start = start.min(self.len);
+        (self.start, self.len) = (self.start + start, self.len - start);
+        self
+    }
+
+    /// How many targets before its first it leaves out.
+    pub fn start(&self) -> u64 {
+        self.start
     }
 
     /// How many targets this shard has.
@@ -51,7 +71,7 @@ impl Walk {
     #[inline]
     pub fn target(&self, sequence: u64) -> Target {
         assert!(sequence < self.len, "sequence number {sequence} of a walk of {}", self.len);
-        let position = self.shard.position(sequence.into());
+        let position = self.shard.position((self.start + sequence).into());
         self.targets.nth(self.permutation.forward(position))
     }
 
@@ -59,8 +79,18 @@ impl Walk {
     #[inline]
     pub fn sequence(&self, target: Target) -> Option<u64> {
         let position = self.permutation.inverse(self.targets.index_of(target)?);
-        let sequence = u64::try_from(self.shard.step(position)?).ok()?;
+        let sequence = u64::try_from(self.shard.step(position)?).ok()?.checked_sub(self.start)?;
         (sequence < self.len).then_some(sequence)
+    }
+
+    /// A number that tells walks apart: those with the same number visit the same targets in the same order, wherever they
+    /// start. Two walks that differ share it by a chance of 1 in 2^64.
+    pub fn fingerprint(&self) -> u64 {
+        let mut hasher = SipHasher24::new();
+        self.targets.digest(&mut hasher);
+        self.permutation.keys().hash(&mut hasher);
+        (self.shard.k(), self.shard.n()).hash(&mut hasher);
+        hasher.finish()
     }
 
     /// The targets walked over.
@@ -92,6 +122,49 @@ mod tests {
         let lens =
             [1, 2, 3].map(|k| Walk::new(Arc::clone(&targets), 7, Shard::new(k, 3).unwrap()).len());
         assert_eq!(lens, [1, 1, 0]);
+    }
+
+    #[test]
+    fn what_is_left_of_a_walk_is_its_end() {
+        let targets = targets("198.18.0.0/24", "80,443");
+        let whole = Walk::new(Arc::clone(&targets), 7, Shard::new(2, 3).unwrap());
+        for start in [0, 1, 100, whole.len()] {
+            let rest = whole.clone().starting_at(start);
+            assert_eq!((rest.start(), rest.len()), (start, whole.len() - start));
+            assert!((0..rest.len()).all(|s| rest.target(s) == whole.target(start + s)));
+            for sequence in 0..whole.len() {
+                let expected = sequence.checked_sub(start);
+                assert_eq!(rest.sequence(whole.target(sequence)), expected);
+            }
+        }
+        assert!(whole.clone().starting_at(u64::MAX).is_empty());
+        let twice = whole.clone().starting_at(40).starting_at(2);
+        assert_eq!(twice.target(0), whole.target(42));
+    }
+
+    #[test]
+    fn a_fingerprint_tells_walks_apart_and_does_not_depend_on_the_start() {
+        let walk = |specs, ports, seed, k, n| {
+            Walk::new(targets(specs, ports), seed, Shard::new(k, n).unwrap())
+        };
+        let base = walk("198.18.0.0/24,198.18.7.7:80", "80,443", 7, 1, 2);
+        let same = walk("198.18.0.0/25,198.18.0.128-198.18.0.255,198.18.7.7:80", "443,80", 7, 1, 2);
+        assert_eq!(base.fingerprint(), same.fingerprint());
+        assert_eq!(base.fingerprint(), base.clone().starting_at(9).fingerprint());
+        let others = [
+            walk("198.18.0.0/24,198.18.7.7:81", "80,443", 7, 1, 2),
+            walk("198.18.0.0/24,198.18.7.8:80", "80,443", 7, 1, 2),
+            walk("198.18.0.0/24,198.18.7.7", "80,443", 7, 1, 2),
+            walk("198.18.0.0/24,198.18.7.7:80", "80,444", 7, 1, 2),
+            walk("198.18.0.0/24,198.18.7.7:80", "80,443", 8, 1, 2),
+            walk("198.18.0.0/24,198.18.7.7:80", "80,443", 7, 2, 2),
+            walk("198.18.0.0/24,198.18.7.7:80", "80,443", 7, 1, 3),
+            walk("198.18.0.0/24,[2001:db8::7]:80", "80,443", 7, 1, 2),
+        ];
+        let mut all: Vec<_> = others.iter().map(Walk::fingerprint).collect();
+        all.push(base.fingerprint());
+        let distinct: BTreeSet<_> = all.iter().collect();
+        assert_eq!(distinct.len(), all.len());
     }
 
     #[test]

@@ -176,6 +176,7 @@ pub struct Builder {
     gateway_mac: Option<MacAddr>,
     vlan: Option<u16>,
     network: Option<Network>,
+    start_at: u64,
 }
 
 /// Source ports held when none were asked for.
@@ -263,6 +264,21 @@ impl Builder {
     #[must_use]
     pub fn cooldown(mut self, cooldown: Duration) -> Self {
         self.settings.cooldown = cooldown;
+        self
+    }
+
+    /// How many threads send, and how many receive; at low rates one of each is enough.
+    #[must_use]
+    pub fn threads(mut self, threads: u8) -> Self {
+        self.settings.threads = threads;
+        self
+    }
+
+    /// Begins at number `mark` of the order, which [`Scan::mark`] of an earlier scan gave: the same targets, seed and shard
+    /// give the same order again. Answers to the earlier scan are not taken for ours, as the cookie's key is fresh.
+    #[must_use]
+    pub fn start_at(mut self, mark: u64) -> Self {
+        self.start_at = mark;
         self
     }
 
@@ -357,7 +373,7 @@ impl Builder {
             return Err(ScanError::Ipv6(v6));
         }
         let seed = self.seed.unwrap_or_else(|| RandomState::new().hash_one("order"));
-        let walk = Walk::new(Arc::clone(&targets), seed, self.shard);
+        let walk = Walk::new(Arc::clone(&targets), seed, self.shard).starting_at(self.start_at);
         match self.network.take() {
             Some(network) => self.build_simulated(&targets, walk, seed, network),
             None => self.build_packet(&targets, walk, seed),
@@ -447,7 +463,8 @@ impl Builder {
         let filter = Filter::new(ends.layer, ends.source, source_ports);
         let cookie = Cookie::from_os().map_err(|error| ScanError::Random(error.to_string()))?;
         let probe = SynProbe::new(&ends, self.profile, ports, cookie);
-        let mut rx = PacketRx::open(interface, &filter, RingSize::default(), clock)?;
+        let ring = RingSize::default().shared_by(self.settings.threads);
+        let mut rx = PacketRx::open(interface, &filter, ring, clock)?;
         let (next_hops, arp) = neighbour::resolve(
             targets,
             &route,
@@ -459,13 +476,23 @@ impl Builder {
         )?;
         let (shared, found) = Shared::new(probe, walk, next_hops, ends.layer, self.settings)?;
         shared.count_neighbours(arp);
-        let closing = PacketTx::open(interface, SLOT_LEN)?;
+        let mut receivers = vec![rx];
+        for _ in 1..shared.threads() {
+            receivers.push(PacketRx::open(interface, &filter, ring, clock)?);
+        }
+        PacketRx::fan_out(&receivers)?;
+        let mut senders = vec![tx];
+        for _ in 1..shared.threads() {
+            senders.push(PacketTx::open(interface, SLOT_LEN)?);
+        }
+        let closing = |rx| Ok::<_, LinkError>((rx, PacketTx::open(interface, SLOT_LEN)?));
+        let receivers = receivers.into_iter().map(closing).collect::<Result<_, _>>()?;
         let mut facts = self.facts(targets, seed, "packet", source_ports);
         facts.began = clock.now();
         facts.interface = Some((route.interface, before));
         facts.guard = Some(guard);
-        let running = Running::start(Arc::clone(&shared), clock, tx, rx, closing)?;
-        Ok(Scan::threads(running, shared, clock, found, self.show, facts))
+        let running = Running::start(Arc::clone(&shared), clock, senders, receivers)?;
+        Ok(Scan::on_threads(running, shared, clock, found, self.show, facts))
     }
 }
 

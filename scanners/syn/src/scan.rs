@@ -41,6 +41,7 @@ pub struct Scan {
     start: SystemTime,
     failure: Option<Failure>,
     ended: Option<Instant>,
+    mark: Mark,
     states: [u64; 4],
     noisy_hosts: u64,
     facts: Facts,
@@ -50,6 +51,15 @@ pub struct Scan {
 enum Drive {
     Threads { running: Option<Running<SynProbe>>, shared: Arc<Shared<SynProbe>>, clock: Clock },
     Simulated(Box<Simulated<SynProbe>>),
+}
+
+/// How far the records that were handed out are complete. What lies below `next` was in the queue when that held `queued`
+/// results: once these are taken, it is reached.
+#[derive(Clone, Copy, Debug, Default)]
+struct Mark {
+    reached: u64,
+    next: u64,
+    queued: usize,
 }
 
 /// What is known before the first probe and wanted in the summary.
@@ -76,6 +86,8 @@ pub struct Summary {
     pub counts: Counts,
     /// Targets in all, started and settled.
     pub progress: Progress,
+    /// How many threads sent, and how many received.
+    pub threads: u8,
     /// Records by state, in the order of [`State::ALL`], whether they were shown or not.
     pub states: [u64; 4],
     /// Hosts that answer on nearly every port.
@@ -124,7 +136,7 @@ impl Scan {
         Builder::default()
     }
 
-    pub(crate) fn threads(
+    pub(crate) fn on_threads(
         running: Running<SynProbe>,
         shared: Arc<Shared<SynProbe>>,
         clock: Clock,
@@ -167,6 +179,7 @@ impl Scan {
             start,
             failure: None,
             ended: None,
+            mark: Mark::default(),
             states: [0; 4],
             noisy_hosts: 0,
             facts,
@@ -195,6 +208,23 @@ impl Scan {
         states
     }
 
+    /// A number of the shard's order below which every target is final and its record, if it gives one, has been handed out.
+    /// It never decreases, and a scan that [starts at](Builder::start_at) it leaves nothing out.
+    pub fn mark(&self) -> u64 {
+        self.mark.reached
+    }
+
+    /// A number that tells scans of different targets, ports, seeds or shards apart: a mark means something to scans with the
+    /// same number alone.
+    pub fn fingerprint(&self) -> u64 {
+        self.shared().walk().fingerprint()
+    }
+
+    /// How many threads send, and how many receive.
+    pub fn threads(&self) -> u8 {
+        self.shared().threads()
+    }
+
     /// The rate in force.
     pub fn rate(&self) -> Rate {
         self.shared().rate()
@@ -213,10 +243,16 @@ impl Scan {
             if let Some(record) = self.pending.pop_front() {
                 return Next::Record(record);
             }
+            self.move_mark();
             match self.next_found(wait) {
-                Step::Found(found) => self.note(&found),
+                Step::Found(found) => {
+                    self.mark.queued = self.mark.queued.saturating_sub(1);
+                    self.note(&found);
+                }
                 Step::Later => return Next::Later,
                 Step::End => {
+                    // The queue is empty, and nobody fills it any more.
+                    self.mark.reached = self.shared().mark();
                     self.ended = self.ended.or_else(|| Some(self.now()));
                     return Next::End;
                 }
@@ -255,6 +291,7 @@ impl Scan {
         Summary {
             counts: shared.counts(),
             progress: shared.progress(),
+            threads: shared.threads(),
             states: self.states(),
             noisy_hosts: self.noisy_hosts,
             rate: shared.rate(),
@@ -266,6 +303,16 @@ impl Scan {
             seed: self.facts.seed,
             source_ports: self.facts.source_ports,
             was_stopped: shared.stop().is_stopped(),
+        }
+    }
+
+    /// Everything that was handed out so far may be final: see [`Mark`].
+    fn move_mark(&mut self) {
+        if self.mark.queued == 0 {
+            self.mark.reached = self.mark.next;
+            // In this order: what lies below the number was queued before the queue is measured.
+            let next = self.shared().mark();
+            self.mark = Mark { next, queued: self.found.len(), ..self.mark };
         }
     }
 

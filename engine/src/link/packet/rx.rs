@@ -40,6 +40,14 @@ impl Default for RingSize {
     }
 }
 
+impl RingSize {
+    /// The part of one of `n` receivers that share this memory, four blocks at least.
+    #[must_use]
+    pub fn shared_by(self, n: u8) -> Self {
+        Self { blocks: (self.blocks / u32::from(n.max(1))).max(4), ..self }
+    }
+}
+
 /// Receives from a ring that a packet socket shares with the kernel: no copy, and one system call for all that is there.
 ///
 /// Frames that this machine sends are not shown. On a loopback interface whatever was sent is received too, and so is shown
@@ -94,6 +102,22 @@ impl PacketRx {
             name: interface.name().to_owned(),
             failed: None,
         })
+    }
+
+    /// Deals out what arrives to several receivers by a hash of its flow (PACKET_FANOUT), so that each frame is shown by one of
+    /// them. Until then each shows all.
+    ///
+    /// # Errors
+    ///
+    /// [`LinkError::Io`] when the kernel does not join them: they must be open on one interface.
+    pub fn fan_out(receivers: &[Self]) -> Result<(), LinkError> {
+        let io = |source| LinkError::Io { what: "sharing frames between packet sockets", source };
+        let [first, others @ ..] = receivers else { return Ok(()) };
+        if others.is_empty() {
+            return Ok(());
+        }
+        let group = socket::start_fanout(&first.socket).map_err(io)?;
+        others.iter().try_for_each(|other| socket::join_fanout(&other.socket, group).map_err(io))
     }
 
     /// Shows what is in the ring.

@@ -92,6 +92,36 @@ pub(super) fn make_ring(
     set(socket, libc::SOL_PACKET, libc::PACKET_RX_RING, &request)
 }
 
+/// A number that names a fanout group: the kernel gives it to the first socket that asks for a new one.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct FanoutGroup(u16);
+
+/// Makes a fanout group of `socket`, which is bound: frames are dealt out to its members by a hash of their flow.
+pub(crate) fn start_fanout(socket: &Socket) -> io::Result<FanoutGroup> {
+    let kind = libc::PACKET_FANOUT_HASH | libc::PACKET_FANOUT_FLAG_UNIQUEID;
+    set(socket, libc::SOL_PACKET, libc::PACKET_FANOUT, &(kind << 16))?;
+    let mut value = 0_u32;
+    let mut len = size_of_val(&value) as libc::socklen_t;
+    let (level, name) = (libc::SOL_PACKET, libc::PACKET_FANOUT);
+    // SAFETY: the kernel writes at most `len` octets, which is the size of `value`, and any octets make a valid one.
+    unsafe {
+        syscall!(getsockopt(
+            socket.as_raw_fd(),
+            level,
+            name,
+            (&raw mut value).cast(),
+            &raw mut len
+        ))?
+    };
+    Ok(FanoutGroup(value as u16))
+}
+
+/// Adds `socket`, which is bound as the others are, to a fanout group.
+pub(crate) fn join_fanout(socket: &Socket, group: FanoutGroup) -> io::Result<()> {
+    let value = u32::from(group.0) | libc::PACKET_FANOUT_HASH << 16;
+    set(socket, libc::SOL_PACKET, libc::PACKET_FANOUT, &value)
+}
+
 /// Frames that passed the filter and found the ring full, since this was last asked.
 pub(crate) fn take_drops(socket: &Socket) -> io::Result<u64> {
     let mut stats = libc::tpacket_stats_v3 { tp_packets: 0, tp_drops: 0, tp_freeze_q_cnt: 0 };
