@@ -1,16 +1,20 @@
 //! One bucket for every frame that a scan sends, with four classes that take from it in order.
 //!
-//! The bucket is a virtual schedule (GCRA; ITU-T I.371, annex A): instead of tokens it keeps the moment at which the
-//! next frame is due. Taking `n` frames moves that moment by `n / rate`. It may run ahead of the clock by [`DEPTH`] and
-//! never falls behind it, so what was missed is not made up: after a suspended machine wakes there is no burst.
+//! The bucket is made of virtual schedules (GCRA; ITU-T I.371, annex A): instead of tokens each keeps the moment at which
+//! its next frame is due. Taking `n` frames moves that moment by `n / rate`. A frame leaves when both allow it:
 //!
 //! ```text
-//!            now            due                      now + DEPTH
-//! ------------|--------------|----------------------------|------> time
-//!             '-- spent -----'--- may be taken at once ---'
+//! mean   the rate                  may lie DEBT behind the clock, never ahead of it
+//! peak   PEAK times the rate       may run DEPTH ahead of the clock, never lies behind it
+//!
+//!      now - DEBT        due             now                   now + DEPTH
+//! ---------|--------------|---------------|---------------------|------> time
+//!          forfeited <----'--- owed ------'--- at once by peak -'
 //! ```
 //!
-//! Any 10 ms hold at most `(10 ms + DEPTH) * rate`, that is 1.2 times their share, or one frame.
+//! What a machine missed while it did something else for up to `DEBT` is made up, a twentieth faster than the rate, so over each
+//! second the count is right; what it missed beyond (it was suspended) is forfeited, so there is no burst. Any 10 ms hold
+//! at most `PEAK (10 ms + DEPTH) rate`, that is 1.2 times their share, or one frame.
 //!
 //! # Classes
 //!
@@ -33,8 +37,12 @@ use std::{
 
 use crate::time::Instant;
 
-/// How far ahead of the clock the schedule may run: a fifth of the 10 ms in which bursts are judged.
-pub const DEPTH: Duration = Duration::from_millis(2);
+/// How far behind the clock the schedule may lie: half a hundredth of the second in which rates are judged.
+pub const DEBT: Duration = Duration::from_millis(5);
+/// How far ahead of the clock the peak may run: with what it is faster, a fifth of the 10 ms in which bursts are judged.
+pub const DEPTH: Duration = Duration::from_micros(1_425);
+/// The peak rate in twentieths of the rate.
+const PEAK: u64 = 21;
 
 /// Frames a second, all classes together.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -144,7 +152,8 @@ impl Waiting {
 /// The one bucket of a scan. See the module.
 #[derive(Debug)]
 pub struct Governor {
-    all: Bucket,
+    mean: Bucket,
+    peak: Bucket,
     /// The pace of new probes under [`Rate::Max`]; open until losses close it.
     new: Bucket,
     /// What each class has waiting, all threads together.
@@ -155,7 +164,8 @@ impl Governor {
     /// A governor that lets `rate` frames a second pass.
     pub fn new(rate: Rate) -> Self {
         Self {
-            all: Bucket::new(rate.per_second()),
+            mean: Bucket::owing(rate.per_second()),
+            peak: Bucket::new(rate.per_second().map(peak)),
             new: Bucket::new(None),
             waiting: [const { AtomicU32::new(0) }; 4],
         }
@@ -169,7 +179,9 @@ impl Governor {
             return 0;
         }
         let want = if class == Class::New { self.new.take(want, now) } else { want };
-        let got = self.all.take(want, now);
+        let most = self.peak.take(want, now);
+        let got = self.mean.take(most, now);
+        self.peak.put_back(most - got);
         if class == Class::New && got < want {
             self.new.put_back(want - got);
         }
@@ -178,7 +190,8 @@ impl Governor {
 
     /// Returns `n` frames that were taken for `class` and not sent.
     pub fn put_back(&self, class: Class, n: u32) {
-        self.all.put_back(n);
+        self.mean.put_back(n);
+        self.peak.put_back(n);
         if class == Class::New {
             self.new.put_back(n);
         }
@@ -196,8 +209,15 @@ impl Governor {
     /// The moment from which `n` frames of `class` can be taken at once (as many as the bucket can ever hold, if that
     /// is fewer), if nothing else takes any.
     pub fn ready_at(&self, class: Class, n: u32) -> Instant {
-        let all = self.all.ready_at(n);
+        let n = n.min(self.peak.most());
+        let all = self.mean.ready_at(n).max(self.peak.ready_at(n));
         if class == Class::New { all.max(self.new.ready_at(n)) } else { all }
+    }
+
+    /// Changes the rate of all frames; `None` for as fast as the link takes them.
+    pub fn set_rate(&self, rate: Option<NonZeroU64>) {
+        self.mean.set_rate(rate);
+        self.peak.set_rate(rate.map(peak));
     }
 
     /// Sets the pace of new probes beside the bucket; `None` lifts it.
@@ -218,30 +238,43 @@ pub struct Bucket {
     due: AtomicU64,
     /// What one frame costs; 0 = no limit.
     cost: AtomicU64,
+    /// How far ahead of the clock and how far behind it `due` may be.
+    ahead: u64,
+    behind: u64,
 }
 
 const TICKS_PER_NANO: u64 = 256;
 const TICKS_PER_SECOND: u64 = 1_000_000_000 * TICKS_PER_NANO;
-const DEPTH_TICKS: u64 = DEPTH.as_nanos() as u64 * TICKS_PER_NANO;
 
 impl Bucket {
-    /// A bucket of `rate` a second; `None` lets everything pass.
+    /// A bucket of `rate` a second, `None` for one that lets everything pass. What was not taken in time is forfeited, but
+    /// for [`DEPTH`].
     pub fn new(rate: Option<NonZeroU64>) -> Self {
-        Self { due: AtomicU64::new(0), cost: AtomicU64::new(cost(rate)) }
+        Self::within(rate, DEPTH, Duration::ZERO)
+    }
+
+    /// As [`Self::new`], but nothing is given before it is due, and what was not taken for [`DEBT`] can be taken later.
+    pub fn owing(rate: Option<NonZeroU64>) -> Self {
+        Self::within(rate, Duration::ZERO, DEBT)
+    }
+
+    fn within(rate: Option<NonZeroU64>, ahead: Duration, behind: Duration) -> Self {
+        let [ahead, behind] = [ahead, behind].map(|by| by.as_nanos() as u64 * TICKS_PER_NANO);
+        Self { due: AtomicU64::new(0), cost: AtomicU64::new(cost(rate)), ahead, behind }
     }
 
     /// Takes up to `want`; returns how many there were.
     pub fn take(&self, want: u32, now: Instant) -> u32 {
         let cost = self.cost.load(Relaxed);
-        if cost == 0 {
+        if cost == 0 || want == 0 {
             return want;
         }
         let now = ticks(now);
         // One frame always fits, however slow the rate: the depth is what is ahead of the last frame taken.
-        let limit = now + DEPTH_TICKS.saturating_sub(cost);
+        let limit = now + self.ahead.saturating_sub(cost);
         let mut due = self.due.load(Relaxed);
         loop {
-            let base = due.max(now);
+            let base = due.max(now.saturating_sub(self.behind));
             if base > limit {
                 return 0;
             }
@@ -259,17 +292,28 @@ impl Bucket {
         let _ = self.due.fetch_update(Relaxed, Relaxed, |due| Some(due.saturating_sub(back)));
     }
 
-    /// When `n` can be taken at once, or as many as fit in the depth.
+    /// When `n` can be taken at once, or as many as it can ever hold.
     pub fn ready_at(&self, n: u32) -> Instant {
         let cost = self.cost.load(Relaxed);
         if cost == 0 {
             return Instant::START;
         }
-        let room = DEPTH_TICKS.saturating_sub(cost);
-        let burst = u64::from(n.saturating_sub(1)).min(room / cost) * cost;
+        let room = self.ahead.saturating_sub(cost);
+        let burst = u64::from(n.min(self.most()).saturating_sub(1)) * cost;
         let due = self.due.load(Relaxed);
         // Rounded up: a nanosecond early would find the frame not yet there.
-        Instant::from_nanos(due.saturating_sub(room - burst).div_ceil(TICKS_PER_NANO))
+        Instant::from_nanos((due + burst).saturating_sub(room).div_ceil(TICKS_PER_NANO))
+    }
+
+    /// How many can ever be taken at once.
+    fn most(&self) -> u32 {
+        match self.cost.load(Relaxed) {
+            0 => u32::MAX,
+            cost => {
+                let held = (self.ahead.saturating_sub(cost) + self.behind) / cost;
+                u32::try_from(held).unwrap_or(u32::MAX).saturating_add(1)
+            }
+        }
     }
 
     /// Changes the rate; what was taken before keeps its price.
@@ -284,6 +328,12 @@ impl Bucket {
             cost => NonZeroU64::new(TICKS_PER_SECOND / cost),
         }
     }
+}
+
+/// The rate at which what was missed is made up.
+fn peak(rate: NonZeroU64) -> NonZeroU64 {
+    // At least the rate itself, so not zero.
+    NonZeroU64::new(rate.get().saturating_mul(PEAK) / 20).unwrap_or(rate)
 }
 
 fn cost(rate: Option<NonZeroU64>) -> u64 {
@@ -306,8 +356,17 @@ mod tests {
 
     /// The moments at which frames leave when one asks every `step` for a batch, for `seconds`.
     fn departures(governor: &Governor, step: Duration, seconds: u64) -> Vec<Instant> {
+        // Not at zero, where `due` starts.
+        departures_from(governor, Instant::START + Duration::from_secs(5), step, seconds)
+    }
+
+    fn departures_from(
+        governor: &Governor,
+        mut now: Instant,
+        step: Duration,
+        seconds: u64,
+    ) -> Vec<Instant> {
         let mut out = Vec::new();
-        let mut now = Instant::START + Duration::from_secs(5); // not at zero, where `due` starts
         let end = now + Duration::from_secs(seconds);
         while now < end {
             let got = governor.take(Class::New, 64, now);
@@ -353,12 +412,40 @@ mod tests {
         let governor = governor(1_000);
         departures(&governor, MS, 1);
         let later = Instant::START + Duration::from_secs(3600);
-        assert_eq!(governor.take(Class::New, 1_000, later), 2);
+        let after = departures_from(&governor, later, Duration::from_micros(50), 1);
+        assert!(most_within(&after, 10 * MS) <= 12);
+        assert!((1_000..=1_006).contains(&after.len()), "{}", after.len());
+    }
+
+    #[test]
+    fn what_a_short_stall_missed_is_made_up_and_what_a_long_one_missed_is_not() {
+        for (stall, missing) in [(2, 0), (4, 0), (5, 0), (25, 200)] {
+            let governor = governor(10_000);
+            let step = Duration::from_micros(50);
+            let begin = Instant::START + Duration::from_secs(5);
+            let mut all = departures_from(&governor, begin, step, 1);
+            let stalled = begin + Duration::from_secs(1) + stall * MS;
+            all.extend(departures_from(&governor, stalled, step, 1));
+            let expected = 20_000 + 10 * stall as usize - missing;
+            assert!(all.len().abs_diff(expected) <= 51, "{stall} ms: {} {expected}", all.len());
+            assert!(most_within(&all, 10 * MS) <= 120, "{stall} ms");
+            assert!(most_within(&all, 1_000 * MS) <= 10_051, "{stall} ms");
+        }
+    }
+
+    #[test]
+    fn the_rate_can_be_changed_under_way() {
+        let governor = governor(10_000);
+        departures(&governor, MS, 1);
+        governor.set_rate(NonZeroU64::new(1_000));
+        let begin = Instant::START + Duration::from_secs(7);
+        let slower = departures_from(&governor, begin, Duration::from_micros(50), 1).len();
+        assert!((995..=1_006).contains(&slower), "{slower}");
     }
 
     #[test]
     fn classes_before_hold_back_classes_after() {
-        let governor = governor(1_000);
+        let governor = governor(10_000);
         let now = Instant::START + Duration::from_secs(1);
         let (mut one, mut other) = (Waiting::new(Class::Flow), Waiting::new(Class::Flow));
         governor.set_waiting(&mut one, 1);
@@ -388,7 +475,7 @@ mod tests {
             let now = Instant::START + Duration::from_secs(1);
             while governor.take(Class::New, 64, now) > 0 {}
             let ready = governor.ready_at(Class::New, n);
-            let fits = n.min((rate as u32 / 500).max(1));
+            let fits = n.min(self::governor(rate).take(Class::New, 64, now));
             let early = Instant::from_nanos(ready.as_nanos() - 2);
             assert!(governor.take(Class::New, n, early) < fits, "{rate}/s, {n}: too late");
             let governor = self::governor(rate);
@@ -403,7 +490,7 @@ mod tests {
         let now = Instant::START + Duration::from_secs(1);
         assert_eq!(governor.take(Class::New, 1 << 20, now), 1 << 20);
         governor.pace_new(NonZeroU64::new(1_000));
-        assert_eq!(governor.take(Class::New, 64, now), 2);
+        assert_eq!(governor.take(Class::New, 64, now), 1);
         assert_eq!(governor.take(Class::New, 64, now), 0);
         assert_eq!(governor.take(Class::Retry, 64, now), 64);
     }
