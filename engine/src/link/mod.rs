@@ -14,6 +14,7 @@
 //! - A frame shown by [`Rx::receive`] was received from the wire: frames of our own are never shown.
 //! - Neither half allocates after it was opened.
 
+pub mod allowance;
 pub mod fence;
 pub mod interface;
 pub mod packet;

@@ -2,6 +2,7 @@
 //!
 //! | file | noun | `unsafe` |
 //! |---|---|---|
+//! | `ethtool.rs` | the statistics that a driver keeps | yes |
 //! | `mmap.rs` | a mapping: of a packet ring, or anonymous memory | yes |
 //! | `packet_ring.rs` | a TPACKET_V3 receive ring over a mapping | yes |
 //! | `rlimit.rs` | the limit of open files | yes |
@@ -16,6 +17,7 @@
 //! - Errors are `std::io::Error` with the kernel's errno; the layer above knows what was asked and names the mend.
 //! - Nothing is remembered between calls in a static: a socket belongs to the network namespace of the thread that opened it.
 
+pub(crate) mod ethtool;
 pub(crate) mod mmap;
 pub(crate) mod netlink;
 pub(crate) mod packet_ring;
