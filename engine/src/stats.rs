@@ -111,6 +111,12 @@ counters! {
         pauses,
         /// Times that new probes were slowed because first attempts were lost.
         slowdowns,
+        /// Times that the rate was halved because an allowance of the network was exceeded.
+        throttled,
+        /// Times that a sender was called over 5 ms too late, so that the rate could not be kept.
+        stalls,
+        /// How long it was late then, all together, in microseconds.
+        stalled_us,
     }
 }
 

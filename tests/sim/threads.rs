@@ -1,4 +1,4 @@
-//! Scans on two real threads over links in memory: what virtual time on one thread cannot show.
+//! Scans on real threads over links in memory: what virtual time on one thread cannot show.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -8,7 +8,10 @@ use std::{
 };
 
 use mrpf_engine::{
-    link::{Frame, LinkError, MAX_BATCH, Rx, Sent, Tx},
+    link::{
+        Frame, LinkError, MAX_BATCH, Rx, Sent, Tx,
+        allowance::{Allowance, AllowanceSource},
+    },
     scan::{Found, Outcome, Running, Settings},
     stats::Counts,
     target::Target,
@@ -122,8 +125,9 @@ impl Rx for WireRx {
     }
 }
 
-/// Runs a scan without retries and gives back all that it found.
+/// Runs a scan without retries, on so many threads of each kind, and gives back all that it found.
 fn run(
+    threads: u8,
     targets: &str,
     after: Option<Duration>,
     chatters: bool,
@@ -136,14 +140,16 @@ fn run(
         cooldown,
         silent: true,
         link_rate: 1_000_000,
+        threads,
         ..Settings::default()
     };
     let (shared, found) = shared(targets, "80", settings);
     let clock = Clock::start();
     let wire = Wire::new(clock, after);
-    let rx = WireRx { wire: wire.clone(), chatters };
-    let running =
-        Running::start(Arc::clone(&shared), clock, vec![wire.tx()], vec![(rx, wire.tx())]).unwrap();
+    let (senders, receivers) = (0..threads)
+        .map(|_| (wire.tx(), (WireRx { wire: wire.clone(), chatters }, wire.tx())))
+        .unzip();
+    let running = Running::start(Arc::clone(&shared), clock, senders, receivers).unwrap();
     let mut all = Vec::new();
     while !running.is_finished() {
         all.extend(found.recv_timeout(Duration::from_millis(10)));
@@ -157,9 +163,9 @@ fn run(
 /// hand, and one of them is first.
 #[test]
 fn a_target_has_one_outcome_even_when_its_answer_comes_as_time_is_up() {
-    for cooldown in [20, 30, 40] {
+    for (threads, cooldown) in [(1, 20), (1, 30), (1, 40), (2, 20), (3, 30), (4, 40)] {
         let cooldown = Duration::from_millis(cooldown);
-        let (found, counts) = run("198.19.0.0/18", Some(cooldown), false, cooldown);
+        let (found, counts) = run(threads, "198.19.0.0/18", Some(cooldown), false, cooldown);
         let mut outcomes: HashMap<Target, u32> = HashMap::new();
         for found in &found {
             *outcomes.entry(found.target).or_default() += 1;
@@ -176,7 +182,52 @@ fn a_target_has_one_outcome_even_when_its_answer_comes_as_time_is_up() {
 /// What others send to us without end does not keep a scan from ending.
 #[test]
 fn frames_without_end_do_not_keep_a_scan() {
-    let (found, counts) = run("198.19.0.1", None, true, Duration::from_millis(50));
+    let (found, counts) = run(1, "198.19.0.1", None, true, Duration::from_millis(50));
     assert_eq!(found.len(), 1);
     assert!(counts.received > 100, "{counts:?}");
+}
+
+/// What a network beyond the driver allows: it is exceeded in the first two seconds, and then no more.
+struct Exceeded {
+    looks: u64,
+}
+
+impl AllowanceSource for Exceeded {
+    fn read(&mut self) -> std::io::Result<Allowance> {
+        self.looks += 1;
+        let exceeded = self.looks.saturating_sub(1).min(2) * 100;
+        Ok(Allowance { pps_exceeded: Some(7_000 + exceeded), ..Allowance::default() })
+    }
+}
+
+/// A scan of 40,000 targets at 10 k/s takes 4 s; halved after one second and again after the next it takes much longer.
+#[test]
+fn an_allowance_that_is_exceeded_slows_the_scan() {
+    let settings = Settings {
+        rate: "10k".parse().unwrap(),
+        retries: 0,
+        cooldown: Duration::ZERO,
+        threads: 2,
+        ..Settings::default()
+    };
+    let (shared, _found) = shared("198.19.0.0/18", "80,81", settings);
+    let clock = Clock::start();
+    let wire = Wire::new(clock, None);
+    let (senders, receivers) = (0..2)
+        .map(|_| (wire.tx(), (WireRx { wire: wire.clone(), chatters: false }, wire.tx())))
+        .unzip();
+    let mut running = Running::start(Arc::clone(&shared), clock, senders, receivers).unwrap();
+    running.watch(clock, Exceeded { looks: 0 }).unwrap();
+    while shared.counts().throttled < 2 && !running.is_finished() {
+        thread::sleep(Duration::from_millis(10));
+    }
+    let (at, before) = (clock.now(), shared.counts().sent);
+    thread::sleep(Duration::from_millis(900));
+    let (elapsed, sent) = (clock.now().since(at), shared.counts().sent - before);
+    shared.stop().stop();
+    running.join().unwrap();
+    // 2,500 a second, and the step up of a twentieth if the pause was long: never what was asked for.
+    assert!((sent as f64) < 3_600.0 * elapsed.as_secs_f64() + 30.0, "{sent} in {elapsed:?}");
+    assert_eq!(shared.counts().throttled, 2);
+    assert_eq!(shared.exceeded().and_then(|allowance| allowance.pps_exceeded), Some(200));
 }

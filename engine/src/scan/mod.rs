@@ -38,11 +38,12 @@ mod receiver;
 mod run;
 mod sender;
 mod simulated;
+mod watch;
 
 use std::{
     num::NonZeroU64,
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{
             AtomicBool, AtomicU64,
             Ordering::{Acquire, Relaxed},
@@ -63,7 +64,7 @@ pub use self::{
 use crate::{
     answered::{Answered, Grouping, MAX_BLOCK, MAX_LANES, MAX_RETRIES, Plan},
     governor::{Governor, Rate},
-    link::{LinkLayer, MAX_BATCH},
+    link::{LinkLayer, MAX_BATCH, allowance::Allowance},
     neighbour::{ArpCounts, NextHops},
     probe::Probe,
     stats::{Counters, Counts},
@@ -217,6 +218,8 @@ pub struct Shared<P: Probe> {
     pub(crate) answered: Answered,
     pub(crate) counters: Counters,
     pub(crate) stop: Stop,
+    /// Written once a second by a thread that sends nothing.
+    exceeded: Mutex<Option<Allowance>>,
     /// The tail of the window when each receiver had last dealt with all that it took; the highest number without a receiver.
     pub(crate) rested: Box<[CachePadded<AtomicU64>]>,
     pub(crate) queue: channel::Sender<Found<P::Reply>>,
@@ -263,6 +266,7 @@ impl<P: Probe> Shared<P> {
             answered,
             counters: Counters::default(),
             stop: Stop::default(),
+            exceeded: Mutex::new(None),
             rested,
             queue,
         };

@@ -13,9 +13,9 @@ use std::{
     time::Duration,
 };
 
-use super::{Next, Receiver, Sender, Shared, Stop};
+use super::{Next, Receiver, Sender, Shared, Stop, watch};
 use crate::{
-    link::{LinkError, Rx, Tx},
+    link::{LinkError, Rx, Tx, allowance::AllowanceSource},
     probe::Probe,
     time::{Clock, Instant},
 };
@@ -30,6 +30,8 @@ const LINGER: Duration = Duration::from_secs(1);
 pub struct Running<P: Probe> {
     shared: Arc<Shared<P>>,
     threads: Vec<thread::JoinHandle<Result<(), LinkError>>>,
+    /// How many senders are at work.
+    sending: Arc<AtomicUsize>,
 }
 
 /// Why a scan ended before its time.
@@ -70,7 +72,8 @@ impl<P: Probe> Running<P> {
         assert_eq!((senders.len(), receivers.len()), (threads, threads), "links for {threads}");
         let sending = Arc::new(AtomicUsize::new(threads));
         let threads = Vec::with_capacity(2 * threads);
-        let mut running = Self { shared: Arc::clone(&shared), threads };
+        let mut running =
+            Self { shared: Arc::clone(&shared), threads, sending: Arc::clone(&sending) };
         // The receivers first: an answer may come before a sender's first call returns.
         for (number, (rx, closing_tx)) in (0..).zip(receivers) {
             let receiver = Receiver::new(Arc::clone(&shared), number);
@@ -85,6 +88,25 @@ impl<P: Probe> Running<P> {
                 .spawn(&format!("mrpf-send-{number}"), move || send(sender, clock, tx, &sending))?;
         }
         Ok(running)
+    }
+
+    /// Slows the scan while `source` tells that an allowance of the network is exceeded: see [`Throttle`].
+    ///
+    /// [`Throttle`]: crate::link::allowance::Throttle
+    ///
+    /// # Errors
+    ///
+    /// [`Failure::Thread`] when the system gives no thread.
+    pub fn watch(
+        &mut self,
+        clock: Clock,
+        source: impl AllowanceSource + 'static,
+    ) -> Result<(), Failure> {
+        let (shared, sending) = (Arc::clone(&self.shared), Arc::clone(&self.sending));
+        self.spawn("mrpf-watch", move || {
+            watch::watch(&shared, clock, source, &sending);
+            Ok(())
+        })
     }
 
     fn spawn(
@@ -174,10 +196,17 @@ fn send<P: Probe>(
     sending: &AtomicUsize,
 ) -> Result<(), LinkError> {
     let _ends = Ends(sending);
+    // When it should be called again.
+    let mut expected = clock.now();
     loop {
-        match sender.poll(clock.now(), &mut tx)? {
-            Next::Now => {}
-            Next::At(at) => thread::sleep(at.since(clock.now())),
+        let now = clock.now();
+        sender.note_delay(now.since(expected));
+        match sender.poll(now, &mut tx)? {
+            Next::Now => expected = now,
+            Next::At(at) => {
+                expected = at.max(now);
+                thread::sleep(at.since(clock.now()));
+            }
             Next::Done => return Ok(()),
         }
     }

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     answered::MAX_RETRIES,
-    governor::{Class, Rate, Waiting},
+    governor::{Class, DEBT, Rate, Waiting},
     link::{LinkError, MAX_BATCH, Tx},
     probe::{Probe, Shot},
     sources::Family,
@@ -145,6 +145,14 @@ impl<P: Probe> Sender<P> {
             return Ok(Next::Now);
         }
         Ok(if settled_all && !self.is_bounded { self.next(now) } else { Next::Now })
+    }
+
+    /// Notes that a call came so long after the moment that the one before gave: what the governor forfeits is shown.
+    pub fn note_delay(&self, late: Duration) {
+        if late > DEBT {
+            self.shared.counters.stalls.add(1);
+            self.shared.counters.stalled_us.add(late.as_micros() as u64);
+        }
     }
 
     fn is_done(&self) -> bool {

@@ -14,6 +14,7 @@ use mrpf_engine::{
     cookie::Cookie,
     link::{
         LinkError,
+        allowance::NicAllowance,
         packet::{Filter, PacketRx, PacketTx, RingSize},
         sim::Network,
     },
@@ -487,11 +488,16 @@ impl Builder {
         }
         let closing = |rx| Ok::<_, LinkError>((rx, PacketTx::open(interface, SLOT_LEN)?));
         let receivers = receivers.into_iter().map(closing).collect::<Result<_, _>>()?;
+        // Where it cannot be asked, the scan goes on without, as it does with all drivers but one.
+        let allowance = NicAllowance::of(interface.name()).ok().flatten();
         let mut facts = self.facts(targets, seed, "packet", source_ports);
         facts.began = clock.now();
         facts.interface = Some((route.interface, before));
         facts.guard = Some(guard);
-        let running = Running::start(Arc::clone(&shared), clock, senders, receivers)?;
+        let mut running = Running::start(Arc::clone(&shared), clock, senders, receivers)?;
+        if let Some(allowance) = allowance {
+            running.watch(clock, allowance)?;
+        }
         Ok(Scan::on_threads(running, shared, clock, found, self.show, facts))
     }
 }

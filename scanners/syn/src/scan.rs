@@ -9,6 +9,7 @@ use std::{
 use crossbeam_channel::{Receiver, RecvTimeoutError};
 use mrpf_engine::{
     governor::Rate,
+    link::allowance::Allowance,
     link::interface::{Counters as InterfaceCounters, Interface},
     port_guard::PortGuard,
     scan::{Failure, Found, Progress, Running, Shared, Simulated, Stop},
@@ -100,6 +101,8 @@ pub struct Summary {
     pub link: &'static str,
     /// The interface and how much its counters grew during the scan.
     pub interface: Option<(String, InterfaceCounters)>,
+    /// What the network behind the interface exceeded in that time, where its driver tells.
+    pub exceeded: Option<Allowance>,
     /// Addresses that were left out, and why.
     pub excluded: Excluded,
     /// Distinct addresses of the scan.
@@ -298,6 +301,7 @@ impl Scan {
             elapsed: self.ended.unwrap_or_else(|| self.now()).since(self.facts.began),
             link: self.facts.link,
             interface,
+            exceeded: shared.exceeded(),
             excluded: self.facts.excluded,
             hosts: self.facts.hosts,
             seed: self.facts.seed,
