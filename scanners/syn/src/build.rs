@@ -3,7 +3,7 @@
 use std::{
     collections::hash_map::RandomState,
     hash::BuildHasher,
-    net::Ipv4Addr,
+    net::{IpAddr, Ipv4Addr},
     num::NonZeroU64,
     path::{Path, PathBuf},
     sync::Arc,
@@ -117,6 +117,9 @@ pub enum ScanError {
         /// How many attempts need one each.
         attempts: u8,
     },
+    /// See [`Builder::expect_fingerprint`].
+    #[error("these are not the targets, ports, exclusions and shard of the scan that is to go on")]
+    Changed,
     /// The interface or its link.
     #[error(transparent)]
     Link(#[from] LinkError),
@@ -141,6 +144,7 @@ impl ScanError {
             self,
             Self::Targets(_)
                 | Self::Settings(_)
+                | Self::Changed
                 | Self::Ipv6(_)
                 | Self::SourcePorts { .. }
                 | Self::PortGuard(
@@ -172,6 +176,8 @@ pub struct Builder {
     shard: Shard,
     interface: Option<String>,
     source: Option<Ipv4Addr>,
+    source_is_v6: bool,
+    expected: Option<u64>,
     source_ports: Option<(u16, u16)>,
     gateway_mac: Option<MacAddr>,
     vlan: Option<u16>,
@@ -310,8 +316,30 @@ impl Builder {
 
     /// The source address, one of the interface's.
     #[must_use]
-    pub fn source(mut self, source: Ipv4Addr) -> Self {
-        self.source = Some(source);
+    pub fn source(mut self, source: impl Into<IpAddr>) -> Self {
+        match source.into() {
+            IpAddr::V4(source) => self.source = Some(source),
+            IpAddr::V6(_) => self.source_is_v6 = true,
+        }
+        self
+    }
+
+    /// How many threads send. One does, whatever is asked for.
+    #[must_use]
+    pub fn threads(self, _threads: usize) -> Self {
+        self
+    }
+
+    /// Begins at a mark of [`Scan::mark`]. What lies before it is asked again by this version.
+    #[must_use]
+    pub fn start_at(self, _mark: u64) -> Self {
+        self
+    }
+
+    /// Refuses to start unless the scan has this [`Scan::fingerprint`].
+    #[must_use]
+    pub fn expect_fingerprint(mut self, fingerprint: u64) -> Self {
+        self.expected = Some(fingerprint);
         self
     }
 
@@ -353,11 +381,14 @@ impl Builder {
         let targets = std::mem::take(&mut self.targets).v4_of_names(true); // IPv6 is not scanned yet
         let targets = Arc::new(targets.build()?);
         let v6 = targets.v6_len();
-        if v6 > 0 {
+        if v6 > 0 || self.source_is_v6 {
             return Err(ScanError::Ipv6(v6));
         }
         let seed = self.seed.unwrap_or_else(|| RandomState::new().hash_one("order"));
         let walk = Walk::new(Arc::clone(&targets), seed, self.shard);
+        if self.expected.is_some_and(|expected| expected != crate::scan::fingerprint(&walk, seed)) {
+            return Err(ScanError::Changed);
+        }
         match self.network.take() {
             Some(network) => self.build_simulated(&targets, walk, seed, network),
             None => self.build_packet(&targets, walk, seed),

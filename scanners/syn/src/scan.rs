@@ -183,6 +183,18 @@ impl Scan {
         self.shared().progress()
     }
 
+    /// Every target whose position is below is final, and its record was handed out. All or none, in this version.
+    pub fn mark(&self) -> u64 {
+        let Progress { total, settled, .. } = self.progress();
+        let is_through = self.ended.is_some() && !self.shared().stop().is_stopped();
+        if is_through && self.failure.is_none() && settled >= total { total } else { 0 }
+    }
+
+    /// The same for the same targets, ports, exclusions, shard and seed.
+    pub fn fingerprint(&self) -> u64 {
+        fingerprint(self.shared().walk(), self.facts.seed)
+    }
+
     /// A copy of the engine's counters.
     pub fn counts(&self) -> Counts {
         self.shared().counts()
@@ -345,6 +357,36 @@ impl Scan {
             self.pending.push_back(Record::Syn(record));
         }
     }
+}
+
+/// A hash of what the order of a scan follows from, the same in every build.
+pub(crate) fn fingerprint(walk: &mrpf_engine::target::Walk, seed: u64) -> u64 {
+    // FNV-1a.
+    let mut hash = 0xcbf2_9ce4_8422_2325_u64;
+    let mut add = |value: u128| {
+        for byte in value.to_le_bytes() {
+            hash = (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+        }
+    };
+    let targets = walk.targets();
+    add(targets.len());
+    add(walk.len().into());
+    add(walk.shard().k().into());
+    add(walk.shard().n().into());
+    add(seed.into());
+    for (first, last) in targets.v4_ranges() {
+        add(first.to_bits().into());
+        add(last.to_bits().into());
+    }
+    for (first, last) in targets.v6_ranges() {
+        add(first.to_bits());
+        add(last.to_bits());
+    }
+    for sequence in 0..walk.len().min(64) {
+        let target = walk.target(sequence);
+        add(target.port.into());
+    }
+    hash
 }
 
 /// See [`Scan::next_within`].
