@@ -1,9 +1,10 @@
 //! What can be asked for on the command line. Values are typed here; lists of targets and ports are read by the engine,
 //! which names the file and line of what it cannot read.
 
-use std::{ffi::OsString, fmt, net::Ipv4Addr, num::NonZeroU64, path::PathBuf, time::Duration};
+use std::{ffi::OsString, fmt, net::IpAddr, num::NonZeroU64, path::PathBuf, time::Duration};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
 use mrpf_engine::{answered::MAX_RETRIES, governor::Rate, target::Shard, wire::MacAddr};
 use mrpf_syn::{Show, TcpProfile};
 
@@ -30,7 +31,7 @@ Examples:
   mrpf syn --help                            all flags of a scan
 
 Exit codes:
-  0 done   1 failed   2 wrong usage   3 finished but incomplete   130 interrupted, what was found is written
+  0 done   1 failed   2 wrong usage   3 finished but incomplete   130 interrupted and saved
 
 Scan only networks whose owners agree.";
 
@@ -46,7 +47,29 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: LabCommand,
     },
+    /// Completions for a shell, to standard output.
+    #[command(after_help = COMPLETIONS)]
+    Completions {
+        /// Whose.
+        #[arg(value_name = "SHELL")]
+        shell: Shell,
+    },
+    /// The manual: the page mrpf(1) to standard output, or a page for each command into a folder.
+    #[command(
+        after_help = "Examples:\n  mrpf man | man -l -\n  mrpf man /usr/local/share/man/man1"
+    )]
+    Man {
+        /// Where the pages go.
+        #[arg(value_name = "DIR")]
+        folder: Option<PathBuf>,
+    },
 }
+
+const COMPLETIONS: &str = "\
+Examples:
+  mrpf completions bash > ~/.local/share/bash-completion/completions/mrpf
+  mrpf completions zsh > ~/.zfunc/_mrpf                      with ~/.zfunc in $fpath
+  mrpf completions fish > ~/.config/fish/completions/mrpf.fish";
 
 const SYN_EXAMPLES: &str = "\
 Targets, one or many, as arguments or a line each in a file (# begins a comment):
@@ -58,11 +81,16 @@ Examples:
   mrpf syn -f hosts.txt -p 443 --format list | sort      ip:port, a line each
   mrpf syn 203.0.113.0/24 -p - --exclude 203.0.113.7 --scope contract.txt --dry-run
   mrpf syn 203.0.113.0/24 -p 22 --seed 7 --shard 2/5     the second of five machines
+  mrpf syn -f hosts.txt -p - -o out.jsonl --checkpoint out.checkpoint
+  mrpf syn --resume out.checkpoint                       goes on where that one was killed
+
+With --resume everything is as it was; only these can be given again: --rate, --threads, --max-time, --max-results,
+--checkpoint, -q, -v. Limits count from the resuming. Ctrl-C without --checkpoint saves in mrpf-SCANID.checkpoint here.
 
 Records are JSON, a line each (jsonl), when stdout is not a terminal. Sending needs CAP_NET_RAW: run with sudo, or once
   sudo setcap cap_net_raw,cap_net_admin+ep $(command -v mrpf)";
 
-#[derive(Args, Debug)]
+#[derive(Args, Clone, Debug)]
 pub(crate) struct SynArgs {
     /// Networks, ranges, addresses, ADDRESS:PORT pairs or host names.
     #[arg(value_name = "TARGET", help_heading = "Targets")]
@@ -105,6 +133,10 @@ pub(crate) struct SynArgs {
     /// Seconds in which answers are taken after the last attempt.
     #[arg(long, value_name = "S", default_value = "8", help_heading = "Pace", value_parser = cooldown)]
     pub(crate) cooldown: Duration,
+    /// Threads that send, each with a socket of its own.
+    #[arg(long, value_name = "N", default_value_t = 1, help_heading = "Pace",
+        value_parser = clap::value_parser!(u8).range(1..=64))]
+    pub(crate) threads: u8,
     /// Stops after so many records.
     #[arg(long, value_name = "N", help_heading = "Pace")]
     pub(crate) max_results: Option<NonZeroU64>,
@@ -115,9 +147,9 @@ pub(crate) struct SynArgs {
     /// The interface; that of the route to the targets when not given.
     #[arg(short, long, value_name = "IF", help_heading = "Packets")]
     pub(crate) interface: Option<String>,
-    /// Our address in the probes, one of the interface's.
+    /// Our address in the probes, one of the interface's; given twice, one of IPv4 and one of IPv6.
     #[arg(long, value_name = "A", help_heading = "Packets")]
-    pub(crate) source_ip: Option<Ipv4Addr>,
+    pub(crate) source_ip: Vec<IpAddr>,
     /// Our ports in the probes; 256 free ones when not given.
     #[arg(long, value_name = "A-B", help_heading = "Packets")]
     pub(crate) source_ports: Option<PortSpan>,
@@ -140,12 +172,18 @@ pub(crate) struct SynArgs {
     /// Writes records to a file, replacing what it holds; - is stdout.
     #[arg(short, long, value_name = "FILE", help_heading = "Output")]
     pub(crate) output: Option<PathBuf>,
-    /// The form of the records; pretty on a terminal and jsonl elsewhere when not given. A list is ip:port.
+    /// The form of the records; pretty on a terminal and jsonl elsewhere when not given. A list is ip:port, csv has a header.
     #[arg(long, value_name = "FORMAT", value_enum, help_heading = "Output")]
     pub(crate) format: Option<Format>,
     /// Writes every counter, setting and version to a JSON file at the end.
     #[arg(long, value_name = "FILE", help_heading = "Output")]
     pub(crate) summary: Option<PathBuf>,
+    /// Keeps in this file, every 5 s and at the end, what a killed scan needs to go on.
+    #[arg(long, value_name = "FILE", help_heading = "Output")]
+    pub(crate) checkpoint: Option<PathBuf>,
+    /// Goes on with the scan of a checkpoint, appends to its output, and keeps its checkpoint.
+    #[arg(long, value_name = "FILE", help_heading = "Output")]
+    pub(crate) resume: Option<PathBuf>,
     /// Says what would be scanned and how long it would take; sends no probe, needs no privileges.
     #[arg(long, help_heading = "Output")]
     pub(crate) dry_run: bool,
@@ -193,10 +231,11 @@ pub(crate) enum LabCommand {
 }
 
 // Its variants have no docs of their own: clap would make of them a help text twice as long.
-/// The form of records: a JSON object a line, ip:port, or aligned for reading.
+/// The form of records: a JSON object a line, comma-separated fields, ip:port, or aligned for reading.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
 pub(crate) enum Format {
     Jsonl,
+    Csv,
     List,
     Pretty,
 }
@@ -205,6 +244,7 @@ impl fmt::Display for Format {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Jsonl => "jsonl",
+            Self::Csv => "csv",
             Self::List => "list",
             Self::Pretty => "pretty",
         })
@@ -248,13 +288,15 @@ mod tests {
         assert_eq!((args.show, args.link), (Show::default(), LinkChoice::Auto));
         assert_eq!(args.tcp_profile, TcpProfile::default());
         assert!(!args.no_rst && !args.allow_reserved && args.format.is_none());
+        assert_eq!(args.threads, 1);
     }
 
     #[test]
     fn flags_are_read() {
         let args = parse(
             "a b -p 80,443 -p - -f x -f - --exclude c,d --exclude e --rate 1.5M --host-rate 2k --cooldown 0.25 \
-             --source-ports 61000-61255 --seed 7 --shard 2/5 --show open,closed --max-time 1.5 --max-results 3 -q",
+             --source-ports 61000-61255 --seed 7 --shard 2/5 --show open,closed --max-time 1.5 --max-results 3 -q \
+             --threads 64 --format csv --source-ip 198.18.0.1 --source-ip 2001:db8::1",
         )
         .unwrap();
         assert_eq!(args.targets, ["a", "b"]);
@@ -267,6 +309,8 @@ mod tests {
         assert_eq!(args.max_time, Some(Duration::from_millis(1_500)));
         assert_eq!(args.source_ports, Some(PortSpan { first: 61_000, last: 61_255 }));
         assert_eq!(args.shard.map(|shard| (shard.k(), shard.n())), Some((2, 5)));
+        assert_eq!((args.threads, args.format), (64, Some(Format::Csv)));
+        assert_eq!(args.source_ip.len(), 2);
     }
 
     #[test]
@@ -278,11 +322,12 @@ mod tests {
         check_wrong("a --shard 1/5", "--seed");
         check_wrong("a --link xdp", "the xdp link is not in this version");
         check_wrong("a --show opened", "comma list of open");
-        check_wrong("a --format csv", "jsonl");
+        check_wrong("a --format xml", "csv");
         check_wrong("a --tcp-profile solaris", "windows");
         check_wrong("a --retries 16", "0..=15");
         check_wrong("a -q -v", "cannot be used with");
-        check_wrong("a --threads 2", "--threads");
+        check_wrong("a --threads 0", "1..=64");
+        check_wrong("a --threads 65", "1..=64");
         for text in ["-1", "1e3", "inf", "nan", "x", "4000", "1.2.3", "."] {
             check_wrong(&format!("a --cooldown={text}"), "give one such as 8 or 0.5");
         }
@@ -291,7 +336,7 @@ mod tests {
         for text in ["1", "0-5", "9-5", "1-65536", "a-b", "-", "1-2-3"] {
             check_wrong(&format!("a --source-ports={text}"), "61000-61255");
         }
-        check_wrong("a --source-ip ::1", "invalid IPv4 address");
+        check_wrong("a --source-ip ::x", "invalid IP address");
         check_wrong("a --gateway-mac 02:00", "--gateway-mac");
     }
 

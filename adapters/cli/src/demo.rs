@@ -27,6 +27,7 @@ use crate::{
     output::Output,
     prepared::Prepared,
     progress::{Progress, Wanted},
+    saver::Saver,
     say,
     signals::Signals,
     summary,
@@ -82,7 +83,9 @@ pub(crate) fn run(args: &DemoArgs) -> Result<u8, CliError> {
     let mut output = Output::file(prepared, Some(Format::Jsonl))?;
     let wanted = Wanted { quiet: args.quiet, verbose: true, records_on_terminal: false };
     let mut progress = Progress::new(wanted, &settings);
-    let driven = drive(&mut scan, &mut output, Limits::default(), &mut progress, &signals);
+    let mut saver = Saver::off();
+    let limits = Limits::default();
+    let driven = drive(&mut scan, &mut output, limits, &mut progress, &signals, &mut saver);
     drop(scan);
     drop(lab);
     report(driven, &path)

@@ -13,6 +13,7 @@ use crate::{
     error::CliError,
     output::{Broken, Output, Sink},
     progress::Progress,
+    saver::{Before, Saved, Saver},
     signals::Signals,
 };
 
@@ -73,6 +74,12 @@ pub(crate) struct Driven {
     pub(crate) written: u64,
     pub(crate) started: SystemTime,
     pub(crate) finished: SystemTime,
+    /// What the runs before have left.
+    pub(crate) before: Before,
+    /// Everything before this position of the order is final and written.
+    pub(crate) mark: u64,
+    /// Where the scan can go on.
+    pub(crate) saved: Saved,
 }
 
 /// Drives a scan to its end, which a signal, a limit or a failure may bring early. What was found is written then too.
@@ -82,11 +89,13 @@ pub(crate) fn drive<S: Sink>(
     limits: Limits,
     progress: &mut Progress,
     signals: &Signals,
+    saver: &mut Saver,
 ) -> Driven {
     let started = SystemTime::now();
     let mut driving = Driving {
         stop: scan.stop(),
         output,
+        saver,
         limits,
         begin: Instant::now(),
         flushed: Instant::now(),
@@ -96,36 +105,43 @@ pub(crate) fn drive<S: Sink>(
     };
     loop {
         match scan.next_within(WAIT) {
-            Next::Record(record) => driving.take(&record, progress),
-            Next::Later => driving.flush(progress),
+            Next::Record(record) => driving.take(&record, scan, progress),
+            Next::Later => driving.flush(scan, progress),
             Next::End => break,
         }
         let now = Instant::now();
         driving.look(now, signals);
         if now.duration_since(driving.flushed) >= HOLD {
-            driving.flush(progress);
+            driving.flush(scan, progress);
         }
         progress.show(now, scan);
     }
-    driving.flush(progress);
+    driving.flush(scan, progress);
     progress.end();
     if let Some(failure) = scan.take_failure() {
         driving.fail(failure);
     }
-    let Driving { ended, error, output, .. } = driving;
+    let Driving { ended, error, output, saver, .. } = driving;
+    let ended = ended.unwrap_or(Ended::Through);
+    let is_finished = ended == Ended::Through && error.is_none();
+    let saved = saver.close(scan, output, is_finished, ended == Ended::Interrupted);
     Driven {
         summary: scan.summary(),
-        ended: ended.unwrap_or(Ended::Through),
+        ended,
         error,
         written: output.written(),
         started,
         finished: SystemTime::now(),
+        before: saver.before().clone(),
+        mark: saver.mark(),
+        saved,
     }
 }
 
 struct Driving<'a, S> {
     stop: mrpf_engine::scan::Stop,
     output: &'a mut Output<S>,
+    saver: &'a mut Saver,
     limits: Limits,
     begin: Instant,
     flushed: Instant,
@@ -136,20 +152,23 @@ struct Driving<'a, S> {
 }
 
 impl<S: Sink> Driving<'_, S> {
-    fn take(&mut self, record: &Record, progress: &Progress) {
+    fn take(&mut self, record: &Record, scan: &Scan, progress: &Progress) {
         let limit = self.limits.results.map_or(u64::MAX, NonZeroU64::get);
         if self.results >= limit {
             return; // answers that were on their way when the limit was reached
         }
         let is_full = self.output.push(record);
+        self.saver.take(record);
         if matches!(record, Record::Syn(_)) {
             self.results += 1;
         }
         if self.results == limit {
+            // The mark goes on to move, past records that are left out.
+            self.flush(scan, progress);
+            self.saver.freeze();
             self.end(Ended::MaxResults);
-        }
-        if is_full {
-            self.flush(progress);
+        } else if is_full {
+            self.flush(scan, progress);
         }
     }
 
@@ -164,12 +183,22 @@ impl<S: Sink> Driving<'_, S> {
         }
     }
 
-    fn flush(&mut self, progress: &Progress) {
-        self.flushed = Instant::now();
-        if !self.output.is_waiting() {
-            return;
-        }
-        match progress.aside(|| self.output.flush()) {
+    /// Writes what was gathered, and saves when it is time to.
+    fn flush(&mut self, scan: &Scan, progress: &Progress) {
+        let now = Instant::now();
+        self.flushed = now;
+        // In this order: see the saver.
+        let (mark, taken) = (scan.mark(), self.output.taken());
+        let reached = scan.progress().reached;
+        let done =
+            if self.output.is_waiting() { progress.aside(|| self.output.flush()) } else { Ok(()) };
+        let done = done.and_then(|()| {
+            if !self.output.is_broken() {
+                self.saver.flushed(mark, taken, reached);
+            }
+            self.saver.save_if_due(now, scan, self.output)
+        });
+        match done {
             Ok(()) => {}
             Err(Broken::ReaderClosed) => self.end(Ended::ReaderClosed),
             Err(Broken::Error(error)) => {
@@ -240,7 +269,8 @@ pub(crate) mod tests {
     ) -> Driven {
         let quiet = Wanted { quiet: true, verbose: false, records_on_terminal: false };
         let mut progress = Progress::new(quiet, &Settings::default());
-        drive(&mut scan(), output, limits, &mut progress, signals)
+        let mut saver = Saver::off();
+        drive(&mut scan(), output, limits, &mut progress, signals, &mut saver)
     }
 
     fn lines(output: &Output<Disk>) -> u64 {

@@ -1,6 +1,6 @@
 //! What ends the command early, and with which exit code.
 
-use std::{io, path::PathBuf};
+use std::{ffi::OsString, io, path::PathBuf};
 
 use mrpf_engine::{scan::Failure, target::TargetError};
 use mrpf_lab::LabError;
@@ -20,6 +20,20 @@ pub(crate) const INTERRUPTED: u8 = 130;
 /// Why the command failed. The texts say what to do.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum CliError {
+    /// The scan of a checkpoint is not what its flags and files say today.
+    #[error(
+        "{path}: the targets, exclusions or ports are not those of this scan any more (a file was changed, or a host name \
+         resolves to other addresses): put the files back, or scan anew", path = .0.display()
+    )]
+    Changed(PathBuf),
+    /// A checkpoint cannot be read.
+    #[error("{path} {why}", path = .path.display())]
+    Checkpoint {
+        /// Which.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: String,
+    },
     /// The demo found something that is not true, or missed something that is.
     #[error(
         "the demo has {0}: this is a defect of mrpf, or this machine was too busy for it; try --rate 10k"
@@ -28,12 +42,27 @@ pub(crate) enum CliError {
     /// The link failed in mid-scan.
     #[error(transparent)]
     Failure(Failure),
+    /// The flags of a checkpoint.
+    #[error("the flags of the checkpoint are damaged: {0}")]
+    Flags(#[source] clap::Error),
+    /// A flag along with `--resume`.
+    #[error(
+        "{0} cannot be given along with --resume, as the scan goes on as it was: leave it out (only --rate, --threads, \
+         --max-time, --max-results, --checkpoint, -q and -v can be given again)"
+    )]
+    GivenAgain(String),
     /// A lab.
     #[error(transparent)]
     Lab(#[from] LabError),
     /// The demo reads its records again.
     #[error("{path} is not a regular file, and the demo reads back what it has written: give -o the path of one", path = .0.display())]
     NotAFile(PathBuf),
+    /// A checkpoint would replace something else.
+    #[error("{0} holds something that is no checkpoint: give --checkpoint another path")]
+    NotACheckpoint(String),
+    /// A path that is not UTF-8.
+    #[error("{0:?} is no text (UTF-8), which a checkpoint cannot hold: give it another name")]
+    NotText(OsString),
     /// A file cannot be opened for writing.
     #[error("cannot write to {path}: {source}; give {flag} another path, or make its folder writable", path = .path.display())]
     Open {
@@ -44,15 +73,51 @@ pub(crate) enum CliError {
         /// What the system says.
         source: io::Error,
     },
+    /// The output of a scan that is to go on cannot be written on.
+    #[error("cannot append to {path}: {source}; put the output of this scan back, or scan anew", path = .path.display())]
+    OutputGone {
+        /// Which.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// The output of a scan that is to go on is not what it was.
+    #[error("{path} is not the output of this scan ({why}): put it back, or scan anew", path = .path.display())]
+    OutputChanged {
+        /// Which.
+        path: PathBuf,
+        /// In what.
+        why: String,
+    },
     /// Two flags name one file.
     #[error("{0} and {1} name the same file, which would lose one of them: give {1} another path")]
     SameFile(&'static str, &'static str),
+    /// A checkpoint cannot be written.
+    #[error("writing the checkpoint {path}: {why}", path = .path.display())]
+    Save {
+        /// Which.
+        path: PathBuf,
+        /// What the system says.
+        why: String,
+    },
     /// A scan cannot start.
     #[error(transparent)]
     Scan(#[from] ScanError),
     /// Signals cannot be caught.
     #[error("catching signals: {0}")]
     Signals(#[source] io::Error),
+    /// Two source addresses of one family.
+    #[error("--source-ip {0} and {1} are of one family: give one of IPv4 and one of IPv6")]
+    Sources(std::net::IpAddr, std::net::IpAddr),
+    /// Standard input cannot be read.
+    #[error("reading standard input: {0}")]
+    Stdin(#[source] io::Error),
+    /// Targets that cannot be kept.
+    #[error(
+        "standard input holds more than {} MiB, which a checkpoint does not keep: give the targets in a file",
+        crate::stdin::MOST >> 20
+    )]
+    StdinTooLong,
     /// The targets of a dry run.
     #[error(transparent)]
     Targets(#[from] TargetError),
@@ -90,12 +155,27 @@ fn mend(source: &io::Error, kept: u64) -> String {
 impl CliError {
     pub(crate) fn exit_code(&self) -> u8 {
         match self {
-            Self::NotAFile(_) | Self::Open { .. } | Self::SameFile(..) | Self::Targets(_) => USAGE,
+            Self::Changed(_)
+            | Self::Checkpoint { .. }
+            | Self::Flags(_)
+            | Self::GivenAgain(_)
+            | Self::NotACheckpoint(_)
+            | Self::NotAFile(_)
+            | Self::NotText(_)
+            | Self::Open { .. }
+            | Self::OutputChanged { .. }
+            | Self::OutputGone { .. }
+            | Self::SameFile(..)
+            | Self::Sources(..)
+            | Self::StdinTooLong
+            | Self::Targets(_) => USAGE,
             Self::Scan(error) if error.is_usage() => USAGE,
             Self::Demo(_)
             | Self::Failure(_)
             | Self::Lab(_)
+            | Self::Save { .. }
             | Self::Scan(_)
+            | Self::Stdin(_)
             | Self::Signals(_)
             | Self::Write { .. }
             | Self::WriteSummary { .. } => FAILED,

@@ -1,9 +1,12 @@
 //! The `mrpf` command: reads flags, drives a library, writes records and numbers.
 //!
 //! ```text
-//! args ---> syn ---.                                .--> output    records: jsonl, list, pretty
-//!      |--> demo --'--> drive: one loop over a scan  +--> progress  the live line
-//!      '--> lab         stops on signals and limits  '--> summary, report  text and JSON at the end
+//! args ---> syn ---.                                .--> output, csv  records: jsonl, csv, list, pretty
+//!      |--> demo --'--> drive: one loop over a scan  |--> progress     the live line
+//!      |--> lab         stops on signals and limits  |--> saver        when to save what; place: so that it lasts
+//!      '--> pages: completions, man                  '--> summary, report  text and JSON at the end
+//!
+//! checkpoint: the file ---> resume ---> words: the flags again ---> syn
 //! ```
 //!
 //! Records go to stdout or a file, everything else to stderr. What was found is written whatever ends a scan, and nothing
@@ -14,32 +17,47 @@
 #![forbid(unsafe_code)]
 
 mod args;
+mod checkpoint;
+mod csv;
 mod demo;
 mod drive;
 mod error;
+mod files;
 mod lab;
 mod output;
+mod pages;
+mod place;
 mod plan;
 mod prepared;
 mod progress;
 mod report;
+mod resume;
+mod saver;
 mod signals;
+mod stdin;
 mod summary;
 mod syn;
 mod values;
+mod words;
 
 use std::{
     io::{self, Write as _},
     process::ExitCode,
 };
 
-use clap::Parser as _;
+use clap::{CommandFactory as _, FromArgMatches as _};
 
-use crate::args::{Cli, Command};
+use crate::{
+    args::{Cli, Command},
+    words::Asked,
+};
 
 fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
-        Ok(cli) => cli,
+    let parsed = Cli::command()
+        .try_get_matches()
+        .and_then(|matches| Ok((Cli::from_arg_matches(&matches)?, matches)));
+    let (cli, matches) = match parsed {
+        Ok(parsed) => parsed,
         Err(error) => {
             // --help and --version come here too. A reader that has gone away is no reason to fail.
             let _ = error.print();
@@ -48,9 +66,14 @@ fn main() -> ExitCode {
     };
     // `demo` and `lab run` make user namespaces, which a process with threads cannot: nothing before this starts one.
     let result = match cli.command {
+        Command::Completions { shell } => pages::completions(shell),
         Command::Demo(args) => demo::run(&args),
         Command::Lab { command } => lab::run(command),
-        Command::Syn(args) => syn::run(&args),
+        Command::Man { folder } => pages::man(folder.as_deref()),
+        Command::Syn(args) => {
+            let matches = matches.subcommand_matches("syn").unwrap_or(&matches);
+            syn::run(&Asked::new(*args, matches))
+        }
     };
     ExitCode::from(result.unwrap_or_else(|error| {
         say(&format!("error: {error}"));

@@ -11,12 +11,16 @@ use std::{
 
 use mrpf_records::{Record, SynRecord};
 
-use crate::{args::Format, error::CliError, prepared::Prepared};
+use crate::{args::Format, csv, error::CliError, prepared::Prepared};
 
 /// Where bytes go, and how a torn end is taken back.
 pub(crate) trait Sink: Write {
     /// Removes the last `torn` octets that were written, if that can be done.
     fn cut(&mut self, torn: u64) -> io::Result<()>;
+    /// Waits until all that was written is on the disk, where there is one.
+    fn sync(&mut self) -> io::Result<()>;
+    /// How long the file is now; `None` for what is no regular file.
+    fn octets(&mut self) -> io::Result<Option<u64>>;
 }
 
 impl Sink for File {
@@ -29,6 +33,18 @@ impl Sink for File {
             self.seek(io::SeekFrom::End(0))?;
         }
         Ok(())
+    }
+
+    fn sync(&mut self) -> io::Result<()> {
+        // Pipes and terminals have no disk, and say so with an error.
+        if self.metadata()?.is_file() { self.sync_all() } else { Ok(()) }
+    }
+
+    fn octets(&mut self) -> io::Result<Option<u64>> {
+        if !self.metadata()?.is_file() {
+            return Ok(None);
+        }
+        self.stream_position().map(Some)
     }
 }
 
@@ -45,6 +61,8 @@ pub(crate) struct Output<S> {
     /// Whole lines, not yet written.
     lines: Vec<u8>,
     gathered: u64,
+    /// The first line that waits is the header.
+    has_header: bool,
     written: u64,
     is_broken: bool,
 }
@@ -78,6 +96,12 @@ impl Output<File> {
         Ok(Self::new(file, name, format.unwrap_or(Format::Jsonl)))
     }
 
+    /// Standard output, of a scan that goes on.
+    pub(crate) fn stdout_again(format: Format) -> io::Result<Self> {
+        let Self { sink, name, .. } = Self::stdout(Some(format))?;
+        Ok(Self::again(sink, name, format))
+    }
+
     /// Whether people are watching: each record is then shown at once.
     pub(crate) fn is_terminal(&self) -> bool {
         self.sink.is_terminal()
@@ -86,12 +110,23 @@ impl Output<File> {
 
 impl<S: Sink> Output<S> {
     pub(crate) fn new(sink: S, name: String, format: Format) -> Self {
+        let mut output = Self::again(sink, name, format);
+        if format == Format::Csv {
+            output.lines.extend_from_slice(csv::HEADER.as_bytes());
+            output.has_header = true;
+        }
+        output
+    }
+
+    /// One that begins in the middle.
+    pub(crate) fn again(sink: S, name: String, format: Format) -> Self {
         Self {
             sink,
             name,
             format,
             lines: Vec::with_capacity(GATHER),
             gathered: 0,
+            has_header: false,
             written: 0,
             is_broken: false,
         }
@@ -114,6 +149,24 @@ impl<S: Sink> Output<S> {
     /// Records that were written whole.
     pub(crate) fn written(&self) -> u64 {
         self.written
+    }
+
+    /// Records that were taken, written or not.
+    pub(crate) fn taken(&self) -> u64 {
+        self.written + self.gathered
+    }
+
+    /// Whether writing has failed.
+    pub(crate) fn is_broken(&self) -> bool {
+        self.is_broken
+    }
+
+    /// Waits until what was written is on the disk, and says how long the file is: see [`Sink`].
+    pub(crate) fn sync(&mut self) -> Result<Option<u64>, Broken> {
+        match self.sink.sync().and_then(|()| self.sink.octets()) {
+            Ok(octets) => Ok(octets),
+            Err(error) => Err(self.fail(0, error)),
+        }
     }
 
     /// Takes a record; true when it is time to [`flush`](Self::flush). A broken output takes none.
@@ -141,6 +194,7 @@ impl<S: Sink> Output<S> {
             }
         }
         self.lines.clear();
+        self.has_header = false;
         self.written += std::mem::take(&mut self.gathered);
         match self.sink.flush() {
             Ok(()) => Ok(()),
@@ -153,6 +207,7 @@ impl<S: Sink> Output<S> {
         let whole =
             self.lines[..done].iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
         let kept = self.lines[..whole].iter().filter(|byte| **byte == b'\n').count() as u64;
+        let kept = kept.saturating_sub(u64::from(self.has_header));
         // A line that cannot be cut off stays; the error that follows says that writing failed.
         let _ = self.sink.cut((done - whole) as u64);
         self.written += kept;
@@ -174,6 +229,7 @@ pub(crate) fn append(lines: &mut Vec<u8>, format: Format, record: &Record) -> bo
         (Format::Jsonl, record) => serde_json::to_writer(&mut *lines, record)
             .map_err(io::Error::from)
             .and_then(|()| lines.write_all(b"\n")),
+        (Format::Csv, Record::Syn(syn)) => csv::append(lines, syn),
         (Format::List, Record::Syn(syn)) => {
             writeln!(lines, "{}", std::net::SocketAddr::new(syn.ip, syn.port))
         }
@@ -285,6 +341,9 @@ pub(crate) mod tests {
         pub(crate) piece: usize,
         /// What it says when it is full; as a disk does if not given.
         pub(crate) full: Option<io::ErrorKind>,
+        pub(crate) syncs: u32,
+        /// The disk is there no more when it matters.
+        pub(crate) sync_fails: bool,
     }
 
     impl Write for Disk {
@@ -308,6 +367,18 @@ pub(crate) mod tests {
         fn cut(&mut self, torn: u64) -> io::Result<()> {
             self.held.truncate(self.held.len() - torn as usize);
             Ok(())
+        }
+
+        fn sync(&mut self) -> io::Result<()> {
+            self.syncs += 1;
+            match self.sync_fails {
+                true => Err(io::Error::from_raw_os_error(5)),
+                false => Ok(()),
+            }
+        }
+
+        fn octets(&mut self) -> io::Result<Option<u64>> {
+            Ok(Some(self.held.len() as u64))
         }
     }
 

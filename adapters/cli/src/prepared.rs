@@ -40,6 +40,23 @@ impl Prepared {
         Ok(Self { file, path: path.to_owned(), is_new: true })
     }
 
+    /// Opens a file that must be there, to be read and written on.
+    pub(crate) fn existing(path: &Path) -> Result<Self, CliError> {
+        let file = OpenOptions::new().read(true).write(true).open(path);
+        let file = file.map_err(|source| CliError::OutputGone { path: path.to_owned(), source })?;
+        Ok(Self { file, path: path.to_owned(), is_new: false })
+    }
+
+    /// The path, if the file was not there before.
+    pub(crate) fn new_path(&self) -> Option<PathBuf> {
+        self.is_new.then(|| self.path.clone())
+    }
+
+    /// The file as it is.
+    pub(crate) fn into_file(self) -> File {
+        self.file
+    }
+
     /// Whether `other` is this very file. Devices and pipes can be shared.
     pub(crate) fn is(&self, other: &Path) -> bool {
         let (Ok(ours), Ok(theirs)) = (self.file.metadata(), other.metadata()) else { return false };

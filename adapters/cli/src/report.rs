@@ -7,6 +7,7 @@ use mrpf_records::{SCHEMA_VERSION, State, Timestamp};
 use serde::Serialize;
 
 use crate::{
+    checkpoint::Totals,
     drive::Driven,
     error::CliError,
     prepared::Prepared,
@@ -30,10 +31,18 @@ pub(crate) struct Settings {
     pub(crate) rst: bool,
     pub(crate) tcp_profile: &'static str,
     pub(crate) link: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) interface: Option<String>,
+    pub(crate) source_ips: Vec<String>,
+    pub(crate) threads: u8,
     pub(crate) shard: String,
     pub(crate) show: Vec<&'static str>,
     pub(crate) format: String,
     pub(crate) output: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) checkpoint: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) resume: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) max_results: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -58,6 +67,12 @@ struct Report<'a> {
     states: BTreeMap<&'static str, u64>,
     noisy_hosts: u64,
     targets: Targets,
+    mark: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    resumed_from: Option<u64>,
+    may_repeat: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    all_runs: Option<Totals>,
     loss: f64,
     rate: String,
     seed: u64,
@@ -164,6 +179,10 @@ pub(crate) fn json(driven: &Driven, settings: &Settings) -> serde_json::Result<S
             excluded_listed: clamp(summary.excluded.listed),
             excluded_out_of_scope: clamp(summary.excluded.out_of_scope),
         },
+        mark: driven.mark,
+        resumed_from: driven.before.mark,
+        may_repeat: driven.before.may_have_repeated,
+        all_runs: driven.before.mark.map(|_| driven.before.so_far.plus(summary, driven.written)),
         loss: summary.counts.loss(),
         rate: summary.rate.to_string(),
         seed: summary.seed,
@@ -176,7 +195,7 @@ pub(crate) fn json(driven: &Driven, settings: &Settings) -> serde_json::Result<S
     Ok(serde_json::to_string_pretty(&report)? + "\n")
 }
 
-fn counters(counts: &Counts) -> serde_json::Map<String, serde_json::Value> {
+pub(crate) fn counters(counts: &Counts) -> serde_json::Map<String, serde_json::Value> {
     let scalars = counts.fields().into_iter().map(|(name, value)| (name.to_owned(), value.into()));
     let arrays = [
         ("made_by_attempt", counts.made_by_attempt.as_slice()),
@@ -205,6 +224,7 @@ pub(crate) mod tests {
             Limits,
             tests::{HOSTS, disk, drive_quietly},
         },
+        saver::Before,
         signals::Signals,
     };
 
@@ -224,10 +244,15 @@ pub(crate) mod tests {
             rst: true,
             tcp_profile: "windows",
             link: "auto",
+            interface: None,
+            source_ips: Vec::new(),
+            threads: 1,
             shard: "1/1".to_owned(),
             show: vec!["open"],
             format: "list".to_owned(),
             output: "list".to_owned(),
+            checkpoint: None,
+            resume: None,
             max_results: None,
             max_time_s: None,
         }
@@ -256,6 +281,8 @@ pub(crate) mod tests {
             "states",
             "noisy_hosts",
             "targets",
+            "mark",
+            "may_repeat",
             "loss",
             "rate",
             "seed",
@@ -278,7 +305,29 @@ pub(crate) mod tests {
             (&HOSTS.into(), &HOSTS.into())
         );
         assert_eq!(json["settings"]["ports"][0], "80");
-        assert!(json.get("error").is_none() && json.get("interface").is_none());
+        assert_eq!(json["settings"]["threads"], 1);
+        assert_eq!((&json["mark"], &json["may_repeat"]), (&HOSTS.into(), &0.into()));
+        for key in ["error", "interface", "resumed_from", "all_runs"] {
+            assert!(json.get(key).is_none(), "{key}");
+        }
+    }
+
+    #[test]
+    fn a_resumed_scan_says_so_and_adds_its_runs_up() {
+        let mut driven = through();
+        driven.before = Before {
+            mark: Some(7),
+            so_far: Totals::default().plus(&driven.summary, 256),
+            may_have_repeated: 3,
+        };
+        let json: serde_json::Value =
+            serde_json::from_str(&json(&driven, &settings()).unwrap()).unwrap();
+        assert_eq!((&json["resumed_from"], &json["may_repeat"]), (&7.into(), &3.into()));
+        let sent = driven.summary.counts.sent;
+        assert_eq!((&json["counters"]["sent"], &json["records"]), (&sent.into(), &HOSTS.into()));
+        let all = &json["all_runs"];
+        assert_eq!((&all["runs"], &all["records"]), (&2.into(), &(2 * HOSTS).into()));
+        assert_eq!(all["counters"]["sent"], 2 * sent);
     }
 
     #[test]

@@ -9,6 +9,7 @@ use crate::{
     drive::{Driven, Ended},
     error::{DONE, INCOMPLETE, INTERRUPTED},
     report::Settings,
+    saver::Saved,
 };
 
 impl Driven {
@@ -99,6 +100,7 @@ pub(crate) fn text(driven: &Driven, settings: &Settings, place: &str, verbose: b
         HumanCount(lost(counts)),
         HumanCount(driven.written)
     ));
+    lines.extend(resumed(driven));
     if driven.summary.noisy_hosts > 0 {
         let hosts = HumanCount(driven.summary.noisy_hosts);
         lines.push(format!(
@@ -140,6 +142,48 @@ pub(crate) fn text(driven: &Driven, settings: &Settings, place: &str, verbose: b
         }
     }
     lines.join("\n")
+}
+
+/// From where a resumed scan went on, and what that costs; `None` for a first run.
+fn resumed(driven: &Driven) -> Option<String> {
+    let from = driven.before.mark?;
+    let all = driven.before.so_far.plus(&driven.summary, driven.written);
+    Some(format!(
+        "resumed from position {} of {}: run {}, {} records in all, of which {} may come twice",
+        HumanCount(from),
+        HumanCount(driven.summary.progress.total),
+        all.runs,
+        HumanCount(all.records),
+        HumanCount(driven.before.may_have_repeated)
+    ))
+}
+
+/// How a scan that is not through goes on; `None` where it does not.
+pub(crate) fn going_on(driven: &Driven) -> Option<String> {
+    match &driven.saved {
+        Saved::At(path) if driven.ended != Ended::Through || driven.error.is_some() => {
+            Some(format!(
+                "saved at position {} of {}; to go on: mrpf syn --resume {}",
+                HumanCount(driven.mark),
+                HumanCount(driven.summary.progress.total),
+                quoted(&path.display().to_string())
+            ))
+        }
+        Saved::Failed(path, why) => {
+            Some(format!("the checkpoint {} could not be written: {why}", path.display()))
+        }
+        Saved::At(_) | Saved::Not => None,
+    }
+}
+
+/// As a shell reads it as one word.
+fn quoted(word: &str) -> String {
+    let is_plain = |c: char| c.is_alphanumeric() || "/._-+,:@%".contains(c);
+    if !word.is_empty() && word.chars().all(is_plain) && !word.starts_with('-') {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', "'\\''"))
+    }
 }
 
 /// What exclusions took, in one line; `None` when they took nothing.
@@ -185,6 +229,39 @@ mod tests {
     fn half_open_connections_are_told() {
         let told = Settings { rst: false, ..settings() };
         assert!(text(&through(), &told, "list", false).contains("--no-rst"));
+    }
+
+    #[test]
+    fn a_scan_that_can_go_on_says_how() {
+        let mut driven = through();
+        assert_eq!(going_on(&driven), None);
+        driven.saved = Saved::At("x y".into());
+        assert_eq!(going_on(&driven), None, "there is nothing left");
+        driven.ended = Ended::Interrupted;
+        driven.mark = 5;
+        let expected = "saved at position 5 of 256; to go on: mrpf syn --resume 'x y'";
+        assert_eq!(going_on(&driven).unwrap(), expected);
+        driven.saved = Saved::Failed("z".into(), "full".to_owned());
+        assert_eq!(going_on(&driven).unwrap(), "the checkpoint z could not be written: full");
+    }
+
+    #[test]
+    fn a_resumed_scan_tells_what_may_come_twice() {
+        let mut driven = through();
+        driven.before.mark = Some(9);
+        driven.before.may_have_repeated = 1_234;
+        let text = text(&driven, &settings(), "list", false);
+        let expected = "resumed from position 9 of 256: run 1, 256 records in all, of which 1,234 may come twice";
+        assert!(text.contains(expected), "{text}");
+    }
+
+    #[test]
+    fn words_are_quoted_for_a_shell() {
+        assert_eq!(quoted("mrpf-0f.checkpoint"), "mrpf-0f.checkpoint");
+        assert_eq!(quoted("a b"), "'a b'");
+        assert_eq!(quoted("a'b"), "'a'\\''b'");
+        assert_eq!(quoted("-x"), "'-x'");
+        assert_eq!(quoted(""), "''");
     }
 
     #[test]

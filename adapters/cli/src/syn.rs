@@ -1,59 +1,112 @@
 //! `mrpf syn`: from flags to a scan, and what is left of it.
 
-use std::path::{Path, PathBuf};
+use std::{
+    collections::hash_map::RandomState,
+    fs::File,
+    hash::BuildHasher as _,
+    path::{Path, PathBuf},
+};
 
 use indicatif::HumanCount;
 use mrpf_engine::scan::Settings;
 use mrpf_records::State;
-use mrpf_syn::{Builder, Scan};
+use mrpf_syn::{Builder, Scan, ScanError};
 
 use crate::{
     answer,
     args::SynArgs,
     drive::{Driven, Limits, drive},
     error::{CliError, DONE},
+    files::Files,
     output::Output,
     plan::plan,
     prepared::Prepared,
     progress::{Progress, Wanted},
-    report, say,
+    report,
+    resume::Resumed,
+    saver::{Before, Fixed, Saver},
+    say,
     signals::Signals,
+    stdin::{self, Stdin},
     summary,
+    words::Asked,
 };
 
 /// Runs the command; the exit code of a scan that has not failed.
-pub(crate) fn run(args: &SynArgs) -> Result<u8, CliError> {
-    if args.dry_run {
-        answer(&plan(args)?);
+pub(crate) fn run(asked: &Asked) -> Result<u8, CliError> {
+    let Some(path) = &asked.args.resume else {
+        return start(asked.clone(), None);
+    };
+    let resumed = Resumed::read(path)?;
+    let mut asked = resumed.asked(asked)?;
+    let checkpoint = &resumed.checkpoint;
+    if checkpoint.finished {
+        if !asked.args.quiet {
+            say(&format!(
+                "nothing left: the scan of {} has come to its end, with {} records",
+                path.display(),
+                HumanCount(checkpoint.so_far.records)
+            ));
+        }
         return Ok(DONE);
     }
-    let output = args.output.as_deref().filter(|path| *path != Path::new("-"));
-    let output = output.map(|path| Prepared::open("-o", path)).transpose()?;
-    let report = args.summary.as_deref().map(|path| Prepared::open("--summary", path)).transpose();
-    let (output, report) = match check_files(args, &output, report) {
-        Ok(report) => (output, report),
+    asked.args.checkpoint.get_or_insert_with(|| path.clone());
+    start(asked, Some(resumed))
+}
+
+/// Starts a scan, or goes on with one.
+fn start(mut asked: Asked, resumed: Option<Resumed>) -> Result<u8, CliError> {
+    check_sources(&asked.args)?;
+    if asked.args.dry_run {
+        answer(&plan(&asked.args)?);
+        return Ok(DONE);
+    }
+    let signals = Signals::install().map_err(CliError::Signals)?;
+    let files = Files::prepare(&asked.args, resumed.is_some())?;
+    let preparing = signals.end_at_once(files.made()).map_err(CliError::Signals)?;
+    let (scan, stdin) = match build(&asked, resumed.as_ref()) {
+        Ok(built) => built,
         Err(error) => {
-            output.into_iter().for_each(Prepared::discard);
+            files.discard();
             return Err(error);
         }
     };
-    let mut scan = match describe(args).build() {
-        Ok(scan) => scan,
-        Err(error) => {
-            output.into_iter().chain(report).for_each(Prepared::discard);
-            return Err(error.into());
-        }
+    drop(preparing);
+    let Files { output, report, checkpoint } = files;
+    let is_counted = resumed.as_ref().is_none_or(|resumed| resumed.is_counted);
+    let (mut output, before, id) = open(&asked.args, output, resumed)?;
+    // What follows from chance or from the terminal is the same in every run.
+    asked.words.set("seed", vec![scan.summary().seed.to_string().into()]);
+    asked.words.set("format", vec![output.format().to_string().into()]);
+    let path = asked.args.output.as_deref().filter(|path| *path != Path::new("-"));
+    let fixed = Fixed {
+        scan: id,
+        stdin,
+        output: path.map(|path| std::path::absolute(path).unwrap_or_else(|_| path.to_owned())),
+        shard: asked.args.shard.unwrap_or_default().to_string(),
+        words: asked.words,
     };
-    let signals = Signals::install().map_err(CliError::Signals)?;
-    let mut output = match output {
-        Some(prepared) => Output::file(prepared, args.format)?,
-        None => Output::stdout(args.format).map_err(|source| CliError::Write {
-            name: "standard output".to_owned(),
-            source,
-            kept: 0,
-        })?,
-    };
-    announce(args, &scan);
+    let saver = Saver::new(fixed, before, checkpoint);
+    conduct(&asked.args, scan, &mut output, saver, &signals, report, is_counted)
+}
+
+/// Conducts a scan from its start to what is told at its end.
+fn conduct(
+    args: &SynArgs,
+    mut scan: Scan,
+    output: &mut Output<File>,
+    mut saver: Saver,
+    signals: &Signals,
+    report: Option<Prepared>,
+    is_counted: bool,
+) -> Result<u8, CliError> {
+    saver.begin(&scan, output)?;
+    announce(args, &scan, saver.before());
+    if !is_counted {
+        say(
+            "what went to standard output after the checkpoint comes twice too, and is not counted",
+        );
+    }
     let wanted = Wanted {
         quiet: args.quiet,
         verbose: args.verbose,
@@ -61,10 +114,80 @@ pub(crate) fn run(args: &SynArgs) -> Result<u8, CliError> {
     };
     let mut progress = Progress::new(wanted, &settings(args));
     let limits = Limits { results: args.max_results, time: args.max_time };
-    let driven = drive(&mut scan, &mut output, limits, &mut progress, &signals);
+    let driven = drive(&mut scan, output, limits, &mut progress, signals, &mut saver);
     drop(scan);
     let told = told(args, output.name(), output.format().to_string());
     finish(args, driven, &told, report)
+}
+
+/// Compiles the targets and starts; also what standard input held.
+fn build(asked: &Asked, resumed: Option<&Resumed>) -> Result<(Scan, Stdin), CliError> {
+    let args = &asked.args;
+    let kept = resumed.and_then(|resumed| resumed.checkpoint.stdin.clone());
+    let stdin = match kept {
+        Some(text) => {
+            stdin::feed(text.clone().into_bytes(), None).map_err(CliError::Stdin)?;
+            Stdin::Kept(text)
+        }
+        None if stdin::is_wanted(args) => stdin::keep().map_err(CliError::Stdin)?,
+        None => Stdin::Unused,
+    };
+    if args.checkpoint.is_some() {
+        // Before anything is sent.
+        if matches!(stdin, Stdin::TooLong) {
+            return Err(CliError::StdinTooLong);
+        }
+        asked.words.to_text()?;
+    }
+    let mut builder = describe(args);
+    let file = args.resume.as_deref().unwrap_or_else(|| Path::new("the checkpoint"));
+    let fingerprint = resumed.map(|resumed| resumed.fingerprint(file)).transpose()?;
+    if let (Some(resumed), Some(fingerprint)) = (resumed, fingerprint) {
+        builder = builder.expect_fingerprint(fingerprint).start_at(resumed.checkpoint.mark);
+    }
+    let scan = match builder.build() {
+        Err(ScanError::Changed) => return Err(CliError::Changed(file.to_owned())),
+        built => built?,
+    };
+    if fingerprint.is_some_and(|fingerprint| fingerprint != scan.fingerprint()) {
+        return Err(CliError::Changed(file.to_owned()));
+    }
+    Ok((scan, stdin))
+}
+
+/// Where records go, what was before, and the name of the scan.
+fn open(
+    args: &SynArgs,
+    prepared: Option<Prepared>,
+    resumed: Option<Resumed>,
+) -> Result<(Output<File>, Before, String), CliError> {
+    if let Some(mut resumed) = resumed {
+        let format = args.format.unwrap_or(crate::args::Format::Jsonl);
+        let output = resumed.output(prepared, format)?;
+        return Ok((output, resumed.before, resumed.checkpoint.scan));
+    }
+    let output = match prepared {
+        Some(prepared) => Output::file(prepared, args.format)?,
+        None => Output::stdout(args.format).map_err(|source| CliError::Write {
+            name: "standard output".to_owned(),
+            source,
+            kept: 0,
+        })?,
+    };
+    // Two scans of one folder must not have one name.
+    let id = RandomState::new().hash_one(std::process::id());
+    Ok((output, Before::default(), format!("{id:016x}")))
+}
+
+/// That each family has one source address at most.
+fn check_sources(args: &SynArgs) -> Result<(), CliError> {
+    let mut families = [None; 2];
+    for source in &args.source_ip {
+        if let Some(first) = families[usize::from(source.is_ipv6())].replace(*source) {
+            return Err(CliError::Sources(first, *source));
+        }
+    }
+    Ok(())
 }
 
 /// Tells how it went, and gives the exit code or what failed.
@@ -79,6 +202,9 @@ fn finish(
     } else if !driven.is_complete() && driven.error.is_none() {
         say(&format!("not complete: {}", summary::incomplete(&driven).join("; ")));
     }
+    if let Some(line) = summary::going_on(&driven) {
+        say(&line);
+    }
     let written = report.map_or(Ok(()), |report| report::write(&driven, told, report));
     let code = driven.exit_code();
     match (driven.error, written) {
@@ -88,41 +214,6 @@ fn finish(
         }
         (Some(error), Ok(())) | (None, Err(error)) => Err(error),
         (None, Ok(())) => Ok(code),
-    }
-}
-
-/// That no file is written to twice, or read from and written to.
-fn check_files(
-    args: &SynArgs,
-    output: &Option<Prepared>,
-    report: Result<Option<Prepared>, CliError>,
-) -> Result<Option<Prepared>, CliError> {
-    let report = report?;
-    let inputs =
-        [("-f", &args.file), ("--exclude-file", &args.exclude_file), ("--scope", &args.scope)];
-    let clash = || {
-        let (output, report) = (output.as_ref(), report.as_ref());
-        for (flag, paths) in inputs {
-            for path in paths {
-                if output.is_some_and(|output| output.is(path)) {
-                    return Some((flag, "-o"));
-                }
-                if report.is_some_and(|report| report.is(path)) {
-                    return Some((flag, "--summary"));
-                }
-            }
-        }
-        output
-            .zip(report)
-            .filter(|(output, report)| output.is(report.path()))
-            .map(|_| ("-o", "--summary"))
-    };
-    match clash() {
-        None => Ok(report),
-        Some((one, other)) => {
-            report.into_iter().for_each(Prepared::discard);
-            Err(CliError::SameFile(one, other))
-        }
     }
 }
 
@@ -145,6 +236,7 @@ fn describe(args: &SynArgs) -> Builder {
         .allow_reserved(args.allow_reserved)
         .show(args.show)
         .tcp_profile(args.tcp_profile)
+        .threads(args.threads.into())
         .shard(args.shard.unwrap_or_default());
     scan = args.targets.iter().fold(scan, Builder::target);
     scan = args.file.iter().fold(scan, Builder::target_file);
@@ -158,9 +250,7 @@ fn describe(args: &SynArgs) -> Builder {
     if let Some(interface) = &args.interface {
         scan = scan.interface(interface);
     }
-    if let Some(source) = args.source_ip {
-        scan = scan.source(source);
-    }
+    scan = args.source_ip.iter().fold(scan, |scan, source| scan.source(*source));
     if let Some(ports) = args.source_ports {
         scan = scan.source_ports(ports.first, ports.last);
     }
@@ -171,7 +261,7 @@ fn describe(args: &SynArgs) -> Builder {
 }
 
 /// What is worth knowing before the first answer.
-fn announce(args: &SynArgs, scan: &Scan) {
+fn announce(args: &SynArgs, scan: &Scan, before: &Before) {
     if args.quiet {
         return;
     }
@@ -179,6 +269,14 @@ fn announce(args: &SynArgs, scan: &Scan) {
         say(&line);
     }
     let facts = scan.summary();
+    if let Some(mark) = before.mark {
+        say(&format!(
+            "going on at position {} of {}; up to {} records may come twice",
+            HumanCount(mark),
+            HumanCount(facts.progress.total),
+            HumanCount(before.may_have_repeated)
+        ));
+    }
     let asked = args.rate.per_second();
     if facts.rate.per_second() != asked {
         let rate = facts.rate;
@@ -205,6 +303,7 @@ fn announce(args: &SynArgs, scan: &Scan) {
 
 /// The settings as the summary tells them.
 fn told(args: &SynArgs, output: &str, format: String) -> report::Settings {
+    let path = |path: &PathBuf| path.display().to_string();
     let paths = |paths: &[PathBuf]| paths.iter().map(|path| path.display().to_string()).collect();
     report::Settings {
         targets: args.targets.clone(),
@@ -221,6 +320,9 @@ fn told(args: &SynArgs, output: &str, format: String) -> report::Settings {
         rst: !args.no_rst,
         tcp_profile: args.tcp_profile.as_str(),
         link: args.link.as_str(),
+        interface: args.interface.clone(),
+        source_ips: args.source_ip.iter().map(ToString::to_string).collect(),
+        threads: args.threads,
         shard: args.shard.unwrap_or_default().to_string(),
         show: State::ALL
             .into_iter()
@@ -229,6 +331,8 @@ fn told(args: &SynArgs, output: &str, format: String) -> report::Settings {
             .collect(),
         format,
         output: output.to_owned(),
+        checkpoint: args.checkpoint.as_ref().map(path),
+        resume: args.resume.as_ref().map(path),
         max_results: args.max_results.map(std::num::NonZeroU64::get),
         max_time_s: args.max_time.map(|time| time.as_secs_f64()),
     }
@@ -241,7 +345,9 @@ pub(crate) mod tests {
     use super::*;
     use crate::{
         args::{Cli, Command},
+        checkpoint::{Checkpoint, tests::checkpoint},
         error::USAGE,
+        words::tests::asked,
     };
 
     pub(crate) fn args(words: &str) -> SynArgs {
@@ -255,20 +361,24 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn one_file_is_not_read_and_written() {
+    fn each_family_has_one_source() {
+        assert!(check_sources(&args("a --source-ip 198.18.0.1 --source-ip 2001:db8::1")).is_ok());
+        let error = check_sources(&args("a --source-ip ::1 --source-ip ::2")).unwrap_err();
+        assert!(error.to_string().contains("one of IPv4 and one of IPv6"), "{error}");
+        assert_eq!(error.exit_code(), USAGE);
+    }
+
+    #[test]
+    fn a_finished_scan_has_nothing_left() {
         let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("list");
-        std::fs::write(&path, "8.8.8.8:80\n").unwrap();
-        let path = path.display();
-        for words in [
-            format!("-f {path} -o {path}"),
-            format!("8.8.8.8:80 -o {path} --summary {path}"),
-            format!("-f {path} --summary {path}"),
-        ] {
-            let error = run(&args(&words)).unwrap_err();
-            assert!(matches!(error, CliError::SameFile(..)), "{error}");
-            assert_eq!(error.exit_code(), USAGE);
-        }
-        assert_eq!(std::fs::read_to_string(path.to_string()).unwrap(), "8.8.8.8:80\n");
+        let path = folder.path().join("checkpoint");
+        let finished = Checkpoint { finished: true, ..checkpoint() };
+        std::fs::write(&path, finished.to_json().unwrap()).unwrap();
+        let resume = asked(&format!("--resume {}", path.display()));
+        assert_eq!(run(&resume).unwrap(), DONE);
+        let other = asked(&format!("198.51.100.1 --resume {}", path.display()));
+        assert!(matches!(run(&other), Err(CliError::GivenAgain(_))));
+        let missing = run(&asked("--resume /no/such/file")).unwrap_err();
+        assert_eq!(missing.exit_code(), USAGE);
     }
 }

@@ -3,7 +3,7 @@
 use std::{
     collections::hash_map::RandomState,
     hash::BuildHasher,
-    net::Ipv4Addr,
+    net::{IpAddr, Ipv4Addr},
     num::NonZeroU64,
     path::{Path, PathBuf},
     sync::Arc,
@@ -21,6 +21,7 @@ use mrpf_engine::{
     neighbour::{self, NeighbourError, NextHops},
     port_guard::{PortGuard, PortGuardError},
     scan::{Failure, Running, Settings, SettingsError, Shared, Simulated},
+    sources::Sources,
     target::{Shard, TargetError, Targets, TargetsBuilder, Walk},
     template::{Ends, TcpProfile},
     time::{Clock, Instant},
@@ -118,6 +119,11 @@ pub enum ScanError {
         /// How many attempts need one each.
         attempts: u8,
     },
+    /// See [`Builder::expect_fingerprint`].
+    #[error(
+        "these are not the targets, ports, exclusions, seed and shard of the scan that is to go on"
+    )]
+    Changed,
     /// The interface or its link.
     #[error(transparent)]
     Link(#[from] LinkError),
@@ -142,6 +148,7 @@ impl ScanError {
             self,
             Self::Targets(_)
                 | Self::Settings(_)
+                | Self::Changed
                 | Self::Ipv6(_)
                 | Self::SourcePorts { .. }
                 | Self::PortGuard(
@@ -172,7 +179,8 @@ pub struct Builder {
     seed: Option<u64>,
     shard: Shard,
     interface: Option<String>,
-    source: Option<Ipv4Addr>,
+    sources: Sources,
+    expected: Option<u64>,
     source_ports: Option<(u16, u16)>,
     gateway_mac: Option<MacAddr>,
     vlan: Option<u16>,
@@ -325,10 +333,20 @@ impl Builder {
         self
     }
 
-    /// The source address, one of the interface's.
+    /// The source address for targets of its family, one of the interface's.
     #[must_use]
-    pub fn source(mut self, source: Ipv4Addr) -> Self {
-        self.source = Some(source);
+    pub fn source(mut self, source: impl Into<IpAddr>) -> Self {
+        match source.into() {
+            IpAddr::V4(source) => self.sources.v4 = Some(source),
+            IpAddr::V6(source) => self.sources.v6 = Some(source),
+        }
+        self
+    }
+
+    /// Refuses to start unless the scan has this [fingerprint](Scan::fingerprint).
+    #[must_use]
+    pub fn expect_fingerprint(mut self, fingerprint: u64) -> Self {
+        self.expected = Some(fingerprint);
         self
     }
 
@@ -375,6 +393,9 @@ impl Builder {
         }
         let seed = self.seed.unwrap_or_else(|| RandomState::new().hash_one("order"));
         let walk = Walk::new(Arc::clone(&targets), seed, self.shard).starting_at(self.start_at);
+        if self.expected.is_some_and(|expected| expected != walk.fingerprint()) {
+            return Err(ScanError::Changed);
+        }
         match self.network.take() {
             Some(network) => self.build_simulated(&targets, walk, seed, network),
             None => self.build_packet(&targets, walk, seed),
@@ -418,7 +439,7 @@ impl Builder {
             layer: network.layer(),
             source_mac: SIM_OURS,
             vlan: self.vlan,
-            source: self.source.unwrap_or(Ipv4Addr::new(198, 18, 0, 1)),
+            source: self.sources.v4.unwrap_or(Ipv4Addr::new(198, 18, 0, 1)),
         };
         let source_ports = self.source_ports.unwrap_or((61_000, 61_000 + SOURCE_PORTS - 1));
         let ports = self.cut_ports(source_ports)?;
@@ -443,7 +464,7 @@ impl Builder {
         let route = neighbour::route_for(
             targets,
             self.interface.as_deref(),
-            self.source,
+            self.sources.v4,
             self.gateway_mac,
         )?;
         let interface = &route.interface;

@@ -1,0 +1,115 @@
+//! Records as comma-separated values: a header, then a line a `syn` record, quoted as RFC 4180 section 2 says.
+//!
+//! The columns are the fields of the record, empty where one is unknown. `host` records have no line: what they say stands in
+//! the column `noise` of the records that follow them. Lines end with a line feed alone, as in every other format here.
+
+use std::{fmt::Display, io::Write as _};
+
+use mrpf_records::SynRecord;
+
+/// The first line.
+pub(crate) const HEADER: &str =
+    "ts,ip,port,state,reason,ttl,window,mss,options,rtt_us,attempts,responder,noise\n";
+
+/// Appends one record.
+pub(crate) fn append(lines: &mut Vec<u8>, syn: &SynRecord) -> std::io::Result<()> {
+    let SynRecord {
+        ts,
+        ip,
+        port,
+        state,
+        reason,
+        ttl,
+        window,
+        mss,
+        options,
+        rtt_us,
+        attempts,
+        responder,
+        noise,
+    } = syn;
+    write!(lines, "{ts},{ip},{port},{state},{reason},{},{},", field(ttl), field(window))?;
+    write!(lines, "{},{},{},", field(mss), quoted(options.as_deref()), field(rtt_us))?;
+    writeln!(lines, "{},{},{}", field(attempts), field(responder), field(noise))
+}
+
+/// Numbers, addresses and words, which need no quotes.
+fn field(value: &Option<impl Display>) -> String {
+    value.as_ref().map(ToString::to_string).unwrap_or_default()
+}
+
+/// Text, in quotes where it holds a comma, a quote or a line end.
+fn quoted(text: Option<&str>) -> String {
+    let text = text.unwrap_or_default();
+    if text.contains([',', '"', '\r', '\n']) {
+        format!("\"{}\"", text.replace('"', "\"\""))
+    } else {
+        text.to_owned()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+    use mrpf_records::{Reason, State, Timestamp};
+
+    use super::*;
+
+    fn full() -> SynRecord {
+        SynRecord {
+            ttl: Some(64),
+            window: Some(65_160),
+            mss: Some(1_460),
+            options: Some("mss=1460,sack".to_owned()),
+            rtt_us: Some(123),
+            attempts: Some(1),
+            responder: Some(Ipv4Addr::new(198, 18, 0, 2).into()),
+            noise: Some(true),
+            ..SynRecord::new(
+                Timestamp::from_unix_micros(0),
+                Ipv4Addr::new(198, 19, 0, 7).into(),
+                80,
+                State::Open,
+                Reason::SynAck,
+            )
+        }
+    }
+
+    #[track_caller]
+    fn check(record: &SynRecord, expected: &str) {
+        let mut line = Vec::new();
+        append(&mut line, record).unwrap();
+        assert_eq!(String::from_utf8(line).unwrap(), expected);
+    }
+
+    #[test]
+    fn the_columns_are_the_fields_of_the_record() {
+        let json = serde_json::to_string(&full()).unwrap();
+        let at = |column: &str| json.find(&format!("\"{column}\":"));
+        let columns: Vec<&str> = HEADER.trim_end().split(',').collect();
+        assert!(columns.iter().all(|column| at(column).is_some()), "{json}");
+        assert!(columns.is_sorted_by_key(|column| at(column)), "{json}");
+        let fields = serde_json::from_str::<serde_json::Map<_, _>>(&json).unwrap();
+        assert_eq!(columns.len(), fields.len(), "{json}");
+    }
+
+    #[test]
+    fn what_is_unknown_is_empty_and_commas_are_quoted() {
+        check(
+            &full(),
+            "1970-01-01T00:00:00.000000Z,198.19.0.7,80,open,syn-ack,64,65160,1460,\"mss=1460,sack\",123,1,198.18.0.2,true\n",
+        );
+        let ip = IpAddr::from(Ipv6Addr::LOCALHOST);
+        let bare =
+            SynRecord::new(Timestamp::from_unix_micros(0), ip, 22, State::Silent, Reason::NoAnswer);
+        check(&bare, "1970-01-01T00:00:00.000000Z,::1,22,silent,no-answer,,,,,,,,\n");
+    }
+
+    #[test]
+    fn quotes_are_doubled() {
+        assert_eq!(quoted(Some("a\"b")), "\"a\"\"b\"");
+        assert_eq!(quoted(Some("a\nb")), "\"a\nb\"");
+        assert_eq!(quoted(Some("plain")), "plain");
+    }
+}

@@ -1,0 +1,242 @@
+//! `--resume FILE`: from a checkpoint back to a scan.
+//!
+//! ```text
+//! output  |  lines that the checkpoint knows  |  lines written later  |  torn |
+//!         0                              octets                      cut      end of file
+//! ```
+//!
+//! What was written after the checkpoint stays, as it is true; it comes again, and is counted. A torn last line is cut.
+
+use std::{
+    fs::File,
+    io::{self, Seek as _, SeekFrom},
+    path::Path,
+};
+
+use crate::{
+    args::Format, checkpoint::Checkpoint, error::CliError, output::Output, prepared::Prepared,
+    saver::Before, words::Asked,
+};
+
+/// A scan that is to go on.
+#[derive(Debug)]
+pub(crate) struct Resumed {
+    pub(crate) checkpoint: Checkpoint,
+    /// What is known of the runs before.
+    pub(crate) before: Before,
+    /// How many records come twice is known; not so where they went to a pipe after the last checkpoint.
+    pub(crate) is_counted: bool,
+}
+
+impl Resumed {
+    /// Reads a checkpoint.
+    pub(crate) fn read(path: &Path) -> Result<Self, CliError> {
+        let checkpoint = Checkpoint::read(path)?;
+        let before = Before {
+            mark: Some(checkpoint.mark),
+            so_far: checkpoint.so_far.clone(),
+            may_have_repeated: checkpoint.may_have_repeated.saturating_add(checkpoint.may_repeat),
+        };
+        let is_counted = checkpoint.closed
+            || checkpoint.output.octets.is_some() && checkpoint.output.path.is_some();
+        Ok(Self { checkpoint, before, is_counted })
+    }
+
+    /// The hash that the targets must have.
+    pub(crate) fn fingerprint(&self, path: &Path) -> Result<u64, CliError> {
+        u64::from_str_radix(&self.checkpoint.fingerprint, 16).map_err(|_| CliError::Checkpoint {
+            path: path.to_owned(),
+            why: "is damaged (its fingerprint is no number)".to_owned(),
+        })
+    }
+
+    /// The scan as it was asked for, with what `later` gives again.
+    pub(crate) fn asked(&self, later: &Asked) -> Result<Asked, CliError> {
+        let first = Asked::parse(&self.checkpoint.command).map_err(CliError::Flags)?;
+        first.with(later)
+    }
+
+    /// The output, cut after its last whole line, to be written on.
+    pub(crate) fn output(
+        &mut self,
+        prepared: Option<Prepared>,
+        format: Format,
+    ) -> Result<Output<File>, CliError> {
+        let Some(prepared) = prepared else {
+            let stdout = Output::stdout_again(format);
+            return stdout.map_err(|source| CliError::Write {
+                name: "standard output".to_owned(),
+                source,
+                kept: 0,
+            });
+        };
+        let path = prepared.path().to_owned();
+        let name = path.display().to_string();
+        let mut file = prepared.into_file();
+        let gone = |source| CliError::OutputGone { path: path.clone(), source };
+        if !file.metadata().map_err(gone)?.is_file() {
+            return Ok(Output::again(file, name, format));
+        }
+        let known = self.checkpoint.output.octets.unwrap_or(0);
+        let changed = |why: String| CliError::OutputChanged { path: path.clone(), why };
+        let found = look(&mut file, known).map_err(gone)?.map_err(changed)?;
+        file.set_len(found.cut).and_then(|()| file.sync_all()).map_err(gone)?;
+        file.seek(SeekFrom::Start(found.cut)).map_err(gone)?;
+        if found.cut == 0 {
+            return Ok(Output::new(file, name, format));
+        }
+        let header = u64::from(format == Format::Csv && known == 0);
+        let later = found.lines.saturating_sub(header);
+        self.before.may_have_repeated = self.before.may_have_repeated.saturating_add(later);
+        self.before.so_far.records = self.before.so_far.records.saturating_add(later);
+        Ok(Output::again(file, name, format))
+    }
+}
+
+/// What stands in an output behind the octets that a checkpoint knows.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+struct Found {
+    /// Whole lines.
+    lines: u64,
+    /// Where the last of them ends.
+    cut: u64,
+}
+
+/// Reads what stands behind the first `known` octets; in words why these cannot be ours.
+fn look(file: &mut (impl io::Read + io::Seek), known: u64) -> io::Result<Result<Found, String>> {
+    let end = file.seek(SeekFrom::End(0))?;
+    if end < known {
+        return Ok(Err(format!("it has {end} octets, and had {known}")));
+    }
+    if known > 0 {
+        let mut last = [0];
+        file.seek(SeekFrom::Start(known - 1))?;
+        file.read_exact(&mut last)?;
+        if last != *b"\n" {
+            return Ok(Err(format!("no line ends after {known} octets, where one did")));
+        }
+    }
+    file.seek(SeekFrom::Start(known))?;
+    let mut found = Found { lines: 0, cut: known };
+    let (mut at, mut piece) = (known, vec![0; 64 << 10]);
+    loop {
+        let n = match file.read(&mut piece) {
+            Ok(0) => return Ok(Ok(found)),
+            Ok(n) => n,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(error) => return Err(error),
+        };
+        for (offset, _) in piece[..n].iter().enumerate().filter(|(_, byte)| **byte == b'\n') {
+            found = Found { lines: found.lines + 1, cut: at + offset as u64 + 1 };
+        }
+        at += n as u64;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, io::Write as _, path::PathBuf};
+
+    use super::*;
+    use crate::{
+        checkpoint::{Written, tests::checkpoint},
+        words::tests::asked,
+    };
+
+    fn resumed(octets: u64, path: &Path) -> (tempfile::TempDir, Resumed) {
+        let folder = tempfile::tempdir().unwrap();
+        let output = Written { path: Some(path.to_owned()), octets: Some(octets) };
+        let file = folder.path().join("checkpoint");
+        fs::write(&file, Checkpoint { output, ..checkpoint() }.to_json().unwrap()).unwrap();
+        let resumed = Resumed::read(&file).unwrap();
+        (folder, resumed)
+    }
+
+    /// What an output of `text` becomes when `known` octets are known, and how many lines come again.
+    fn cut(text: &str, known: u64, format: Format) -> Result<(String, u64), CliError> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("out");
+        fs::write(&path, text).unwrap();
+        let (_folder, mut resumed) = resumed(known, &path);
+        let told = resumed.before.may_have_repeated;
+        let mut output = resumed.output(Some(Prepared::existing(&path)?), format)?;
+        assert!(output.flush().is_ok());
+        let repeat = resumed.before.may_have_repeated - told;
+        assert_eq!(resumed.before.so_far.records, repeat);
+        Ok((fs::read_to_string(&path).unwrap(), repeat))
+    }
+
+    #[test]
+    fn a_torn_last_line_is_cut_and_whole_lines_never_are() {
+        for (text, known, left, again) in [
+            ("", 0, "", 0),
+            ("to", 0, "", 0),
+            ("one\n", 4, "one\n", 0),
+            ("one\ntwo\n", 4, "one\ntwo\n", 1),
+            ("one\ntwo\nto", 4, "one\ntwo\n", 1),
+            ("one\nto", 4, "one\n", 0),
+            ("one\ntwo\nthree\n", 0, "one\ntwo\nthree\n", 3),
+        ] {
+            let found = cut(text, known, Format::Jsonl).unwrap();
+            assert_eq!(found, (left.to_owned(), again), "{text:?} {known}");
+        }
+    }
+
+    #[test]
+    fn a_header_stands_once_whenever_the_scan_was_killed() {
+        let header = crate::csv::HEADER;
+        let whole = format!("{header}a,b\n");
+        for (text, known, left, again) in [
+            ("", 0, header, 0),
+            ("ts,i", 0, header, 0),
+            (header, 0, header, 0),
+            (&whole, 0, &whole, 1),
+            (&whole, header.len() as u64, &whole, 1),
+        ] {
+            let found = cut(text, known, Format::Csv).unwrap();
+            assert_eq!(found, (left.to_owned(), again), "{text:?} {known}");
+        }
+    }
+
+    #[test]
+    fn an_output_that_is_not_ours_is_left_alone() {
+        for (text, known, words) in
+            [("one\n", 9, "it has 4 octets, and had 9"), ("one\ntwo\n", 6, "no line ends after 6")]
+        {
+            let error = cut(text, known, Format::Jsonl).unwrap_err();
+            assert!(error.to_string().contains(words), "{error}");
+            assert_eq!(error.exit_code(), crate::error::USAGE);
+        }
+        let gone = Prepared::existing(Path::new("/no/such/out")).unwrap_err();
+        assert!(gone.to_string().contains("put the output of this scan back"), "{gone}");
+    }
+
+    #[test]
+    fn lines_longer_than_a_piece_are_found() {
+        let mut file = tempfile::tempfile().unwrap();
+        let line = "x".repeat(100_000);
+        write!(file, "{line}\n{line}\n{line}").unwrap();
+        assert_eq!(look(&mut file, 0).unwrap(), Ok(Found { lines: 2, cut: 200_002 }));
+    }
+
+    #[test]
+    fn the_scan_is_the_one_of_the_checkpoint() {
+        let (_folder, resumed) = resumed(0, &PathBuf::from("/x"));
+        let both = resumed.asked(&asked("--resume f --rate 7")).unwrap();
+        assert_eq!(
+            (both.args.targets, both.args.ports),
+            (vec!["198.19.0.0/24".into()], vec!["80".into()])
+        );
+        assert_eq!(both.args.rate.to_string(), "7");
+        assert_eq!(resumed.fingerprint(Path::new("f")).unwrap(), 255);
+        assert_eq!((resumed.before.mark, resumed.before.may_have_repeated), (Some(5), 7));
+    }
+
+    #[test]
+    fn flags_that_nobody_knows_are_damage() {
+        let (_folder, mut resumed) = resumed(0, &PathBuf::from("/x"));
+        resumed.checkpoint.command = vec!["--no-such-flag".to_owned()];
+        let error = resumed.asked(&asked("--resume f")).unwrap_err();
+        assert_eq!(error.exit_code(), crate::error::USAGE);
+    }
+}

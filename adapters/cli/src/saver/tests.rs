@@ -1,0 +1,216 @@
+use std::{
+    io,
+    num::NonZeroU64,
+    sync::{Arc, Mutex},
+};
+
+use mrpf_engine::scan::Settings;
+
+use super::*;
+use crate::{
+    args::Format,
+    drive::{
+        Driven, Ended, Limits, drive,
+        tests::{HOSTS, disk, scan},
+    },
+    error::{DONE, INTERRUPTED},
+    output::tests::Disk,
+    progress::{Progress, Wanted},
+    signals::Signals,
+};
+
+/// Keeps checkpoints in memory, until it fails.
+#[derive(Clone, Debug, Default)]
+struct Memory {
+    kept: Arc<Mutex<Vec<Checkpoint>>>,
+    /// How many it takes before it fails, if it does.
+    room: Option<usize>,
+}
+
+impl Keep for Memory {
+    fn keep(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let mut kept = self.kept.lock().unwrap();
+        if self.room.is_some_and(|room| kept.len() >= room) {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        kept.push(serde_json::from_slice(bytes).unwrap());
+        Ok(())
+    }
+}
+
+impl Memory {
+    fn last(&self) -> Checkpoint {
+        self.kept.lock().unwrap().last().unwrap().clone()
+    }
+
+    /// A saver of a first run that saves at every flush.
+    fn saver(&self) -> Saver {
+        let words = crate::words::tests::asked("198.19.0.0/24 -p 80 --seed 7").words;
+        let fixed = Fixed { scan: "0f".to_owned(), words, ..Fixed::default() };
+        let place = Some(Place::new("nowhere/checkpoint".as_ref()));
+        let mut saver = Saver::with(fixed, Before::default(), Some(Box::new(self.clone())), place);
+        saver.every = Duration::ZERO;
+        saver
+    }
+}
+
+fn run(saver: &mut Saver, output: &mut Output<Disk>, limits: Limits, signals: &Signals) -> Driven {
+    let quiet = Wanted { quiet: true, verbose: false, records_on_terminal: false };
+    let mut progress = Progress::new(quiet, &Settings::default());
+    drive(&mut scan(), output, limits, &mut progress, signals, saver)
+}
+
+#[test]
+fn a_scan_that_is_through_leaves_nothing_to_do() {
+    let (memory, mut output) = (Memory::default(), disk(1 << 20));
+    let driven = run(&mut memory.saver(), &mut output, Limits::default(), &Signals::default());
+    assert_eq!(driven.exit_code(), DONE);
+    let last = memory.last();
+    assert!(last.finished && last.closed);
+    assert_eq!((last.mark, last.total, last.may_repeat), (HOSTS, HOSTS, 0));
+    assert_eq!(last.output.octets, Some(output.sink().held.len() as u64));
+    assert_eq!((last.so_far.records, last.so_far.runs), (HOSTS, 1));
+    assert_eq!(last.command.last().unwrap(), "198.19.0.0/24");
+}
+
+/// Each checkpoint, whenever it was written: what it does not claim is all that can come again.
+#[test]
+fn a_checkpoint_never_claims_what_is_not_on_the_disk() {
+    let (memory, mut output) = (Memory::default(), disk(1 << 20));
+    run(&mut memory.saver(), &mut output, Limits::default(), &Signals::default());
+    let kept = memory.kept.lock().unwrap();
+    assert!(kept.len() >= 2);
+    assert_eq!(output.sink().syncs as usize, kept.len());
+    for one in kept.iter() {
+        let octets = one.output.octets.unwrap() as usize;
+        let lines = output.sink().held[..octets].iter().filter(|byte| **byte == b'\n').count();
+        assert_eq!(lines as u64, one.so_far.records);
+        // All hosts are open: a position below the mark is a line.
+        assert!(one.so_far.records >= one.mark, "{one:?}");
+        assert!(one.may_repeat >= one.so_far.records.saturating_sub(one.mark), "{one:?}");
+    }
+}
+
+#[test]
+fn an_interrupted_scan_is_saved_without_being_asked() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("checkpoint");
+    let signals = Signals::default();
+    signals.ask();
+    let fixed = Fixed { scan: "0f".to_owned(), ..Fixed::default() };
+    let mut saver = Saver::with(fixed, Before::default(), None, Some(Place::new(&path)));
+    let driven = run(&mut saver, &mut disk(1 << 20), Limits::default(), &signals);
+    assert_eq!(driven.exit_code(), INTERRUPTED);
+    assert!(matches!(&driven.saved, Saved::At(at) if *at == path));
+    let read = Checkpoint::read(&path).unwrap();
+    assert!(!read.finished && read.closed && read.mark < read.total);
+    assert_eq!(read.so_far.records, driven.written);
+    assert!(read.may_repeat >= driven.written - read.mark);
+}
+
+#[test]
+fn an_interrupted_scan_that_cannot_be_saved_says_so_and_ends_all_the_same() {
+    let (memory, signals) = (Memory { room: Some(0), ..Memory::default() }, Signals::default());
+    signals.ask();
+    let driven = run(&mut memory.saver(), &mut disk(1 << 20), Limits::default(), &signals);
+    assert_eq!((driven.ended, driven.exit_code()), (Ended::Interrupted, INTERRUPTED));
+    assert!(matches!(&driven.saved, Saved::Failed(..)), "{:?}", driven.saved);
+}
+
+#[test]
+fn limits_are_saved_only_where_it_was_asked_for() {
+    let limits = Limits { results: NonZeroU64::new(3), time: None };
+    let (memory, mut output) = (Memory::default(), disk(1 << 20));
+    let driven = run(&mut memory.saver(), &mut output, limits, &Signals::default());
+    assert!(matches!(driven.saved, Saved::At(_)));
+    let last = memory.last();
+    // What came after the limit is not written, so the mark must not pass it.
+    assert!(last.mark <= 3 && last.so_far.records == 3 && !last.finished, "{last:?}");
+    let driven = run(&mut Saver::off(), &mut disk(1 << 20), limits, &Signals::default());
+    assert!(matches!(driven.saved, Saved::Not));
+}
+
+#[test]
+fn a_checkpoint_that_cannot_be_written_does_not_end_the_scan() {
+    let memory = Memory { room: Some(1), ..Memory::default() };
+    let mut output = disk(1 << 20);
+    let driven = run(&mut memory.saver(), &mut output, Limits::default(), &Signals::default());
+    assert_eq!((driven.ended, driven.written), (Ended::Through, HOSTS));
+    assert!(matches!(&driven.saved, Saved::Failed(..)));
+    assert!(crate::summary::going_on(&driven).unwrap().contains("could not be written"));
+}
+
+#[test]
+fn a_full_disk_claims_only_what_fits() {
+    let (memory, mut output) = (Memory::default(), disk(1_000));
+    let driven = run(&mut memory.saver(), &mut output, Limits::default(), &Signals::default());
+    assert_eq!(driven.ended, Ended::WriteFailed);
+    let last = memory.last();
+    assert_eq!(last.output.octets, Some(output.sink().held.len() as u64));
+    assert!(!last.finished && last.mark <= last.so_far.records);
+}
+
+/// The system tells that writing failed once, at the first fsync.
+#[test]
+fn a_disk_that_loses_what_it_took_is_not_claimed() {
+    let memory = Memory::default();
+    let disk = Disk { room: 1 << 20, piece: 100, sync_fails: true, ..Disk::default() };
+    let mut output = Output::new(disk, "list".to_owned(), Format::List);
+    let driven = run(&mut memory.saver(), &mut output, Limits::default(), &Signals::default());
+    assert_eq!(driven.ended, Ended::WriteFailed);
+    assert!(matches!(&driven.saved, Saved::Failed(_, why) if why.contains("on the disk")));
+    assert!(memory.kept.lock().unwrap().is_empty());
+    assert!(matches!(driven.error, Some(CliError::Write { .. })));
+}
+
+#[test]
+fn the_first_checkpoint_must_succeed() {
+    let memory = Memory { room: Some(0), ..Memory::default() };
+    let error = memory.saver().begin(&scan(), &mut disk(1 << 20)).unwrap_err();
+    assert!(error.to_string().contains("nowhere/checkpoint"), "{error}");
+    let memory = Memory::default();
+    memory.saver().begin(&scan(), &mut disk(1 << 20)).unwrap();
+    assert_eq!((memory.last().mark, memory.last().may_repeat), (0, 0));
+}
+
+#[test]
+fn standard_input_that_was_too_long_is_not_saved() {
+    let memory = Memory::default();
+    let mut saver = memory.saver();
+    saver.fixed.stdin = Stdin::TooLong;
+    let error = saver.begin(&scan(), &mut disk(1 << 20)).unwrap_err();
+    assert!(error.to_string().contains("give the targets in a file"), "{error}");
+}
+
+/// Records against the rule: those written while at most `mark` positions had begun stay.
+#[test]
+fn history_tells_what_can_come_again() {
+    let mut history = History::new(100);
+    for (started, records) in [(100, 0), (200, 10), (300, 50), (300, 60), (400, 90)] {
+        history.note(started, records);
+    }
+    let beyond = |mark| history.beyond(mark, 95);
+    assert_eq!((beyond(99), beyond(100), beyond(199)), (95, 95, 95));
+    assert_eq!((beyond(200), beyond(299), beyond(300), beyond(399)), (85, 85, 35, 35));
+    assert_eq!((beyond(400), beyond(u64::MAX)), (5, 5));
+    // A disk that filled up holds fewer than were taken.
+    assert_eq!(history.beyond(400, 80), 0);
+    history.hosts = 3;
+    assert_eq!((history.beyond(400, 95), history.beyond(400, 2)), (8, 2));
+}
+
+#[test]
+fn history_forgets_what_no_later_mark_needs() {
+    let mut history = History::new(0);
+    for at in 1..=1_000 {
+        history.note(at * 10, at);
+    }
+    let before = history.beyond(5_005, 1_000);
+    history.forget_below(5_005);
+    assert_eq!(history.beyond(5_005, 1_000), before);
+    assert_eq!(history.notes.len(), 501);
+    for _ in 0..1_000 {
+        history.note(10_000, 2_000);
+    }
+    assert_eq!(history.notes.len(), 501, "a scan that waits adds nothing");
+}
