@@ -303,6 +303,11 @@ impl<P: Probe> Shared<P> {
     /// A number of the shard's order below which every target is final, and what was found of it is in the queue or was
     /// taken from it. It never decreases.
     pub fn mark(&self) -> u64 {
+        // What was found is counted after it was queued.
+        let progress = self.progress();
+        if progress.settled >= progress.total {
+            return progress.total;
+        }
         // A tail that a receiver saw before it rested: nothing below can be found any more, and what had been found was queued.
         let rested = self.rested.iter().map(|rested| rested.load(Acquire)).min();
         self.walk.start() + rested.map_or(0, |rested| rested.min(self.answered.tail()))
