@@ -11,6 +11,9 @@
 //!  tcp      20        [from] [to] [seq.....] ack      off fl win [sum] urg
 //!  options  0..20     mss nop ws ... [ts_val]
 //!                     [..] is patched
+//!
+//!  or, in place of ipv4, with no checksum of its own:
+//!  ipv6     40        6 00 [label] len 06 hop-limit from [to.......]
 //! ```
 //!
 //! # What holds
@@ -20,6 +23,7 @@
 //!
 //! Not general: it patches what a probe changes and nothing else.
 
+mod address;
 mod arp;
 mod frame;
 mod ndp;
@@ -27,6 +31,7 @@ mod rst;
 mod syn;
 
 pub use self::{
+    address::Address,
     arp::arp_request,
     ndp::{neighbour_advertisement, neighbour_solicitation},
     rst::{RstFields, RstTemplate},
