@@ -3,7 +3,7 @@
 use std::{
     collections::hash_map::RandomState,
     hash::BuildHasher,
-    net::Ipv4Addr,
+    net::{Ipv4Addr, Ipv6Addr},
     num::NonZeroU64,
     path::{Path, PathBuf},
     sync::Arc,
@@ -20,6 +20,7 @@ use mrpf_engine::{
     neighbour::{self, NeighbourError, NextHops},
     port_guard::{PortGuard, PortGuardError},
     scan::{Failure, Running, Settings, SettingsError, Shared, Simulated},
+    sources::Sources,
     target::{Shard, TargetError, Targets, TargetsBuilder, Walk},
     template::{Ends, TcpProfile},
     time::{Clock, Instant},
@@ -102,7 +103,7 @@ pub enum ScanError {
     /// Rates, retries, cooldown.
     #[error(transparent)]
     Settings(#[from] SettingsError),
-    /// IPv6 is asked for.
+    /// IPv6 is asked for on a real link.
     #[error(
         "{0} of the targets are IPv6 addresses, which this version does not scan yet: leave them out, or all at once with --exclude ::/0"
     )]
@@ -350,10 +351,12 @@ impl Builder {
     /// [`ScanError`]; nothing has been sent then but, at most, ARP requests.
     pub fn build(mut self) -> Result<Scan, ScanError> {
         self.settings.silent = self.show.shows(State::Silent);
-        let targets = std::mem::take(&mut self.targets).v4_of_names(true); // IPv6 is not scanned yet
+        // IPv6 is not scanned over a real link yet.
+        let is_packet = self.network.is_none();
+        let targets = std::mem::take(&mut self.targets).v4_of_names(is_packet);
         let targets = Arc::new(targets.build()?);
         let v6 = targets.v6_len();
-        if v6 > 0 {
+        if is_packet && v6 > 0 {
             return Err(ScanError::Ipv6(v6));
         }
         let seed = self.seed.unwrap_or_else(|| RandomState::new().hash_one("order"));
@@ -401,7 +404,10 @@ impl Builder {
             layer: network.layer(),
             source_mac: SIM_OURS,
             vlan: self.vlan,
-            sources: self.source.unwrap_or(Ipv4Addr::new(198, 18, 0, 1)).into(),
+            sources: Sources {
+                v4: Some(self.source.unwrap_or(Ipv4Addr::new(198, 18, 0, 1))),
+                v6: Some(Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1)),
+            },
         };
         let source_ports = self.source_ports.unwrap_or((61_000, 61_000 + SOURCE_PORTS - 1));
         let ports = self.cut_ports(source_ports)?;
@@ -469,7 +475,7 @@ impl Builder {
     }
 }
 
-/// The longest frame of a SYN scan is a linux SYN with a VLAN tag, 78 octets.
+/// The longest frame of a SYN scan is a linux SYN over IPv6 with a VLAN tag, 98 octets.
 const SLOT_LEN: usize = 128;
 /// Hardware addresses of the simulated network.
 const SIM_OURS: MacAddr = MacAddr([2, 0, 0, 0, 0, 1]);
