@@ -3,7 +3,13 @@
 //! One element is one probe, so the rate that criterion prints is probes per second on one core. Nothing is sent: the frames
 //! are made into slots like those of a link and made over.
 
-use std::{hint::black_box, net::Ipv4Addr, num::NonZeroU64, sync::Arc, time::Duration};
+use std::{
+    hint::black_box,
+    net::{Ipv4Addr, Ipv6Addr},
+    num::NonZeroU64,
+    sync::Arc,
+    time::Duration,
+};
 
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use mrpf_engine::{
@@ -12,7 +18,7 @@ use mrpf_engine::{
     governor::{Class, Governor, Rate},
     link::{LinkLayer, MAX_BATCH},
     probe::{Probe, Shot},
-    sources::Family,
+    sources::{Family, Sources},
     target::{Shard, Targets, Walk},
     template::{Ends, TcpProfile},
     time::Instant,
@@ -24,12 +30,17 @@ const SEED: u64 = 0x5eed;
 const SLOT_LEN: usize = 128;
 const NEXT_HOP: MacAddr = MacAddr([2, 0, 0, 0, 0, 2]);
 const SOURCE: Ipv4Addr = Ipv4Addr::new(198, 18, 0, 1);
+const SOURCE_6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1);
 
 /// The whole way from a number to a frame, and its two halves: which target it is, and the bytes that ask it.
 fn generate(c: &mut Criterion) {
     let mut group = c.benchmark_group("generate");
     group.throughput(Throughput::Elements(1));
-    for (name, walk) in [("1_range", one_range()), ("10k_ranges_less_5k", many_ranges())] {
+    for (name, family, walk) in [
+        ("1_range", Family::V4, one_range()),
+        ("10k_ranges_less_5k", Family::V4, many_ranges()),
+        ("1_ipv6_range", Family::V6, one_ipv6_range()),
+    ] {
         let mut sequence = 0;
         group.bench_with_input(BenchmarkId::new("target", name), &walk, |b, walk| {
             b.iter(|| {
@@ -39,7 +50,7 @@ fn generate(c: &mut Criterion) {
         });
         for profile in [TcpProfile::Windows, TcpProfile::Bare] {
             let probe = probe(profile);
-            let mut slots = prepared(&probe);
+            let mut slots = prepared(&probe, family);
             group.bench_function(BenchmarkId::new(format!("probe_{profile}"), name), |b| {
                 b.iter(|| {
                     sequence = following(sequence, &walk);
@@ -64,6 +75,12 @@ fn cookie(c: &mut Criterion) {
         b.iter(|| {
             host = host.wrapping_add(1);
             cookie.v4(black_box((SOURCE, 61_000)), (Ipv4Addr::from(host), 443))
+        });
+    });
+    group.bench_function("v6", |b| {
+        b.iter(|| {
+            host = host.wrapping_add(1);
+            cookie.v6(black_box((SOURCE_6, 61_000)), (Ipv6Addr::from(u128::from(host)), 443))
         });
     });
     group.finish();
@@ -131,6 +148,11 @@ fn one_range() -> Walk {
     walk(Targets::builder().spec("198.18.0.0/15"))
 }
 
+/// As many hosts as [`one_range`] has.
+fn one_ipv6_range() -> Walk {
+    walk(Targets::builder().spec("2001:db8:1::/111"))
+}
+
 /// 10,000 ranges of 65,536 addresses all over IPv4, 256 taken out of every second one.
 fn many_ranges() -> Walk {
     const STRIDE: u32 = u32::MAX / 10_000;
@@ -159,16 +181,16 @@ fn probe(profile: TcpProfile) -> SynProbe {
         layer: LinkLayer::Ethernet,
         source_mac: MacAddr([2, 0, 0, 0, 0, 1]),
         vlan: None,
-        source: SOURCE,
+        sources: Sources { v4: Some(SOURCE), v6: Some(SOURCE_6) },
     };
     let ports = SourcePorts::new(61_000, 256, 3).expect("enough ports");
     SynProbe::new(&ends, profile, ports, Cookie::from_key(&[7; 16]))
 }
 
-fn prepared(probe: &SynProbe) -> Vec<[u8; SLOT_LEN]> {
+fn prepared(probe: &SynProbe, family: Family) -> Vec<[u8; SLOT_LEN]> {
     let mut slots = vec![[0; SLOT_LEN]; MAX_BATCH];
     for slot in &mut slots {
-        probe.prepare(slot, Family::V4);
+        probe.prepare(slot, family);
     }
     slots
 }

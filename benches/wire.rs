@@ -43,12 +43,12 @@ fn patch(c: &mut Criterion) {
         layer: LinkLayer::Ethernet,
         source_mac: MacAddr([2, 0, 0, 0, 0, 1]),
         vlan: None,
-        source: Ipv4Addr::new(198, 18, 0, 1),
+        sources: Ipv4Addr::new(198, 18, 0, 1).into(),
     };
     let next_hop = MacAddr([2, 0, 0, 0, 0, 2]);
     let mut slot = [0; 128];
     for profile in TcpProfile::ALL {
-        let template = SynTemplate::new(&ends, profile);
+        let template = SynTemplate::new(&ends, profile).expect("an IPv4 source");
         template.prepare(&mut slot);
         let mut number = 0_u32;
         group.bench_function(format!("syn_{profile}"), |b| {
@@ -56,11 +56,11 @@ fn patch(c: &mut Criterion) {
                 number = number.wrapping_add(0x9e37_79b1);
                 let fields = SynFields {
                     next_hop,
-                    destination: number.into(),
+                    destination: Ipv4Addr::from(number),
                     destination_port: 443,
                     source_port: 61_000,
                     seq: !number,
-                    ip_id: number as u16,
+                    ip_id: number,
                     ts_val: number,
                 };
                 template.patch(&mut slot, black_box(&fields));
@@ -68,7 +68,7 @@ fn patch(c: &mut Criterion) {
             });
         });
     }
-    let template = RstTemplate::new(&ends);
+    let template = RstTemplate::new(&ends).expect("an IPv4 source");
     template.prepare(&mut slot);
     group.bench_function("rst", |b| {
         b.iter(|| {

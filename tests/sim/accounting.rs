@@ -53,8 +53,8 @@ fn each_open_connection_is_closed_once() {
 /// Lost resets and attempts that were answered twice: what a host says again is closed again.
 #[test]
 fn loss_leaves_next_to_nothing_half_open() {
-    let silent = ([198, 19, 3, 255].into(), [198, 19, 3, 255].into());
-    let others = ([198, 19, 0, 0].into(), [198, 19, 3, 255].into());
+    let silent = ([198, 19, 3, 255], [198, 19, 3, 255]);
+    let others = ([198, 19, 0, 0], [198, 19, 3, 255]);
     let hosts = Hosts::new(3)
         .rule(silent, 0..=65_535, Behaviour::Silent) // so that the scan lasts until its cooldown
         .rule(others, 0..=65_535, Behaviour::open());

@@ -1,6 +1,6 @@
 //! Loss, reorder, duplication, odd replies, a link that goes away: scans end as they must.
 
-use std::{net::Ipv4Addr, time::Duration};
+use std::{net::IpAddr, time::Duration};
 
 use mrpf_engine::{
     link::sim::{
@@ -90,7 +90,7 @@ fn an_answer_after_the_cooldown_is_late_and_not_written() {
 
 #[test]
 fn unreachable_hosts_say_why_and_who() {
-    let responder = Ipv4Addr::new(198, 18, 0, 2);
+    let responder = IpAddr::from([198, 18, 0, 2]);
     for (code, reason) in
         [(1, Reason::HostUnreachable), (13, Reason::AdminProhibited), (3, Reason::PortUnreachable)]
     {
@@ -101,7 +101,7 @@ fn unreachable_hosts_say_why_and_who() {
         assert_eq!(states(&records).len(), 16);
         for record in syn(&records) {
             assert_eq!((record.state, record.reason), (State::Unreachable, reason));
-            assert_eq!(record.responder, Some(responder.into()));
+            assert_eq!(record.responder, Some(responder));
         }
     }
 }

@@ -22,7 +22,7 @@ const TARGETS: usize = 600;
 fn hosts(seed: u64) -> mrpf_engine::link::sim::hosts::Hosts {
     let mut hosts = all(seed, Behaviour::Silent);
     for last in 0..200_u8 {
-        let addr = [198, 19, 0, last].into();
+        let addr = std::net::Ipv4Addr::new(198, 19, 0, last);
         let behaviour = match last % 3 {
             0 => Behaviour::open(),
             1 => Behaviour::closed(),

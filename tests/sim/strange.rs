@@ -105,11 +105,11 @@ fn odd_answers_count_for_what_they_prove() {
 /// Answering on every port is what a middlebox does: records say so from the tenth open port on.
 #[test]
 fn a_host_that_answers_everywhere_is_noise() {
-    let noisy = [198, 19, 0, 7].into();
+    let noisy = IpAddr::from([198, 19, 0, 7]);
     let hosts = Hosts::new(1)
         .rule((noisy, noisy), 0..=65_535, Behaviour::open())
-        .rule(([198, 19, 0, 0].into(), [198, 19, 0, 255].into()), 80..=80, Behaviour::open())
-        .rule(([198, 19, 0, 0].into(), [198, 19, 0, 255].into()), 0..=65_535, Behaviour::closed());
+        .rule(([198, 19, 0, 0], [198, 19, 0, 255]), 80..=80, Behaviour::open())
+        .rule(([198, 19, 0, 0], [198, 19, 0, 255]), 0..=65_535, Behaviour::closed());
     let network = Network::new(6, hosts, Faults::default());
     let (records, summary) = run(scan(network, "198.19.0.0/28", "80-119").build().unwrap());
     assert_eq!(summary.noisy_hosts, 1);
@@ -120,10 +120,10 @@ fn a_host_that_answers_everywhere_is_noise() {
             _ => None,
         })
         .collect();
-    assert_eq!(noise, [IpAddr::from(noisy)]);
+    assert_eq!(noise, [noisy]);
     let marked: Vec<_> =
         syn(&records).into_iter().filter(|record| record.noise == Some(true)).collect();
-    assert!(marked.iter().all(|record| record.ip == IpAddr::from(noisy)));
+    assert!(marked.iter().all(|record| record.ip == noisy));
     assert!((1..=31).contains(&marked.len()), "{}", marked.len());
 }
 

@@ -49,12 +49,14 @@ pub(crate) fn segment(frame: &[u8]) -> Option<(Target, Flags)> {
     let packet = wire::parse(frame, LinkLayer::Ethernet).expect("our frames are well formed");
     match packet.network {
         wire::Network::Ipv4(header, Transport::Tcp(segment)) => {
-            let target =
-                Target { addr: header.destination().into(), port: segment.destination_port() };
-            Some((target, segment.flags()))
+            Some((header.destination().into(), segment))
+        }
+        wire::Network::Ipv6(header, Transport::Tcp(segment)) => {
+            Some((header.destination().into(), segment))
         }
         _ => None,
     }
+    .map(|(addr, segment)| (Target { addr, port: segment.destination_port() }, segment.flags()))
 }
 
 /// All of 198.19.0.0/16 behaves so.
@@ -116,7 +118,7 @@ pub(crate) fn shared(
         layer: LinkLayer::Ethernet,
         source_mac: MacAddr([2; 6]),
         vlan: None,
-        source: [198, 18, 0, 1].into(),
+        sources: Ipv4Addr::new(198, 18, 0, 1).into(),
     };
     let ports = SourcePorts::new(61_000, 256, 1 + settings.retries).unwrap();
     let probe = SynProbe::new(&ends, TcpProfile::default(), ports, Cookie::from_key(&[1; 16]));

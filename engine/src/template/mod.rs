@@ -11,6 +11,9 @@
 //!  tcp      20        [from] [to] [seq.....] ack      off fl win [sum] urg
 //!  options  0..20     mss nop ws ... [ts_val]
 //!                     [..] is patched
+//!
+//!  or, in place of ipv4, with no checksum of its own:
+//!  ipv6     40        6 00 [label] len 06 hop-limit from [to.......]
 //! ```
 //!
 //! # What holds
@@ -20,19 +23,21 @@
 //!
 //! Not general: it patches what a probe changes and nothing else.
 
+mod address;
 mod arp;
 mod frame;
+mod ndp;
 mod rst;
 mod syn;
 
-use std::net::Ipv4Addr;
-
 pub use self::{
+    address::Address,
     arp::arp_request,
+    ndp::{neighbour_advertisement, neighbour_solicitation},
     rst::{RstFields, RstTemplate},
     syn::{ProfileError, SynFields, SynTemplate, TcpProfile},
 };
-use crate::{link::LinkLayer, wire::MacAddr};
+use crate::{link::LinkLayer, sources::Sources, wire::MacAddr};
 
 /// Where our frames come from.
 #[derive(Clone, Copy, Debug)]
@@ -43,6 +48,6 @@ pub struct Ends {
     pub source_mac: MacAddr,
     /// The VLAN to tag frames with, 12 bits; ignored on links without Ethernet.
     pub vlan: Option<u16>,
-    /// Our address.
-    pub source: Ipv4Addr,
+    /// Our addresses.
+    pub sources: Sources,
 }

@@ -1,9 +1,7 @@
 //! The RST that closes a connection which a SYN-ACK opened.
 
-use std::net::Ipv4Addr;
-
 use super::{
-    Ends,
+    Address, Ends,
     frame::{Frame, IpFields, tcp_sum},
 };
 use crate::wire::{
@@ -14,36 +12,38 @@ use crate::wire::{
 
 /// What changes from one RST to the next.
 #[derive(Clone, Copy, Debug)]
-pub struct RstFields {
+pub struct RstFields<A> {
     /// The hardware address to send to; ignored on links without one.
     pub next_hop: MacAddr,
     /// To whom.
-    pub destination: Ipv4Addr,
+    pub destination: A,
     /// The port that answered.
     pub destination_port: u16,
     /// The port we asked from.
     pub source_port: u16,
     /// What the SYN-ACK acknowledged: a RST of any other number is ignored or challenged (RFC 9293, section 3.10.7.3).
     pub seq: u32,
-    /// The identification of the IP packet.
-    pub ip_id: u16,
+    /// The identification of an IPv4 packet, its low 16 bits; the flow label of an IPv6 packet, its low 20 bits.
+    pub ip_id: u32,
 }
 
 /// Frames of a bare RST. See the [module](super).
 #[derive(Clone, Debug)]
-pub struct RstTemplate {
-    frame: Frame,
+pub struct RstTemplate<A> {
+    frame: Frame<A>,
     sum: Sum,
 }
 
-impl RstTemplate {
-    /// RSTs from `ends`.
-    pub fn new(ends: &Ends) -> Self {
+impl<A: Address> RstTemplate<A> {
+    /// RSTs from `ends`; `None` when it has no address of this version.
+    pub fn new(ends: &Ends) -> Option<Self> {
+        let source = A::ours(&ends.sources)?;
         let mut segment = [0; tcp::MIN_LEN];
         segment[12] = 5 << 4;
         segment[13] = Flags::RST.0;
-        let frame = Frame::new(ends, IpFields { ttl: 64, protocol: tcp::PROTOCOL }, &segment);
-        Self { frame, sum: tcp_sum(ends.source, &segment) }
+        let frame =
+            Frame::new(ends, source, IpFields { hop_limit: 64, protocol: tcp::PROTOCOL }, &segment);
+        Some(Self { frame, sum: tcp_sum(source, &segment) })
     }
 
     /// The length of every frame, in octets.
@@ -66,10 +66,10 @@ impl RstTemplate {
     ///
     /// As [`prepare`](Self::prepare).
     #[inline]
-    pub fn patch(&self, slot: &mut [u8], fields: &RstFields) {
+    pub fn patch(&self, slot: &mut [u8], fields: &RstFields<A>) {
         let segment = self.frame.patch(slot, fields.next_hop, fields.destination, fields.ip_id);
         let ports = u32::from(fields.source_port) << 16 | u32::from(fields.destination_port);
-        let sum = self.sum.words(fields.destination.to_bits()).words(ports).words(fields.seq);
+        let sum = self.sum.and(fields.destination.sum()).words(ports).words(fields.seq);
         segment[..4].copy_from_slice(&ports.to_be_bytes());
         segment[4..8].copy_from_slice(&fields.seq.to_be_bytes());
         segment[16..18].copy_from_slice(&sum.checksum().to_be_bytes());

@@ -1,9 +1,10 @@
 //! SYNs, dressed as those of a real system.
 
-use std::{fmt, net::Ipv4Addr, str::FromStr};
+use std::{fmt, str::FromStr};
 
 use super::{
-    Ends,
+    Address, Ends,
+    address::FLOW_LABEL,
     frame::{Frame, IpFields, tcp_sum},
 };
 use crate::wire::{
@@ -21,6 +22,8 @@ use crate::wire::{
 /// | linux | 64 | 64240 | MSS 1460, SACK, TS, NOP, WS 7 | 74 |
 /// | bsd | 64 | 65535 | MSS 1460, NOP, WS 6, SACK, TS | 74 |
 /// | bare | 64 | 1024 | MSS 1460 | 58 |
+///
+/// Over IPv6 the MSS is 1440, a frame is 20 octets longer, and all but bare label each flow (RFC 6437).
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub enum TcpProfile {
     /// Windows 10 and later: no timestamps, and the shortest that answers like a desktop.
@@ -52,6 +55,11 @@ impl TcpProfile {
         if self == Self::Windows { 128 } else { 64 }
     }
 
+    /// Which bits of a random number make the flow label of an IPv6 packet: all 20, or none where the system leaves it 0.
+    pub fn flow_label_mask(self) -> u32 {
+        if self == Self::Bare { 0 } else { FLOW_LABEL }
+    }
+
     fn window(self) -> u16 {
         match self {
             Self::Windows | Self::Linux => 64_240,
@@ -60,7 +68,7 @@ impl TcpProfile {
         }
     }
 
-    /// The options, in whole words of 32 bits; the timestamp's value is zero.
+    /// The options, in whole words of 32 bits; the timestamp's value is zero. All begin with the MSS, of IPv4.
     fn options(self) -> &'static [u8] {
         match self {
             Self::Windows => &[2, 4, 5, 0xb4, 1, 3, 3, 8, 1, 1, 4, 2],
@@ -104,34 +112,35 @@ impl FromStr for TcpProfile {
 
 /// What changes from one SYN to the next.
 #[derive(Clone, Copy, Debug)]
-pub struct SynFields {
+pub struct SynFields<A> {
     /// The hardware address to send to; ignored on links without one.
     pub next_hop: MacAddr,
     /// Whom to ask.
-    pub destination: Ipv4Addr,
+    pub destination: A,
     /// Which port.
     pub destination_port: u16,
     /// From which port.
     pub source_port: u16,
     /// The sequence number: the cookie.
     pub seq: u32,
-    /// The identification of the IP packet.
-    pub ip_id: u16,
+    /// The identification of an IPv4 packet, its low 16 bits; the flow label of an IPv6 packet, its low 20 bits.
+    pub ip_id: u32,
     /// The value of the timestamp, in profiles that have one.
     pub ts_val: u32,
 }
 
 /// Frames of a SYN. See the [module](super).
 #[derive(Clone, Debug)]
-pub struct SynTemplate {
-    frame: Frame,
+pub struct SynTemplate<A> {
+    frame: Frame<A>,
     sum: Sum,
     timestamp_at: Option<usize>,
 }
 
-impl SynTemplate {
-    /// SYNs from `ends`, dressed as `profile`.
-    pub fn new(ends: &Ends, profile: TcpProfile) -> Self {
+impl<A: Address> SynTemplate<A> {
+    /// SYNs from `ends`, dressed as `profile`; `None` when it has no address of this version.
+    pub fn new(ends: &Ends, profile: TcpProfile) -> Option<Self> {
+        let source = A::ours(&ends.sources)?;
         let options = profile.options();
         let len = tcp::MIN_LEN + options.len();
         let mut segment = [0; 60];
@@ -140,9 +149,11 @@ impl SynTemplate {
         segment[13] = Flags::SYN.0;
         segment[14..16].copy_from_slice(&profile.window().to_be_bytes());
         segment[tcp::MIN_LEN..].copy_from_slice(options);
-        let ip = IpFields { ttl: profile.ttl(), protocol: tcp::PROTOCOL };
-        let frame = Frame::new(ends, ip, segment);
-        Self { frame, sum: tcp_sum(ends.source, segment), timestamp_at: profile.timestamp_at() }
+        segment[tcp::MIN_LEN + 2..tcp::MIN_LEN + 4].copy_from_slice(&A::MAX_SEGMENT.to_be_bytes());
+        let ip = IpFields { hop_limit: profile.ttl(), protocol: tcp::PROTOCOL };
+        let frame = Frame::new(ends, source, ip, segment);
+        let sum = tcp_sum(source, segment);
+        Some(Self { frame, sum, timestamp_at: profile.timestamp_at() })
     }
 
     /// The length of every frame, in octets.
@@ -165,10 +176,10 @@ impl SynTemplate {
     ///
     /// As [`prepare`](Self::prepare).
     #[inline]
-    pub fn patch(&self, slot: &mut [u8], fields: &SynFields) {
+    pub fn patch(&self, slot: &mut [u8], fields: &SynFields<A>) {
         let segment = self.frame.patch(slot, fields.next_hop, fields.destination, fields.ip_id);
         let ports = u32::from(fields.source_port) << 16 | u32::from(fields.destination_port);
-        let mut sum = self.sum.words(fields.destination.to_bits()).words(ports).words(fields.seq);
+        let mut sum = self.sum.and(fields.destination.sum()).words(ports).words(fields.seq);
         if let Some(at) = self.timestamp_at {
             sum = sum.words(fields.ts_val);
             segment[at..at + 4].copy_from_slice(&fields.ts_val.to_be_bytes());
@@ -180,149 +191,4 @@ impl SynTemplate {
 }
 
 #[cfg(test)]
-mod tests {
-    use etherparse::{NetSlice, SlicedPacket, TransportSlice};
-    use proptest::prelude::*;
-
-    use super::{super::RstFields, super::RstTemplate, *};
-    use crate::link::LinkLayer;
-
-    fn ends(layer: LinkLayer, vlan: Option<u16>) -> Ends {
-        Ends {
-            layer,
-            source_mac: MacAddr([2, 0, 0, 0, 0, 1]),
-            vlan,
-            source: Ipv4Addr::new(198, 18, 0, 1),
-        }
-    }
-
-    fn sliced(frame: &[u8], layer: LinkLayer) -> SlicedPacket<'_> {
-        match layer {
-            LinkLayer::Ethernet => SlicedPacket::from_ethernet(frame),
-            LinkLayer::Ip => SlicedPacket::from_ip(frame),
-        }
-        .unwrap()
-    }
-
-    /// Both checksums, judged by etherparse.
-    #[track_caller]
-    fn check_sums(packet: &SlicedPacket<'_>) {
-        let (Some(NetSlice::Ipv4(ip)), Some(TransportSlice::Tcp(tcp))) =
-            (&packet.net, &packet.transport)
-        else {
-            panic!("{packet:?}");
-        };
-        assert_eq!(ip.header().header_checksum(), ip.header().to_header().calc_header_checksum());
-        let expected =
-            tcp.to_header().calc_checksum_ipv4(&ip.header().to_header(), tcp.payload()).unwrap();
-        assert_eq!(tcp.checksum(), expected);
-    }
-
-    fn fields() -> impl Strategy<Value = SynFields> {
-        let numbers =
-            (any::<u32>(), any::<u16>(), any::<u16>(), any::<u32>(), any::<u16>(), any::<u32>());
-        (any::<[u8; 6]>(), numbers).prop_map(|(mac, (addr, to, from, seq, ip_id, ts_val))| {
-            SynFields {
-                next_hop: MacAddr(mac),
-                destination: addr.into(),
-                destination_port: to,
-                source_port: from,
-                seq,
-                ip_id,
-                ts_val,
-            }
-        })
-    }
-
-    proptest! {
-        /// One slot patched over and over: each frame says what it was told, and both checksums are right.
-        #[test]
-        fn each_patch_makes_a_whole_syn(
-            probes in prop::collection::vec(fields(), 1..6),
-            profile in prop::sample::select(TcpProfile::ALL.to_vec()),
-            (layer, vlan) in prop::sample::select(vec![
-                (LinkLayer::Ethernet, None), (LinkLayer::Ethernet, Some(42)), (LinkLayer::Ip, None),
-            ]),
-        ) {
-            let template = SynTemplate::new(&ends(layer, vlan), profile);
-            let mut slot = [0xaa; 128];
-            template.prepare(&mut slot);
-            for probe in &probes {
-                template.patch(&mut slot, probe);
-                let frame = &slot[..template.frame_len()];
-                let packet = sliced(frame, layer);
-                check_sums(&packet);
-                let (Some(NetSlice::Ipv4(ip)), Some(TransportSlice::Tcp(tcp))) = (&packet.net, &packet.transport) else {
-                    panic!("{packet:?}");
-                };
-                if layer == LinkLayer::Ethernet {
-                    prop_assert_eq!(&frame[..6], &probe.next_hop.0[..]);
-                }
-                prop_assert_eq!(packet.vlan_ids().first().map(|id| id.value()), vlan);
-                let ip = ip.header();
-                prop_assert_eq!((ip.source_addr(), ip.destination_addr()), (Ipv4Addr::new(198, 18, 0, 1), probe.destination));
-                prop_assert_eq!((ip.identification(), ip.ttl(), ip.dont_fragment()), (probe.ip_id, profile.ttl(), true));
-                prop_assert_eq!((tcp.source_port(), tcp.destination_port()), (probe.source_port, probe.destination_port));
-                prop_assert_eq!((tcp.sequence_number(), tcp.window_size()), (probe.seq, profile.window()));
-                prop_assert!(tcp.syn() && !tcp.ack() && !tcp.rst());
-                let stamped = tcp.options_iterator().find_map(|option| match option {
-                    Ok(etherparse::TcpOptionElement::Timestamp(value, 0)) => Some(value),
-                    _ => None,
-                });
-                prop_assert_eq!(stamped, profile.timestamp_at().map(|_| probe.ts_val));
-            }
-            prop_assert!(slot[template.frame_len()..].iter().all(|octet| *octet == 0xaa));
-        }
-
-        #[test]
-        fn each_patch_makes_a_whole_rst(probe in fields(), vlan in prop::option::of(0..4_096_u16)) {
-            let template = RstTemplate::new(&ends(LinkLayer::Ethernet, vlan));
-            let mut slot = [0xaa; 128];
-            template.prepare(&mut slot);
-            let SynFields { next_hop, destination, destination_port, source_port, seq, ip_id, .. } = probe;
-            template.patch(&mut slot, &RstFields { next_hop, destination, destination_port, source_port, seq, ip_id });
-            let packet = sliced(&slot[..template.frame_len()], LinkLayer::Ethernet);
-            check_sums(&packet);
-            let Some(TransportSlice::Tcp(tcp)) = &packet.transport else { panic!("{packet:?}") };
-            prop_assert!(tcp.rst() && !tcp.ack() && !tcp.syn());
-            prop_assert_eq!((tcp.sequence_number(), tcp.acknowledgment_number(), tcp.window_size()), (seq, 0, 0));
-        }
-    }
-
-    #[test]
-    fn profiles_have_the_lengths_of_their_systems() {
-        let len = |profile| SynTemplate::new(&ends(LinkLayer::Ethernet, None), profile).frame_len();
-        assert_eq!(TcpProfile::ALL.map(len), [66, 74, 74, 58]);
-    }
-
-    #[test]
-    fn a_linux_syn_is_the_kernels_byte_for_byte() {
-        let kernels: &[u8] = include_bytes!("../../testdata/syn.bin");
-        let number = |at: usize| u32::from_be_bytes(kernels[at..at + 4].try_into().unwrap());
-        let template = SynTemplate::new(&ends(LinkLayer::Ethernet, None), TcpProfile::Linux);
-        let mut slot = [0; 74];
-        template.prepare(&mut slot);
-        let probe = SynFields {
-            next_hop: MacAddr([2, 0, 0, 0, 0, 2]),
-            destination: number(30).into(),
-            destination_port: 80,
-            source_port: (number(34) >> 16) as u16,
-            seq: number(38),
-            ip_id: (number(18) >> 16) as u16,
-            ts_val: number(62),
-        };
-        template.patch(&mut slot, &probe);
-        // The kernel left its checksum to the device, which never came: ours is whole, so compare around it.
-        assert_eq!(slot[..50], kernels[..50]);
-        // The last octet is the window's shift, which a kernel takes from the memory it may use.
-        assert_eq!(slot[52..73], kernels[52..73]);
-    }
-
-    #[test]
-    fn names_are_read_back() {
-        for profile in TcpProfile::ALL {
-            assert_eq!(profile.to_string().parse(), Ok(profile));
-        }
-        assert!("win".parse::<TcpProfile>().is_err());
-    }
-}
+mod tests;

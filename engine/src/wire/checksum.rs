@@ -30,6 +30,7 @@ impl Sum {
     }
 
     /// This and `other`.
+    #[inline]
     #[must_use]
     pub fn and(self, other: Self) -> Self {
         Self(self.0 + other.0)

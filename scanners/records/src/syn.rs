@@ -17,7 +17,7 @@ pub struct SynRecord {
     pub state: State,
     /// Why.
     pub reason: Reason,
-    /// The IP time to live of the answer.
+    /// The IP time to live, or hop limit, of the answer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ttl: Option<u8>,
     /// The TCP window of the answer, unscaled.
@@ -110,21 +110,21 @@ pub enum Reason {
     Rst,
     /// Nothing, in any attempt.
     NoAnswer,
-    /// The host is on our link and nobody answered ARP for it; no probe was sent.
+    /// The host is on our link and nobody answered ARP or neighbour discovery for it; no probe was sent.
     NoNeighbour,
-    /// ICMP 3/0, 3/6 or 3/11.
+    /// ICMP 3/0, 3/6 or 3/11; ICMPv6 1/0.
     NetUnreachable,
-    /// ICMP 3/1, 3/7 or 3/12.
+    /// ICMP 3/1, 3/7 or 3/12; ICMPv6 1/3.
     HostUnreachable,
-    /// ICMP 3/2.
+    /// ICMP 3/2; ICMPv6 4/1.
     ProtocolUnreachable,
-    /// ICMP 3/3.
+    /// ICMP 3/3; ICMPv6 1/4.
     PortUnreachable,
-    /// ICMP 3/9, 3/10 or 3/13: a filter says so.
+    /// ICMP 3/9, 3/10 or 3/13; ICMPv6 1/1, 1/5 or 1/6: a filter says so.
     AdminProhibited,
-    /// ICMP 11: the probe went round in a circle or too far.
+    /// ICMP 11, ICMPv6 3: the probe went round in a circle or too far.
     TimeExceeded,
-    /// Any other ICMP 3.
+    /// Any other ICMP 3 or ICMPv6 1.
     OtherUnreachable,
 }
 

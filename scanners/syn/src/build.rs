@@ -3,7 +3,7 @@
 use std::{
     collections::hash_map::RandomState,
     hash::BuildHasher,
-    net::{IpAddr, Ipv4Addr},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
     num::NonZeroU64,
     path::{Path, PathBuf},
     sync::Arc,
@@ -104,7 +104,7 @@ pub enum ScanError {
     /// Rates, retries, cooldown.
     #[error(transparent)]
     Settings(#[from] SettingsError),
-    /// IPv6 is asked for.
+    /// IPv6 is asked for on a real link.
     #[error(
         "{0} of the targets are IPv6 addresses, which this version does not scan yet: leave them out, or all at once with --exclude ::/0"
     )]
@@ -385,10 +385,12 @@ impl Builder {
     /// [`ScanError`]; nothing has been sent then but, at most, ARP requests.
     pub fn build(mut self) -> Result<Scan, ScanError> {
         self.settings.silent = self.show.shows(State::Silent);
-        let targets = std::mem::take(&mut self.targets).v4_of_names(true); // IPv6 is not scanned yet
+        // IPv6 is not scanned over a real link yet.
+        let is_packet = self.network.is_none();
+        let targets = std::mem::take(&mut self.targets).v4_of_names(is_packet);
         let targets = Arc::new(targets.build()?);
         let v6 = targets.v6_len();
-        if v6 > 0 {
+        if is_packet && v6 > 0 {
             return Err(ScanError::Ipv6(v6));
         }
         let seed = self.seed.unwrap_or_else(|| RandomState::new().hash_one("order"));
@@ -439,7 +441,10 @@ impl Builder {
             layer: network.layer(),
             source_mac: SIM_OURS,
             vlan: self.vlan,
-            source: self.sources.v4.unwrap_or(Ipv4Addr::new(198, 18, 0, 1)),
+            sources: Sources {
+                v4: Some(self.sources.v4.unwrap_or(Ipv4Addr::new(198, 18, 0, 1))),
+                v6: Some(self.sources.v6.unwrap_or(Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1))),
+            },
         };
         let source_ports = self.source_ports.unwrap_or((61_000, 61_000 + SOURCE_PORTS - 1));
         let ports = self.cut_ports(source_ports)?;
@@ -472,17 +477,17 @@ impl Builder {
             layer: interface.layer(),
             source_mac: interface.mac(),
             vlan: self.vlan,
-            source: route.source,
+            sources: route.source.into(),
         };
         // Before anything else is taken: it is what a user without privileges is refused.
         let mut tx = PacketTx::open(interface, SLOT_LEN)?;
-        let guard = PortGuard::claim(ends.source, self.source_ports, SOURCE_PORTS)?;
+        let guard = PortGuard::claim(route.source, self.source_ports, SOURCE_PORTS)?;
         guard.self_test()?;
         let source_ports = guard.ports();
         let ports = self.cut_ports(source_ports)?;
         let before = interface.counters()?;
         let clock = Clock::start();
-        let filter = Filter::new(ends.layer, ends.source, source_ports);
+        let filter = Filter::new(ends.layer, route.source, source_ports);
         let cookie = Cookie::from_os().map_err(|error| ScanError::Random(error.to_string()))?;
         let probe = SynProbe::new(&ends, self.profile, ports, cookie);
         let ring = RingSize::default().shared_by(self.settings.threads);
@@ -523,7 +528,7 @@ impl Builder {
     }
 }
 
-/// The longest frame of a SYN scan is a linux SYN with a VLAN tag, 78 octets.
+/// The longest frame of a SYN scan is a linux SYN over IPv6 with a VLAN tag, 98 octets.
 const SLOT_LEN: usize = 128;
 /// Hardware addresses of the simulated network.
 const SIM_OURS: MacAddr = MacAddr([2, 0, 0, 0, 0, 1]);

@@ -31,7 +31,7 @@ pub(crate) fn record(found: &Found<Reply>, start: SystemTime) -> SynRecord {
                 record.options = (!options.as_bytes().is_empty()).then(|| options.to_string());
             }
             ReplyKind::Rst { window } => record.window = Some(*window),
-            ReplyKind::Icmp { responder, .. } => record.responder = Some((*responder).into()),
+            ReplyKind::Icmp { responder, .. } => record.responder = Some(*responder),
         }
     }
     record

@@ -1,6 +1,6 @@
 //! What one answer says, in a form small enough to cross a queue by value.
 
-use std::{fmt, net::Ipv4Addr};
+use std::{fmt, net::IpAddr};
 
 use mrpf_engine::wire::tcp_options::{self, TcpOption};
 use mrpf_records::{Reason, State};
@@ -10,7 +10,7 @@ use mrpf_records::{Reason, State};
 pub struct Reply {
     /// What kind of answer it is.
     pub kind: ReplyKind,
-    /// The IP time to live it arrived with.
+    /// The IP time to live, or hop limit, that it arrived with.
     pub ttl: u8,
 }
 
@@ -31,12 +31,12 @@ pub enum ReplyKind {
     },
     /// An ICMP error that quotes our probe.
     Icmp {
-        /// ICMP type (3 or 11).
+        /// Type: of ICMP (3 or 11) from an IPv4 responder, of ICMPv6 (1, 3 or 4) from an IPv6 one.
         kind: u8,
-        /// ICMP code.
+        /// Its code.
         code: u8,
         /// Who sent it.
-        responder: Ipv4Addr,
+        responder: IpAddr,
     },
 }
 
@@ -46,7 +46,13 @@ impl Reply {
         match self.kind {
             ReplyKind::SynAck { .. } => (State::Open, Reason::SynAck),
             ReplyKind::Rst { .. } => (State::Closed, Reason::Rst),
-            ReplyKind::Icmp { kind, code, .. } => (State::Unreachable, icmp_reason(kind, code)),
+            ReplyKind::Icmp { kind, code, responder } => {
+                let reason = match responder {
+                    IpAddr::V4(_) => icmp_reason(kind, code),
+                    IpAddr::V6(_) => icmpv6_reason(kind, code),
+                };
+                (State::Unreachable, reason)
+            }
         }
     }
 }
@@ -60,6 +66,19 @@ fn icmp_reason(kind: u8, code: u8) -> Reason {
         (_, 2) => Reason::ProtocolUnreachable,
         (_, 3) => Reason::PortUnreachable,
         (_, 9 | 10 | 13) => Reason::AdminProhibited,
+        _ => Reason::OtherUnreachable,
+    }
+}
+
+/// RFC 4443, sections 3.1, 3.3 and 3.4.
+fn icmpv6_reason(kind: u8, code: u8) -> Reason {
+    match (kind, code) {
+        (3, _) => Reason::TimeExceeded,
+        (4, _) => Reason::ProtocolUnreachable,
+        (_, 0) => Reason::NetUnreachable,
+        (_, 1 | 5 | 6) => Reason::AdminProhibited, // 5 and 6 say more of why it is prohibited
+        (_, 3) => Reason::HostUnreachable,
+        (_, 4) => Reason::PortUnreachable,
         _ => Reason::OtherUnreachable,
     }
 }
@@ -154,5 +173,30 @@ mod tests {
         assert_eq!(reason(3, 13), "admin-prohibited");
         assert_eq!(reason(3, 200), "other-unreachable");
         assert_eq!(reason(11, 1), "time-exceeded");
+    }
+
+    #[test]
+    fn the_responder_tells_which_codes_are_meant() {
+        let reason = |kind, code, responder: &str| {
+            let kind = ReplyKind::Icmp { kind, code, responder: responder.parse().unwrap() };
+            let (state, reason) = Reply { kind, ttl: 64 }.state();
+            assert_eq!(state, State::Unreachable);
+            reason
+        };
+        assert_eq!(reason(3, 1, "198.18.0.1"), Reason::HostUnreachable);
+        assert_eq!(reason(3, 1, "2001:db8::1"), Reason::TimeExceeded);
+        assert_eq!(reason(4, 1, "2001:db8::1"), Reason::ProtocolUnreachable);
+        let codes = [0, 1, 2, 3, 4, 5, 6, 7].map(|code| reason(1, code, "2001:db8::1"));
+        let expected = [
+            Reason::NetUnreachable,
+            Reason::AdminProhibited,
+            Reason::OtherUnreachable, // beyond the scope of the source address
+            Reason::HostUnreachable,
+            Reason::PortUnreachable,
+            Reason::AdminProhibited,
+            Reason::AdminProhibited,
+            Reason::OtherUnreachable,
+        ];
+        assert_eq!(codes, expected);
     }
 }

@@ -133,7 +133,7 @@ impl Builder {
         const HOST_UNREACHABLE: u8 = 1;
         let behaviour = Behaviour::Unreachable {
             code: HOST_UNREACHABLE,
-            responder: Some(veth::WORLD.addr),
+            responder: Some(veth::WORLD.addr.into()),
             quote: Quote::Full,
         };
         let addrs = (prefix.first(), prefix.last());

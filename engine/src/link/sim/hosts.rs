@@ -13,7 +13,8 @@
 //! # What holds
 //!
 //! - The same seed and the same calls give the same bytes.
-//! - It answers SYNs to addresses that a rule covers and ARP requests for addresses it [owns](Hosts::owning), and nothing else.
+//! - It answers SYNs to addresses that a rule covers, ARP requests and neighbour solicitations for addresses it
+//!   [owns](Hosts::owning), and nothing else. IPv4 and IPv6 alike.
 //! - Every table is bounded: see [`MAX_HALF_OPEN`].
 //!
 //! Never opens a link and never sends: whoever holds a frame decides where it goes.
@@ -25,7 +26,7 @@ mod reply;
 #[cfg(test)]
 mod tests;
 
-use std::{collections::HashMap, net::Ipv4Addr, ops::RangeInclusive, time::Duration};
+use std::{collections::HashMap, net::IpAddr, ops::RangeInclusive, time::Duration};
 
 pub use self::behaviour::{Behaviour, Odd, OpenHost, Quote, RstAck};
 pub use self::half_open::MAX_HALF_OPEN;
@@ -43,14 +44,14 @@ const MAX_CHALLENGED: usize = 1 << 16;
 #[derive(Debug)]
 pub struct Hosts {
     rules: Vec<Rule>,
-    owned: Vec<(Ipv4Addr, Ipv4Addr)>,
+    owned: Vec<(IpAddr, IpAddr)>,
     hardware_address: [u8; 6],
     state: State,
 }
 
 #[derive(Debug)]
 struct Rule {
-    addrs: (Ipv4Addr, Ipv4Addr),
+    addrs: (IpAddr, IpAddr),
     ports: RangeInclusive<u16>,
     behaviour: Behaviour,
 }
@@ -63,7 +64,7 @@ struct State {
     random: Random,
     half_open: HalfOpen,
     /// By host, port and peer: the connection that the host still holds, `None` once it was reset.
-    challenged: HashMap<(Ipv4Addr, u16, Ipv4Addr), Option<OldConnection>>,
+    challenged: HashMap<(IpAddr, u16, IpAddr), Option<OldConnection>>,
     counts: HostCounts,
     out: Vec<u8>,
 }
@@ -82,10 +83,12 @@ pub struct HostCounts {
     pub frames: u64,
     /// Of them, nothing that a host would answer or take note of.
     pub ignored: u64,
-    /// Of them, IPv4 or TCP checksums that are wrong.
+    /// Of them, IPv4, ICMPv6 or TCP checksums that are wrong.
     pub bad_checksums: u64,
     /// ARP requests answered.
     pub arp_answers: u64,
+    /// Neighbour solicitations answered.
+    pub ndp_answers: u64,
     /// SYNs to addresses that no rule covers.
     pub syns_unclaimed: u64,
     /// SYNs answered by [`Behaviour::Open`].
@@ -150,24 +153,26 @@ impl Hosts {
     /// The hosts `addrs` (both ends included) behave so on `ports`. The first rule that matches wins; a SYN that none
     /// matches gets no answer.
     #[must_use]
-    pub fn rule(
+    pub fn rule<A: Into<IpAddr>>(
         mut self,
-        addrs: (Ipv4Addr, Ipv4Addr),
+        (first, last): (A, A),
         ports: RangeInclusive<u16>,
         behaviour: Behaviour,
     ) -> Self {
+        let addrs = (first.into(), last.into());
         self.rules.push(Rule { addrs, ports, behaviour });
         self
     }
 
-    /// ARP requests for `addrs` (both ends included) are answered with the [hardware address](Self::hardware_address).
+    /// ARP requests or neighbour solicitations for `addrs` (both ends included) are answered with the [hardware
+    /// address](Self::hardware_address).
     #[must_use]
-    pub fn owning(mut self, addrs: (Ipv4Addr, Ipv4Addr)) -> Self {
-        self.owned.push(addrs);
+    pub fn owning<A: Into<IpAddr>>(mut self, (first, last): (A, A)) -> Self {
+        self.owned.push((first.into(), last.into()));
         self
     }
 
-    /// The one hardware address of all hosts in ARP replies.
+    /// The one hardware address of all hosts in ARP replies and neighbour advertisements.
     #[must_use]
     pub fn hardware_address(mut self, octets: [u8; 6]) -> Self {
         self.hardware_address = octets;
@@ -175,7 +180,8 @@ impl Hosts {
     }
 
     /// How the first rule that covers `addr` and `port` behaves.
-    pub fn behaviour(&self, addr: Ipv4Addr, port: u16) -> Option<&Behaviour> {
+    pub fn behaviour(&self, addr: impl Into<IpAddr>, port: u16) -> Option<&Behaviour> {
+        let addr = addr.into();
         let covers = |rule: &&Rule| within(rule.addrs, addr) && rule.ports.contains(&port);
         self.rules.iter().find(covers).map(|rule| &rule.behaviour)
     }
@@ -193,9 +199,18 @@ impl Hosts {
             Asked::Nothing => self.state.counts.ignored += 1,
             Asked::BadChecksum => self.state.counts.bad_checksums += 1,
             Asked::Arp(asked) => {
-                if self.owned.iter().any(|addrs| within(*addrs, asked.wanted)) {
+                if self.owns(asked.wanted.into()) {
                     self.state.counts.arp_answers += 1;
                     reply::arp(&mut self.state.out, &asked, self.hardware_address);
+                    emit(Duration::ZERO, &self.state.out);
+                } else {
+                    self.state.counts.ignored += 1;
+                }
+            }
+            Asked::Neighbour(asked) => {
+                if self.owns(asked.wanted.into()) {
+                    self.state.counts.ndp_answers += 1;
+                    reply::advertisement(&mut self.state.out, &asked, self.hardware_address);
                     emit(Duration::ZERO, &self.state.out);
                 } else {
                     self.state.counts.ignored += 1;
@@ -232,6 +247,10 @@ impl Hosts {
     /// What the hosts saw and did so far.
     pub fn counters(&self) -> HostCounts {
         self.state.counts
+    }
+
+    fn owns(&self, addr: IpAddr) -> bool {
+        self.owned.iter().any(|addrs| within(*addrs, addr))
     }
 
     fn segment(&mut self, question: &Question<'_>, emit: Emit<'_>) {
@@ -317,7 +336,9 @@ impl State {
             }
             Behaviour::Unreachable { code, responder, quote } => {
                 self.counts.syns_unreachable += 1;
-                let responder = responder.unwrap_or(question.destination);
+                let of_this_family =
+                    |responder: &IpAddr| responder.is_ipv4() == question.destination.is_ipv4();
+                let responder = responder.filter(of_this_family).unwrap_or(question.destination);
                 reply::unreachable(&mut self.out, question, *code, responder, *quote);
                 self.deliver(delivery, emit);
             }
@@ -391,8 +412,7 @@ impl State {
 
     /// A number that depends on the seed, the connection and `salt` alone: a SYN that comes twice gets the same answer.
     fn draw(&self, question: &Question<'_>, salt: u64) -> u64 {
-        let addrs = u64::from(u32::from(question.source)) << 32
-            | u64::from(u32::from(question.destination));
+        let addrs = mixed(question.source).rotate_left(32) ^ mixed(question.destination);
         let ports = u64::from(question.source_port) << 16 | u64::from(question.destination_port);
         let first = Random::new(self.seed ^ addrs).next();
         Random::new(first ^ ports ^ salt << 32).next()
@@ -408,6 +428,18 @@ fn connection(question: &Question<'_>) -> Connection {
     }
 }
 
-fn within((first, last): (Ipv4Addr, Ipv4Addr), addr: Ipv4Addr) -> bool {
+/// An address of one range is always of its family: all of IPv4 sorts before all of IPv6.
+fn within((first, last): (IpAddr, IpAddr), addr: IpAddr) -> bool {
     (first..=last).contains(&addr)
+}
+
+/// An address as a part of what [`State::draw`] depends on.
+fn mixed(addr: IpAddr) -> u64 {
+    match addr {
+        IpAddr::V4(addr) => addr.to_bits().into(),
+        IpAddr::V6(addr) => {
+            let bits = addr.to_bits();
+            Random::new((bits >> 64) as u64).next() ^ bits as u64
+        }
+    }
 }

@@ -1,6 +1,6 @@
 //! What a host does when it is asked.
 
-use std::{net::Ipv4Addr, time::Duration};
+use std::{net::IpAddr, time::Duration};
 
 /// How a port answers a SYN.
 #[derive(Clone, Debug)]
@@ -35,12 +35,13 @@ pub enum Behaviour {
     Silent,
     /// Each reply waits so long.
     Slow(Duration, Box<Self>),
-    /// ICMP destination unreachable (type 3).
+    /// ICMP destination unreachable (type 3), or that of ICMPv6 (type 1).
     Unreachable {
-        /// 0 network, 1 host, 3 port, 13 administratively prohibited: RFC 792 and RFC 1812, section 5.2.7.1.
+        /// For IPv4, 0 network, 1 host, 3 port, 13 administratively prohibited: RFC 792 and RFC 1812, section 5.2.7.1. For
+        /// IPv6, 0 no route, 1 administratively prohibited, 3 address, 4 port: RFC 4443, section 3.1.
         code: u8,
-        /// The router that says so; `None` for the host itself.
-        responder: Option<Ipv4Addr>,
+        /// The router that says so; `None`, and one of the other family, for the host itself.
+        responder: Option<IpAddr>,
         /// How much of our packet it returns.
         quote: Quote,
     },
@@ -107,7 +108,7 @@ pub enum RstAck {
 pub enum Quote {
     /// The IP header and 8 octets: all that RFC 792 promises.
     Minimum,
-    /// As much as fits into 576 octets: RFC 1812, section 4.3.2.3.
+    /// As much as fits into 576 octets of IPv4 (RFC 1812, section 4.3.2.3) or 1,280 of IPv6 (RFC 4443, section 3.1).
     Full,
 }
 

@@ -2,7 +2,7 @@
 
 use std::{
     collections::{BTreeSet, HashMap},
-    net::Ipv4Addr,
+    net::IpAddr,
     time::Duration,
 };
 
@@ -17,9 +17,9 @@ const WAITS: [Duration; 3] =
 
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub(super) struct Connection {
-    pub(super) host: Ipv4Addr,
+    pub(super) host: IpAddr,
     pub(super) host_port: u16,
-    pub(super) peer: Ipv4Addr,
+    pub(super) peer: IpAddr,
     pub(super) peer_port: u16,
 }
 

@@ -1,22 +1,29 @@
 //! What a frame asks of the hosts, read by etherparse.
 
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use etherparse::{ArpOperation, ArpPacketSlice, IpNumber, Ipv4HeaderSlice, TcpSlice};
+use etherparse::{
+    ArpOperation, ArpPacketSlice, Icmpv6Slice, IpNumber, Ipv4HeaderSlice, Ipv6HeaderSlice, TcpSlice,
+};
 
 use super::reply::{fold, sum};
 use crate::link::LinkLayer;
 
 const ARP: u16 = 0x0806;
 const IPV4: u16 = 0x0800;
+const IPV6: u16 = 0x86dd;
 /// 802.1Q, 802.1ad and the number that older switches used for stacked tags.
 const VLAN_TAGS: [u16; 3] = [0x8100, 0x88a8, 0x9100];
 const ETHERNET_LEN: usize = 14;
+/// A neighbour solicitation: RFC 4861, section 4.3.
+const SOLICITATION: u8 = 135;
+const SOURCE_LINK_LAYER: u8 = 1;
 
 /// What one frame is to the hosts.
 pub(super) enum Asked<'a> {
     Arp(ArpQuestion<'a>),
     BadChecksum,
+    Neighbour(NeighbourQuestion<'a>),
     Nothing,
     Tcp(Question<'a>),
 }
@@ -29,15 +36,24 @@ pub(super) struct ArpQuestion<'a> {
     pub(super) wanted: Ipv4Addr,
 }
 
-/// A TCP segment over IPv4, with checksums that hold.
+/// Who has an IPv6 address?
+pub(super) struct NeighbourQuestion<'a> {
+    pub(super) link: &'a [u8],
+    /// From the option, or else from the frame.
+    pub(super) sender_mac: [u8; 6],
+    pub(super) sender: Ipv6Addr,
+    pub(super) wanted: Ipv6Addr,
+}
+
+/// A TCP segment, with checksums that hold.
 pub(super) struct Question<'a> {
     /// The link header with its VLAN tags; empty when the link has none.
     pub(super) link: &'a [u8],
     /// The IP packet, without the link's padding.
     pub(super) packet: &'a [u8],
     pub(super) ip_header_len: usize,
-    pub(super) source: Ipv4Addr,
-    pub(super) destination: Ipv4Addr,
+    pub(super) source: IpAddr,
+    pub(super) destination: IpAddr,
     pub(super) source_port: u16,
     pub(super) destination_port: u16,
     pub(super) seq: u32,
@@ -55,6 +71,7 @@ pub(super) fn read(frame: &[u8], layer: LinkLayer) -> Asked<'_> {
     match ethertype {
         ARP => arp(link, rest).map_or(Asked::Nothing, Asked::Arp),
         IPV4 => ipv4(link, rest),
+        IPV6 => ipv6(link, rest),
         _ => Asked::Nothing,
     }
 }
@@ -62,7 +79,7 @@ pub(super) fn read(frame: &[u8], layer: LinkLayer) -> Asked<'_> {
 /// The link header, tags included, and what follows it.
 fn link_header(frame: &[u8], layer: LinkLayer) -> Option<(&[u8], u16)> {
     if layer == LinkLayer::Ip {
-        return Some((&[], IPV4));
+        return Some((&[], if frame.first()? >> 4 == 6 { IPV6 } else { IPV4 }));
     }
     let mut len = ETHERNET_LEN;
     loop {
@@ -99,37 +116,97 @@ fn ipv4<'a>(link: &'a [u8], rest: &'a [u8]) -> Asked<'a> {
     let Ok(tcp) = TcpSlice::from_slice(&packet[ip_header_len..]) else {
         return Asked::Nothing;
     };
+    let whole = tcp.calc_checksum_ipv4(ip.source(), ip.destination()).ok();
+    let pseudo = sum(&ip.source()) + sum(&ip.destination());
     if ip.to_header().calc_header_checksum() != ip.header_checksum()
-        || !tcp_checksum_holds(&ip, &tcp)
+        || !checksum_holds(&tcp, whole, pseudo)
     {
         return Asked::BadChecksum;
     }
-    Asked::Tcp(Question {
+    let ends = (ip.source_addr().into(), ip.destination_addr().into());
+    Asked::Tcp(Question::new(link, packet, ip_header_len, ends, &tcp))
+}
+
+/// Extension headers are not walked: nothing that asks a host has one.
+fn ipv6<'a>(link: &'a [u8], rest: &'a [u8]) -> Asked<'a> {
+    let Ok(ip) = Ipv6HeaderSlice::from_slice(rest) else {
+        return Asked::Nothing;
+    };
+    let ip_header_len = ip.slice().len();
+    let Some(packet) = rest.get(..ip_header_len + usize::from(ip.payload_length())) else {
+        return Asked::Nothing;
+    };
+    let payload = &packet[ip_header_len..];
+    match ip.next_header() {
+        IpNumber::TCP => {
+            let Ok(tcp) = TcpSlice::from_slice(payload) else {
+                return Asked::Nothing;
+            };
+            let whole = tcp.calc_checksum_ipv6(ip.source(), ip.destination()).ok();
+            let pseudo = sum(&ip.source()) + sum(&ip.destination());
+            if !checksum_holds(&tcp, whole, pseudo) {
+                return Asked::BadChecksum;
+            }
+            let ends = (ip.source_addr().into(), ip.destination_addr().into());
+            Asked::Tcp(Question::new(link, packet, ip_header_len, ends, &tcp))
+        }
+        IpNumber::IPV6_ICMP if ip.hop_limit() == 255 => solicitation(link, &ip, payload),
+        _ => Asked::Nothing,
+    }
+}
+
+fn solicitation<'a>(link: &'a [u8], ip: &Ipv6HeaderSlice<'_>, payload: &[u8]) -> Asked<'a> {
+    let Ok(icmp) = Icmpv6Slice::from_slice(payload) else {
+        return Asked::Nothing;
+    };
+    if (icmp.type_u8(), icmp.code_u8()) != (SOLICITATION, 0) {
+        return Asked::Nothing;
+    }
+    if !icmp.is_checksum_valid(ip.source(), ip.destination()) {
+        return Asked::BadChecksum;
+    }
+    let Some((wanted, options)) = icmp.payload().split_first_chunk::<16>() else {
+        return Asked::Nothing;
+    };
+    let option = options.first_chunk::<8>().filter(|option| option[..2] == [SOURCE_LINK_LAYER, 1]);
+    let in_frame = link.get(6..12).and_then(|mac| mac.first_chunk());
+    let sender_mac = option.and_then(|option| option.last_chunk()).or(in_frame);
+    Asked::Neighbour(NeighbourQuestion {
         link,
-        packet,
-        ip_header_len,
-        source: ip.source_addr(),
-        destination: ip.destination_addr(),
-        source_port: tcp.source_port(),
-        destination_port: tcp.destination_port(),
-        seq: tcp.sequence_number(),
-        ack: tcp.acknowledgment_number(),
-        is_syn: tcp.syn(),
-        is_ack: tcp.ack(),
-        is_rst: tcp.rst(),
+        sender_mac: sender_mac.copied().unwrap_or_default(),
+        sender: ip.source_addr(),
+        wanted: Ipv6Addr::from(*wanted),
     })
 }
 
-/// Whether the checksum is right, or left to the hardware: then the field holds the sum of the pseudo-header alone, and on
-/// a veth pair it stays so.
-fn tcp_checksum_holds(ip: &Ipv4HeaderSlice<'_>, tcp: &TcpSlice<'_>) -> bool {
-    let found = tcp.checksum();
-    if tcp.calc_checksum_ipv4(ip.source(), ip.destination()) == Ok(found) {
-        return true;
+impl<'a> Question<'a> {
+    fn new(
+        link: &'a [u8],
+        packet: &'a [u8],
+        ip_header_len: usize,
+        (source, destination): (IpAddr, IpAddr),
+        tcp: &TcpSlice<'_>,
+    ) -> Self {
+        Self {
+            link,
+            packet,
+            ip_header_len,
+            source,
+            destination,
+            source_port: tcp.source_port(),
+            destination_port: tcp.destination_port(),
+            seq: tcp.sequence_number(),
+            ack: tcp.acknowledgment_number(),
+            is_syn: tcp.syn(),
+            is_ack: tcp.ack(),
+            is_rst: tcp.rst(),
+        }
     }
-    let pseudo = sum(&ip.source())
-        + sum(&ip.destination())
-        + u32::from(IpNumber::TCP.0)
-        + tcp.slice().len() as u32;
-    fold(pseudo) == found
+}
+
+/// Whether the checksum is `whole`, or left to the hardware: then the field holds the sum of the pseudo-header alone, and on
+/// a veth pair it stays so. `addrs` is the part of it that is addresses.
+fn checksum_holds(tcp: &TcpSlice<'_>, whole: Option<u16>, addrs: u32) -> bool {
+    let pseudo = addrs + u32::from(IpNumber::TCP.0) + tcp.slice().len() as u32;
+    whole == Some(tcp.checksum()) || fold(pseudo) == tcp.checksum()
 }

@@ -2,11 +2,11 @@
 //!
 //! By hand and not by etherparse, since half of them are wrong on purpose; the tests read the right ones back with it.
 
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::{
     behaviour::{Odd, OpenHost, Quote, RstAck},
-    question::{ArpQuestion, Question},
+    question::{ArpQuestion, NeighbourQuestion, Question},
 };
 
 const IPV4_LEN: usize = 20;
@@ -14,6 +14,9 @@ const TCP_LEN: usize = 20;
 const ICMP_LEN: usize = 8;
 /// An ICMP error is no longer than this: RFC 1812, section 4.3.2.3.
 const ICMP_MOST: usize = 576;
+/// An ICMPv6 error is no longer than this: RFC 4443, section 3.1.
+const ICMPV6_MOST: usize = 1_280;
+const IPV6_LEN: usize = 40;
 const MAX_OPTIONS: usize = 40;
 
 const SYN: u8 = 0x02;
@@ -22,7 +25,19 @@ const ACK: u8 = 0x10;
 
 const ICMP: u8 = 1;
 const TCP: u8 = 6;
+const FRAGMENT: u8 = 44;
+const ICMPV6: u8 = 58;
 const DONT_FRAGMENT: u16 = 0x4000;
+/// The part of the fragment field that is the offset.
+const OFFSET: u16 = 0x1fff;
+
+/// A neighbour advertisement, its flags "solicited" and "override", and its option: RFC 4861, section 4.4.
+const ADVERTISEMENT: u8 = 136;
+const SOLICITED: u8 = 0x40;
+const OVERRIDE: u8 = 0x20;
+const TARGET_LINK_LAYER: u8 = 2;
+const ALL_NODES: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 1);
+const ALL_NODES_MAC: [u8; 6] = [0x33, 0x33, 0, 0, 0, 1];
 
 /// Answers an ARP request with `hardware_address`.
 pub(super) fn arp(out: &mut Vec<u8>, asked: &ArpQuestion<'_>, hardware_address: [u8; 6]) {
@@ -36,6 +51,32 @@ pub(super) fn arp(out: &mut Vec<u8>, asked: &ArpQuestion<'_>, hardware_address: 
     out.extend(asked.wanted.octets());
     out.extend(asked.sender_mac);
     out.extend(asked.sender.octets());
+}
+
+/// Answers a neighbour solicitation with `hardware_address`; who has no address yet is answered where all hear it.
+pub(super) fn advertisement(
+    out: &mut Vec<u8>,
+    asked: &NeighbourQuestion<'_>,
+    hardware_address: [u8; 6],
+) {
+    let (flags, to, mac) = if asked.sender.is_unspecified() {
+        (OVERRIDE, ALL_NODES, ALL_NODES_MAC)
+    } else {
+        (SOLICITED | OVERRIDE, asked.sender, asked.sender_mac)
+    };
+    let mut message = vec![ADVERTISEMENT, 0, 0, 0, flags, 0, 0, 0];
+    message.extend(asked.wanted.octets());
+    message.extend([TARGET_LINK_LAYER, 1]);
+    message.extend(hardware_address);
+    let ends = (asked.wanted, to);
+    sum_icmpv6(&mut message, ends);
+    out.clear();
+    if let Some(tags) = asked.link.get(12..) {
+        out.extend(mac);
+        out.extend(hardware_address);
+        out.extend(tags);
+    }
+    ipv6(out, ICMPV6, 255, ends, 0, &message);
 }
 
 pub(super) fn syn_ack(out: &mut Vec<u8>, question: &Question<'_>, open: &OpenHost, isn: u32) {
@@ -66,16 +107,17 @@ pub(super) fn challenge(
     );
 }
 
-/// ICMP destination unreachable from `responder`.
+/// ICMP destination unreachable from `responder`, which is of the question's family.
 pub(super) fn unreachable(
     out: &mut Vec<u8>,
     question: &Question<'_>,
     code: u8,
-    responder: Ipv4Addr,
+    responder: IpAddr,
     quote: Quote,
 ) {
     let most = match quote {
-        Quote::Full => ICMP_MOST - IPV4_LEN - ICMP_LEN,
+        Quote::Full if responder.is_ipv4() => ICMP_MOST - IPV4_LEN - ICMP_LEN,
+        Quote::Full => ICMPV6_MOST - IPV6_LEN - ICMP_LEN,
         Quote::Minimum => question.ip_header_len + 8,
     };
     let quoted = &question.packet[..question.packet.len().min(most)];
@@ -100,7 +142,7 @@ pub(super) fn odd(out: &mut Vec<u8>, question: &Question<'_>, odd: Odd, isn: u32
         Odd::Fragment => {
             link(out, question);
             let tcp = segment.bytes();
-            ipv4(out, TCP, 64, (question.destination, question.source), 1, &tcp[8..]);
+            ip(out, TCP, 64, (question.destination, question.source), 1, &tcp[8..]);
         }
         Odd::LoopingOptions => {
             let options = &[2, 4, 5, 180, 3, 0, 3, 0];
@@ -120,7 +162,7 @@ pub(super) fn odd(out: &mut Vec<u8>, question: &Question<'_>, odd: Odd, isn: u32
         Odd::TruncatedTcp => {
             link(out, question);
             let ends = (question.destination, question.source);
-            ipv4(out, TCP, 64, ends, DONT_FRAGMENT, &segment.bytes()[..12]);
+            ip(out, TCP, 64, ends, DONT_FRAGMENT, &segment.bytes()[..12]);
         }
         Odd::VlanTagged(vid) => {
             frame(out, question, &segment);
@@ -139,7 +181,7 @@ pub(super) fn odd(out: &mut Vec<u8>, question: &Question<'_>, odd: Odd, isn: u32
 
 /// A TCP header to be written; its ends are those of the question, turned round.
 struct Segment<'a> {
-    ends: (Ipv4Addr, Ipv4Addr),
+    ends: (IpAddr, IpAddr),
     source_port: u16,
     destination_port: u16,
     ttl: u8,
@@ -194,10 +236,8 @@ impl<'a> Segment<'a> {
         bytes.extend([0; 4]);
         bytes.extend(options);
         bytes.resize(len, 0);
-        let pseudo = sum(&self.ends.0.octets())
-            + sum(&self.ends.1.octets())
-            + u32::from(TCP)
-            + bytes.len() as u32;
+        let pseudo =
+            sum_addr(self.ends.0) + sum_addr(self.ends.1) + u32::from(TCP) + bytes.len() as u32;
         let checksum = !fold(pseudo + sum(&bytes));
         bytes[16..18].copy_from_slice(&checksum.to_be_bytes());
         bytes
@@ -207,16 +247,32 @@ impl<'a> Segment<'a> {
 /// A whole frame with `segment` in it.
 fn frame(out: &mut Vec<u8>, question: &Question<'_>, segment: &Segment<'_>) {
     link(out, question);
-    ipv4(out, TCP, segment.ttl, segment.ends, DONT_FRAGMENT, &segment.bytes());
+    ip(out, TCP, segment.ttl, segment.ends, DONT_FRAGMENT, &segment.bytes());
 }
 
-fn icmp(out: &mut Vec<u8>, question: &Question<'_>, code: u8, from: Ipv4Addr, quoted: &[u8]) {
-    let mut message = vec![3, code, 0, 0, 0, 0, 0, 0];
+fn icmp(out: &mut Vec<u8>, question: &Question<'_>, code: u8, from: IpAddr, quoted: &[u8]) {
+    let kind = if from.is_ipv4() { 3 } else { 1 };
+    let mut message = vec![kind, code, 0, 0, 0, 0, 0, 0];
     message.extend(quoted);
-    let checksum = !fold(sum(&message));
-    message[2..4].copy_from_slice(&checksum.to_be_bytes());
     link(out, question);
-    ipv4(out, ICMP, 64, (from, question.source), 0, &message);
+    match (from, question.source) {
+        (IpAddr::V6(from), IpAddr::V6(to)) => {
+            sum_icmpv6(&mut message, (from, to));
+            ipv6(out, ICMPV6, 64, (from, to), 0, &message);
+        }
+        ends => {
+            let checksum = !fold(sum(&message));
+            message[2..4].copy_from_slice(&checksum.to_be_bytes());
+            ip(out, ICMP, 64, ends, 0, &message);
+        }
+    }
+}
+
+/// Writes the checksum of an ICMPv6 message, which covers its ends: RFC 4443, section 2.3.
+fn sum_icmpv6(message: &mut [u8], (from, to): (Ipv6Addr, Ipv6Addr)) {
+    let pseudo = sum(&from.octets()) + sum(&to.octets()) + u32::from(ICMPV6) + message.len() as u32;
+    let checksum = !fold(pseudo + sum(message));
+    message[2..4].copy_from_slice(&checksum.to_be_bytes());
 }
 
 /// Begins a frame with the question's link header, its addresses turned round and its tags kept.
@@ -229,7 +285,50 @@ fn link(out: &mut Vec<u8>, question: &Question<'_>) {
     }
 }
 
-/// Appends an IP packet. `fragment` is the flags and the offset in units of 8 octets.
+/// Appends an IP packet of the family of its ends. `fragment` is the flags and the offset in units of 8 octets, as IPv4 has
+/// them.
+fn ip(
+    out: &mut Vec<u8>,
+    protocol: u8,
+    ttl: u8,
+    ends: (IpAddr, IpAddr),
+    fragment: u16,
+    payload: &[u8],
+) {
+    match ends {
+        (IpAddr::V4(from), IpAddr::V4(to)) => {
+            ipv4(out, protocol, ttl, (from, to), fragment, payload);
+        }
+        (IpAddr::V6(from), IpAddr::V6(to)) => {
+            ipv6(out, protocol, ttl, (from, to), fragment & OFFSET, payload);
+        }
+        _ => unreachable!("a reply's ends are those of its question"),
+    }
+}
+
+/// Appends an IPv6 packet, with a fragment header when there is an offset.
+fn ipv6(
+    out: &mut Vec<u8>,
+    protocol: u8,
+    hop_limit: u8,
+    (source, destination): (Ipv6Addr, Ipv6Addr),
+    offset: u16,
+    payload: &[u8],
+) {
+    let fragment = (offset > 0).then(|| {
+        let [high, low] = (offset << 3).to_be_bytes();
+        [protocol, 0, high, low, 0, 0, 0, 1]
+    });
+    let len = payload.len() + fragment.map_or(0, |fragment| fragment.len());
+    out.extend([0x60, 0, 0, 0]);
+    out.extend((len as u16).to_be_bytes());
+    out.extend([if fragment.is_some() { FRAGMENT } else { protocol }, hop_limit]);
+    out.extend(source.octets());
+    out.extend(destination.octets());
+    out.extend(fragment.iter().flatten());
+    out.extend(payload);
+}
+
 fn ipv4(
     out: &mut Vec<u8>,
     protocol: u8,
@@ -249,6 +348,13 @@ fn ipv4(
     let checksum = !fold(sum(&out[at..]));
     out[at + 10..at + 12].copy_from_slice(&checksum.to_be_bytes());
     out.extend(payload);
+}
+
+fn sum_addr(addr: IpAddr) -> u32 {
+    match addr {
+        IpAddr::V4(addr) => sum(&addr.octets()),
+        IpAddr::V6(addr) => sum(&addr.octets()),
+    }
 }
 
 /// The 16-bit words of `bytes` added up, an odd octet as the high half of one: RFC 1071. Overflows after 65,536 words,

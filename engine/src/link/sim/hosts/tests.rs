@@ -1,6 +1,6 @@
 //! The hosts seen from outside: etherparse writes the questions and reads the answers.
 
-use std::time::Duration;
+use std::{net::Ipv4Addr, time::Duration};
 
 use etherparse::{
     ArpEthIpv4Packet, ArpOperation, ArpPacket, Icmpv4Type, NetSlice, PacketBuilder, SlicedPacket,
@@ -9,6 +9,8 @@ use etherparse::{
 use proptest::prelude::*;
 
 use super::*;
+
+mod ipv6;
 
 const US: Ipv4Addr = Ipv4Addr::new(198, 18, 0, 1);
 const HOST: Ipv4Addr = Ipv4Addr::new(198, 19, 7, 9);
@@ -127,7 +129,10 @@ fn each_behaviour_answers_as_it_says() {
     check(Behaviour::Lossy { percent: 100, of: Box::new(Behaviour::open()) }, &[]);
     check(Behaviour::Lossy { percent: 0, of: Box::new(Behaviour::open()) }, &["SA seq+1 from 80"]);
     check(unreachable(3, None, Quote::Minimum), &["3 from 198.19.7.9 quoting 28 of ours"]);
-    check(unreachable(13, Some(US), Quote::Full), &["13 from 198.18.0.1 quoting 40 of ours"]);
+    check(
+        unreachable(13, Some(US.into()), Quote::Full),
+        &["13 from 198.18.0.1 quoting 40 of ours"],
+    );
 }
 
 #[test]
