@@ -155,7 +155,7 @@ fn probe(profile: TcpProfile) -> SynProbe {
         layer: LinkLayer::Ethernet,
         source_mac: MacAddr([2, 0, 0, 0, 0, 1]),
         vlan: None,
-        source: SOURCE,
+        sources: SOURCE.into(),
     };
     let ports = SourcePorts::new(61_000, 256, 3).expect("enough ports");
     SynProbe::new(&ends, profile, ports, Cookie::from_key(&[7; 16]))

@@ -43,7 +43,7 @@ fn patch(c: &mut Criterion) {
         layer: LinkLayer::Ethernet,
         source_mac: MacAddr([2, 0, 0, 0, 0, 1]),
         vlan: None,
-        source: Ipv4Addr::new(198, 18, 0, 1),
+        sources: Ipv4Addr::new(198, 18, 0, 1).into(),
     };
     let next_hop = MacAddr([2, 0, 0, 0, 0, 2]);
     let mut slot = [0; 128];

@@ -116,7 +116,7 @@ pub(crate) fn shared(
         layer: LinkLayer::Ethernet,
         source_mac: MacAddr([2; 6]),
         vlan: None,
-        source: [198, 18, 0, 1].into(),
+        sources: Ipv4Addr::new(198, 18, 0, 1).into(),
     };
     let ports = SourcePorts::new(61_000, 256, 1 + settings.retries).unwrap();
     let probe = SynProbe::new(&ends, TcpProfile::default(), ports, Cookie::from_key(&[1; 16]));

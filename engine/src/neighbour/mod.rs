@@ -94,7 +94,7 @@ pub fn resolve(
         if ends.vlan.is_none() { neighbours(route.interface.index())? } else { HashMap::new() };
     let addrs =
         next.gateways.iter().map(|gateway| gateway.to_bits()).chain(next.hosts.iter().copied());
-    let mut resolver = Resolver::new(ends.source, ends.source_mac, addrs.collect(), |addr| {
+    let mut resolver = Resolver::new(route.source, ends.source_mac, addrs.collect(), |addr| {
         known.get(&addr).copied()
     });
     let counts = exchange(&mut resolver, ends, rate, tx, rx, clock)?;

@@ -151,7 +151,12 @@ impl Rx for WireRx {
 }
 
 fn ends() -> Ends {
-    Ends { layer: crate::link::LinkLayer::Ethernet, source_mac: OUR_MAC, vlan: None, source: OURS }
+    Ends {
+        layer: crate::link::LinkLayer::Ethernet,
+        source_mac: OUR_MAC,
+        vlan: None,
+        sources: OURS.into(),
+    }
 }
 
 fn mac(addr: Ipv4Addr) -> MacAddr {

@@ -6,7 +6,7 @@ use super::{Ends, frame::write_link_header};
 use crate::wire::{MacAddr, arp, ethernet};
 
 /// Writes a request for the hardware address of `target` into `slot`, which a template may have used, and returns the
-/// length of the frame (RFC 826).
+/// length of the frame (RFC 826). Who has no IPv4 address asks as 0.0.0.0 (RFC 5227, section 2.1.1).
 ///
 /// # Panics
 ///
@@ -20,7 +20,7 @@ pub fn arp_request(slot: &mut [u8], ends: &Ends, target: Ipv4Addr) -> u16 {
     packet[..6].copy_from_slice(&arp::FORM);
     packet[6..8].copy_from_slice(&arp::REQUEST.to_be_bytes());
     packet[8..14].copy_from_slice(&ends.source_mac.0);
-    packet[14..18].copy_from_slice(&ends.source.octets());
+    packet[14..18].copy_from_slice(&ends.sources.v4.unwrap_or(Ipv4Addr::UNSPECIFIED).octets());
     packet[18..24].fill(0);
     packet[24..28].copy_from_slice(&target.octets());
     (at + arp::LEN) as u16
@@ -41,7 +41,7 @@ mod tests {
             layer: LinkLayer::Ethernet,
             source_mac: MacAddr([2, 0, 0, 0, 0, 1]),
             vlan: None,
-            source: Ipv4Addr::new(198, 18, 0, 1),
+            sources: Ipv4Addr::new(198, 18, 0, 1).into(),
         };
         let mut slot = [0xaa; 64];
         let target = Ipv4Addr::new(198, 18, 0, 2);

@@ -33,7 +33,7 @@ const DONT_FRAGMENT: [u8; 2] = [0x40, 0];
 
 impl Frame {
     /// A frame of `payload` in an IPv4 packet.
-    pub(super) fn new(ends: &Ends, ip: IpFields, payload: &[u8]) -> Self {
+    pub(super) fn new(ends: &Ends, source: Ipv4Addr, ip: IpFields, payload: &[u8]) -> Self {
         let mut bytes = [0; MAX_LEN];
         let ip_at = write_link_header(&mut bytes, ends, ethernet::IPV4);
         let len = ip_at + ipv4::MIN_LEN + payload.len();
@@ -44,7 +44,7 @@ impl Frame {
         header[6..8].copy_from_slice(&DONT_FRAGMENT);
         header[8] = ip.ttl;
         header[9] = ip.protocol;
-        header[12..16].copy_from_slice(&ends.source.octets());
+        header[12..16].copy_from_slice(&source.octets());
         let ip_sum = Sum::of(header);
         bytes[ip_at + ipv4::MIN_LEN..len].copy_from_slice(payload);
         Self { bytes, len: len as u8, ip_at: ip_at as u8, ip_sum }

@@ -22,17 +22,17 @@
 
 mod arp;
 mod frame;
+mod ndp;
 mod rst;
 mod syn;
 
-use std::net::Ipv4Addr;
-
 pub use self::{
     arp::arp_request,
+    ndp::{neighbour_advertisement, neighbour_solicitation},
     rst::{RstFields, RstTemplate},
     syn::{ProfileError, SynFields, SynTemplate, TcpProfile},
 };
-use crate::{link::LinkLayer, wire::MacAddr};
+use crate::{link::LinkLayer, sources::Sources, wire::MacAddr};
 
 /// Where our frames come from.
 #[derive(Clone, Copy, Debug)]
@@ -43,6 +43,6 @@ pub struct Ends {
     pub source_mac: MacAddr,
     /// The VLAN to tag frames with, 12 bits; ignored on links without Ethernet.
     pub vlan: Option<u16>,
-    /// Our address.
-    pub source: Ipv4Addr,
+    /// Our addresses.
+    pub sources: Sources,
 }

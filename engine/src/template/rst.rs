@@ -39,11 +39,13 @@ pub struct RstTemplate {
 impl RstTemplate {
     /// RSTs from `ends`.
     pub fn new(ends: &Ends) -> Self {
+        let source = ends.sources.v4.unwrap_or(Ipv4Addr::UNSPECIFIED);
         let mut segment = [0; tcp::MIN_LEN];
         segment[12] = 5 << 4;
         segment[13] = Flags::RST.0;
-        let frame = Frame::new(ends, IpFields { ttl: 64, protocol: tcp::PROTOCOL }, &segment);
-        Self { frame, sum: tcp_sum(ends.source, &segment) }
+        let frame =
+            Frame::new(ends, source, IpFields { ttl: 64, protocol: tcp::PROTOCOL }, &segment);
+        Self { frame, sum: tcp_sum(source, &segment) }
     }
 
     /// The length of every frame, in octets.

@@ -132,6 +132,7 @@ pub struct SynTemplate {
 impl SynTemplate {
     /// SYNs from `ends`, dressed as `profile`.
     pub fn new(ends: &Ends, profile: TcpProfile) -> Self {
+        let source = ends.sources.v4.unwrap_or(Ipv4Addr::UNSPECIFIED);
         let options = profile.options();
         let len = tcp::MIN_LEN + options.len();
         let mut segment = [0; 60];
@@ -141,8 +142,8 @@ impl SynTemplate {
         segment[14..16].copy_from_slice(&profile.window().to_be_bytes());
         segment[tcp::MIN_LEN..].copy_from_slice(options);
         let ip = IpFields { ttl: profile.ttl(), protocol: tcp::PROTOCOL };
-        let frame = Frame::new(ends, ip, segment);
-        Self { frame, sum: tcp_sum(ends.source, segment), timestamp_at: profile.timestamp_at() }
+        let frame = Frame::new(ends, source, ip, segment);
+        Self { frame, sum: tcp_sum(source, segment), timestamp_at: profile.timestamp_at() }
     }
 
     /// The length of every frame, in octets.
@@ -192,7 +193,7 @@ mod tests {
             layer,
             source_mac: MacAddr([2, 0, 0, 0, 0, 1]),
             vlan,
-            source: Ipv4Addr::new(198, 18, 0, 1),
+            sources: Ipv4Addr::new(198, 18, 0, 1).into(),
         }
     }
 

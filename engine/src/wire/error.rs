@@ -28,8 +28,16 @@ pub enum Layer {
     Arp,
     /// RFC 791.
     Ipv4,
+    /// RFC 8200, section 3.
+    Ipv6,
+    /// RFC 8200, section 4.
+    Ipv6Extension,
     /// RFC 792.
     Icmp,
+    /// RFC 4443.
+    Icmpv6,
+    /// RFC 4861.
+    Ndp,
     /// RFC 768.
     Udp,
     /// RFC 9293.
@@ -43,7 +51,11 @@ impl fmt::Display for Layer {
             Self::Vlan => "VLAN",
             Self::Arp => "ARP",
             Self::Ipv4 => "IPv4",
+            Self::Ipv6 => "IPv6",
+            Self::Ipv6Extension => "IPv6 extension header",
             Self::Icmp => "ICMP",
+            Self::Icmpv6 => "ICMPv6",
+            Self::Ndp => "neighbour discovery",
             Self::Udp => "UDP",
             Self::Tcp => "TCP",
         })

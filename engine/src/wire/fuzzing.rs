@@ -39,6 +39,7 @@ pub fn fuzz_frame(data: &[u8]) {
             }
             Transport::Udp(datagram) => assert!(inside(frame, datagram.payload())),
             Transport::Icmp(message) => assert!(inside(frame, message.body())),
+            Transport::Icmpv6(_) => panic!("ICMPv6 in IPv4"),
             Transport::Fragment => assert!(header.fragment_offset() > 0),
             Transport::Other(protocol) => assert_eq!(header.protocol(), protocol),
         }

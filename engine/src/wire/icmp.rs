@@ -4,7 +4,7 @@ use std::net::Ipv4Addr;
 
 use super::{
     error::{Layer, Malformed, split},
-    ipv4, tcp, udp,
+    ipv4, quote,
 };
 
 /// Octets of the header.
@@ -79,34 +79,24 @@ impl<'a> Message<'a> {
         if header.fragment_offset() > 0 {
             return None;
         }
-        let protocol = header.protocol();
-        let (source_port, destination_port) = match protocol {
-            tcp::PROTOCOL | udp::PROTOCOL => {
-                let ports = payload.first_chunk::<4>()?;
-                (u16::from_be_bytes([ports[0], ports[1]]), u16::from_be_bytes([ports[2], ports[3]]))
-            }
-            _ => (0, 0),
-        };
-        let tcp_seq = match protocol {
-            tcp::PROTOCOL => {
-                payload.get(4..8).and_then(|seq| seq.first_chunk()).copied().map(u32::from_be_bytes)
-            }
-            _ => None,
-        };
+        let start = quote::start(header.protocol(), payload)?;
         Some(Quoted {
             source: header.source(),
             destination: header.destination(),
-            protocol,
-            source_port,
-            destination_port,
-            tcp_seq,
+            protocol: header.protocol(),
+            source_port: start.source_port,
+            destination_port: start.destination_port,
+            tcp_seq: start.tcp_seq,
         })
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{super::ethernet, *};
+    use super::{
+        super::{ethernet, tcp, udp},
+        *,
+    };
 
     const FULL: &[u8] = include_bytes!("../../testdata/icmp_host_unreachable.bin");
     const SHORT: &[u8] = include_bytes!("../../testdata/icmp_host_unreachable_short.bin");

@@ -5,9 +5,12 @@
 //!
 //! ```text
 //!  frame  -> ethernet::Header -> VLAN tags -> arp::Packet
-//!                                          '-> ipv4::Header -> tcp::Segment -> tcp_options
-//!                                                           |-> udp::Datagram
-//!                                                           '-> icmp::Message -> Quoted
+//!                                          |-> ipv4::Header -> tcp::Segment -> tcp_options
+//!                                          |                |-> udp::Datagram
+//!                                          |                '-> icmp::Message -> Quoted
+//!                                          '-> ipv6::Header -> extension headers
+//!                                                           |-> tcp::Segment, udp::Datagram
+//!                                                           '-> icmpv6::Message -> Quoted, ndp
 //! ```
 //!
 //! # What holds
@@ -26,7 +29,11 @@ pub mod ethernet;
 #[cfg(any(fuzzing, test, feature = "testing"))]
 pub mod fuzzing;
 pub mod icmp;
+pub mod icmpv6;
 pub mod ipv4;
+pub mod ipv6;
+pub mod ndp;
+mod quote;
 pub mod tcp;
 pub mod tcp_options;
 pub mod udp;
@@ -55,19 +62,23 @@ pub enum Network<'a> {
     Arp(arp::Packet<'a>),
     /// IPv4, and what is in it.
     Ipv4(ipv4::Header<'a>, Transport<'a>),
+    /// IPv6, and what is in it.
+    Ipv6(ipv6::Header<'a>, Transport<'a>),
     /// Something else, by its EtherType.
     Other(u16),
 }
 
-/// What an IPv4 packet carries.
+/// What an IP packet carries.
 #[derive(Clone, Copy, Debug)]
 pub enum Transport<'a> {
     /// A TCP segment.
     Tcp(tcp::Segment<'a>),
     /// A UDP datagram.
     Udp(udp::Datagram<'a>),
-    /// An ICMP message.
+    /// An ICMP message, in IPv4 alone.
     Icmp(icmp::Message<'a>),
+    /// An ICMPv6 message, in IPv6 alone.
+    Icmpv6(icmpv6::Message<'a>),
     /// A fragment that is not the first, so it has no transport header.
     Fragment,
     /// Another protocol, by its number.
@@ -104,22 +115,33 @@ fn network(ether_type: u16, bytes: &[u8]) -> Result<Network<'_>, Malformed> {
     match ether_type {
         ethernet::IPV4 => {
             let (header, payload) = ipv4::Header::parse(bytes)?;
-            Ok(Network::Ipv4(header, transport(&header, payload)?))
+            let transport = match header.protocol() {
+                _ if header.fragment_offset() > 0 => Transport::Fragment,
+                icmp::PROTOCOL => Transport::Icmp(icmp::Message::parse(payload)?),
+                protocol => transport(protocol, payload)?,
+            };
+            Ok(Network::Ipv4(header, transport))
+        }
+        ethernet::IPV6 => {
+            let (header, payload) = ipv6::Header::parse(bytes)?;
+            let transport = match header.protocol() {
+                _ if header.fragment_offset() > 0 => Transport::Fragment,
+                icmpv6::PROTOCOL => Transport::Icmpv6(icmpv6::Message::parse(payload)?),
+                protocol => transport(protocol, payload)?,
+            };
+            Ok(Network::Ipv6(header, transport))
         }
         ethernet::ARP => arp::Packet::parse(bytes).map(Network::Arp),
         other => Ok(Network::Other(other)),
     }
 }
 
+/// What both versions of IP carry alike.
 #[inline]
-fn transport<'a>(header: &ipv4::Header<'a>, payload: &'a [u8]) -> Result<Transport<'a>, Malformed> {
-    if header.fragment_offset() > 0 {
-        return Ok(Transport::Fragment);
-    }
-    match header.protocol() {
+fn transport(protocol: u8, payload: &[u8]) -> Result<Transport<'_>, Malformed> {
+    match protocol {
         tcp::PROTOCOL => tcp::Segment::parse(payload).map(Transport::Tcp),
         udp::PROTOCOL => udp::Datagram::parse(payload).map(Transport::Udp),
-        icmp::PROTOCOL => icmp::Message::parse(payload).map(Transport::Icmp),
         other => Ok(Transport::Other(other)),
     }
 }

@@ -21,19 +21,23 @@ fn kind(frame: &[u8]) -> String {
             let what = match packet.network {
                 Network::Arp(arp) if arp.is_request() => "arp request".to_owned(),
                 Network::Arp(_) => "arp reply".to_owned(),
-                Network::Ipv4(_, Transport::Tcp(segment)) => segment.flags().to_string(),
-                Network::Ipv4(_, Transport::Udp(datagram)) => {
-                    format!("udp {}", datagram.payload().len())
-                }
-                Network::Ipv4(_, Transport::Icmp(icmp)) => {
-                    format!("icmp {}/{}", icmp.kind(), icmp.code())
-                }
-                Network::Ipv4(_, Transport::Fragment) => "fragment".to_owned(),
-                Network::Ipv4(_, Transport::Other(protocol)) => format!("protocol {protocol}"),
+                Network::Ipv4(_, transport) => carried(&transport),
+                Network::Ipv6(_, transport) => format!("v6 {}", carried(&transport)),
                 Network::Other(ether_type) => format!("ether type {ether_type:04x}"),
             };
             vlan + &what
         }
+    }
+}
+
+fn carried(transport: &Transport<'_>) -> String {
+    match transport {
+        Transport::Tcp(segment) => segment.flags().to_string(),
+        Transport::Udp(datagram) => format!("udp {}", datagram.payload().len()),
+        Transport::Icmp(icmp) => format!("icmp {}/{}", icmp.kind(), icmp.code()),
+        Transport::Icmpv6(icmp) => format!("icmp {}/{}", icmp.kind(), icmp.code()),
+        Transport::Fragment => "fragment".to_owned(),
+        Transport::Other(protocol) => format!("protocol {protocol}"),
     }
 }
 
@@ -52,7 +56,7 @@ fn frames_of_a_kernel_are_what_they_are() {
         ("icmp_host_unreachable", "icmp 3/1"),
         ("icmp_port_unreachable", "icmp 3/3"),
         ("icmp_time_exceeded", "icmp 11/0"),
-        ("ipv6_router_solicitation", "ether type 86dd"),
+        ("ipv6_router_solicitation", "v6 icmp 133/0"),
         ("oversized_cut", "PSH|ACK"),
         ("rst", "RST"),
         ("rst_ack", "RST|ACK"),
@@ -80,10 +84,10 @@ fn a_link_without_ethernet_begins_with_the_ip_header() {
     let packet = parse(&frame[ethernet::LEN..], LinkLayer::Ip).unwrap();
     assert!(packet.ethernet.is_none());
     assert!(matches!(packet.network, Network::Ipv4(_, Transport::Tcp(_))));
-    assert!(matches!(
-        parse(&[0x60], LinkLayer::Ip).unwrap().network,
-        Network::Other(ethernet::IPV6)
-    ));
+    assert_eq!(
+        parse(&[0x60], LinkLayer::Ip).unwrap_err(),
+        Malformed::Short(Layer::Ipv6, ipv6::LEN - 1)
+    );
     assert!(matches!(parse(&[0x10], LinkLayer::Ip).unwrap().network, Network::Other(0)));
     assert_eq!(parse(&[], LinkLayer::Ip).unwrap_err(), Malformed::Short(Layer::Ipv4, 20));
 }

@@ -401,7 +401,7 @@ impl Builder {
             layer: network.layer(),
             source_mac: SIM_OURS,
             vlan: self.vlan,
-            source: self.source.unwrap_or(Ipv4Addr::new(198, 18, 0, 1)),
+            sources: self.source.unwrap_or(Ipv4Addr::new(198, 18, 0, 1)).into(),
         };
         let source_ports = self.source_ports.unwrap_or((61_000, 61_000 + SOURCE_PORTS - 1));
         let ports = self.cut_ports(source_ports)?;
@@ -434,17 +434,17 @@ impl Builder {
             layer: interface.layer(),
             source_mac: interface.mac(),
             vlan: self.vlan,
-            source: route.source,
+            sources: route.source.into(),
         };
         // Before anything else is taken: it is what a user without privileges is refused.
         let mut tx = PacketTx::open(interface, SLOT_LEN)?;
-        let guard = PortGuard::claim(ends.source, self.source_ports, SOURCE_PORTS)?;
+        let guard = PortGuard::claim(route.source, self.source_ports, SOURCE_PORTS)?;
         guard.self_test()?;
         let source_ports = guard.ports();
         let ports = self.cut_ports(source_ports)?;
         let before = interface.counters()?;
         let clock = Clock::start();
-        let filter = Filter::new(ends.layer, ends.source, source_ports);
+        let filter = Filter::new(ends.layer, route.source, source_ports);
         let cookie = Cookie::from_os().map_err(|error| ScanError::Random(error.to_string()))?;
         let probe = SynProbe::new(&ends, self.profile, ports, cookie);
         let mut rx = PacketRx::open(interface, &filter, RingSize::default(), clock)?;

@@ -76,7 +76,7 @@ impl SynProbe {
     /// Probes from `ends`, with the options of `profile`.
     pub fn new(ends: &Ends, profile: TcpProfile, ports: SourcePorts, cookie: Cookie) -> Self {
         Self {
-            source: ends.source,
+            source: ends.sources.v4.unwrap_or(Ipv4Addr::UNSPECIFIED),
             ports,
             cookie,
             syn: SynTemplate::new(ends, profile),
