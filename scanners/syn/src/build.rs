@@ -20,6 +20,7 @@ use mrpf_engine::{
     neighbour::{self, NeighbourError, NextHops},
     port_guard::{PortGuard, PortGuardError},
     scan::{Failure, Running, Settings, SettingsError, Shared, Simulated},
+    sources::Sources,
     target::{Shard, TargetError, Targets, TargetsBuilder, Walk},
     template::{Ends, TcpProfile},
     time::{Clock, Instant},
@@ -156,6 +157,7 @@ impl ScanError {
                         | NeighbourError::NoSource { .. }
                         | NeighbourError::SourceElsewhere { .. }
                         | NeighbourError::TooMany { .. }
+                        | NeighbourError::TwoInterfaces { .. }
                 )
         )
     }
@@ -426,7 +428,7 @@ impl Builder {
         let route = neighbour::route_for(
             targets,
             self.interface.as_deref(),
-            self.source,
+            Sources { v4: self.source, v6: None },
             self.gateway_mac,
         )?;
         let interface = &route.interface;
@@ -434,17 +436,17 @@ impl Builder {
             layer: interface.layer(),
             source_mac: interface.mac(),
             vlan: self.vlan,
-            sources: route.source.into(),
+            sources: route.sources,
         };
         // Before anything else is taken: it is what a user without privileges is refused.
         let mut tx = PacketTx::open(interface, SLOT_LEN)?;
-        let guard = PortGuard::claim(route.source, self.source_ports, SOURCE_PORTS)?;
+        let guard = PortGuard::claim(route.sources, self.source_ports, SOURCE_PORTS)?;
         guard.self_test()?;
         let source_ports = guard.ports();
         let ports = self.cut_ports(source_ports)?;
         let before = interface.counters()?;
         let clock = Clock::start();
-        let filter = Filter::new(ends.layer, route.source, source_ports);
+        let filter = Filter::new(ends.layer, route.sources, source_ports);
         let cookie = Cookie::from_os().map_err(|error| ScanError::Random(error.to_string()))?;
         let probe = SynProbe::new(&ends, self.profile, ports, cookie);
         let mut rx = PacketRx::open(interface, &filter, RingSize::default(), clock)?;

@@ -63,13 +63,7 @@ fn passes(filter: &Filter, frame: &[u8]) -> bool {
 }
 
 /// An IPv4 packet to `to` of `protocol`, with `options` octets of options and these first octets behind the header.
-fn packet(
-    to: Ipv4Addr,
-    protocol: u8,
-    options: usize,
-    fragment: u16,
-    payload: &[u8],
-) -> Vec<u8> {
+fn packet(to: Ipv4Addr, protocol: u8, options: usize, fragment: u16, payload: &[u8]) -> Vec<u8> {
     let mut packet = vec![0; 20 + options];
     packet[0] = 0x45 + (options / 4) as u8;
     packet[6..8].copy_from_slice(&fragment.to_be_bytes());
@@ -95,11 +89,7 @@ fn check(packet: &[u8], expected: bool) {
         expected,
         "{frame:02x?}"
     );
-    assert_eq!(
-        passes(&Filter::new(LinkLayer::Ip, OURS, PORTS), packet),
-        expected,
-        "{packet:02x?}"
-    );
+    assert_eq!(passes(&Filter::new(LinkLayer::Ip, OURS, PORTS), packet), expected, "{packet:02x?}");
 }
 
 fn to_port(port: u16) -> [u8; 4] {
@@ -143,8 +133,7 @@ fn of_icmp_the_errors_pass() {
 
 #[test]
 fn of_fragments_the_first_passes() {
-    for (protocol, payload) in [(6, to_port(61_000)), (17, to_port(61_000)), (1, [3, 3, 0, 0])]
-    {
+    for (protocol, payload) in [(6, to_port(61_000)), (17, to_port(61_000)), (1, [3, 3, 0, 0])] {
         check(&packet(OURS, protocol, 0, 0x4000, &payload), true); // do not fragment
         check(&packet(OURS, protocol, 0, 0x2000, &payload), true); // the first of more
         check(&packet(OURS, protocol, 0, 0x2001, &payload), false);
