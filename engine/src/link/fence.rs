@@ -37,6 +37,10 @@ use crate::target::Targets;
 /// The variable that raises the fence.
 pub const VARIABLE: &str = "MRPF_FENCE";
 
+/// Where hosts of a lab are, and loopback: networks and the lengths of their prefixes.
+const LAB_V4: [([u8; 4], u8); 2] = [([198, 18, 0, 0], 15), ([127, 0, 0, 0], 8)];
+const LAB_V6: [(u128, u8); 3] = [(0x2001_0db8 << 96, 32), (0xfe80 << 112, 10), (1, 128)];
+
 /// Refuses, where `MRPF_FENCE=lab` is set, a namespace that has a way out. Without the variable everything passes.
 ///
 /// # Errors
@@ -46,7 +50,7 @@ pub fn enforce() -> Result<(), LinkError> {
     if is_raised(env::var_os(VARIABLE).as_deref())? { check() } else { Ok(()) }
 }
 
-/// Refuses, where `MRPF_FENCE=lab` is set, IPv4 targets outside the lab prefixes: a hardware address given by hand goes round
+/// Refuses, where `MRPF_FENCE=lab` is set, targets outside the lab prefixes of both families: a hardware address given by hand goes round
 /// every route, and the far end of a veth pair may forward.
 ///
 /// # Errors
@@ -62,17 +66,35 @@ pub fn enforce_targets(targets: &Targets) -> Result<(), LinkError> {
     }
 }
 
-fn first_outside(targets: &Targets) -> Option<Ipv4Addr> {
-    let nets = [([198, 18, 0, 0], 15), ([127, 0, 0, 0], 8)];
-    let net_of = |addr: Ipv4Addr| {
-        nets.iter()
-            .position(|(net, len)| (addr.to_bits() ^ u32::from_be_bytes(*net)) >> (32 - len) == 0)
-    };
-    targets.v4_ranges().find_map(|(first, last)| match (net_of(first), net_of(last)) {
+fn first_outside(targets: &Targets) -> Option<IpAddr> {
+    let v4 = targets.v4_ranges().find_map(|(first, last)| {
+        let (first, last) = (IpAddr::V4(first), IpAddr::V4(last));
+        outside(first, last)
+    });
+    v4.or_else(|| {
+        targets.v6_ranges().find_map(|(first, last)| outside(IpAddr::V6(first), IpAddr::V6(last)))
+    })
+}
+
+/// The first end of a range that lies in no lab prefix; its last where both lie in different ones.
+fn outside(first: IpAddr, last: IpAddr) -> Option<IpAddr> {
+    match (lab_net(first), lab_net(last)) {
         (None, _) => Some(first),
         (ours, theirs) if ours == theirs => None,
         _ => Some(last),
-    })
+    }
+}
+
+/// Which of the lab prefixes an address lies in.
+fn lab_net(addr: IpAddr) -> Option<usize> {
+    match addr {
+        IpAddr::V4(addr) => LAB_V4
+            .iter()
+            .position(|(net, len)| (addr.to_bits() ^ u32::from_be_bytes(*net)) >> (32 - len) == 0),
+        IpAddr::V6(addr) => {
+            LAB_V6.iter().position(|(net, len)| (addr.to_bits() ^ net) >> (128 - len) == 0)
+        }
+    }
 }
 
 /// Refuses a network namespace (of the calling thread) that has a way out, whatever the environment says.
@@ -177,20 +199,17 @@ impl Path {
     fn stays(&self) -> bool {
         match self.to {
             IpAddr::V4(to) => {
-                let holds = |net: [u8; 4], len| {
+                let holds = |(net, len): ([u8; 4], u8)| {
                     self.prefix_len >= len
                         && (u32::from(to) ^ u32::from_be_bytes(net)) >> (32 - len) == 0
                 };
-                holds([198, 18, 0, 0], 15) || holds([127, 0, 0, 0], 8) || holds([224, 0, 0, 0], 4)
+                LAB_V4.into_iter().any(holds) || holds(([224, 0, 0, 0], 4))
             }
             IpAddr::V6(to) => {
-                let holds = |net: u128, len| {
+                let holds = |(net, len): (u128, u8)| {
                     self.prefix_len >= len && (u128::from(to) ^ net) >> (128 - len) == 0
                 };
-                holds(0x2001_0db8 << 96, 32)
-                    || holds(0xfe80 << 112, 10)
-                    || holds(0xff << 120, 8)
-                    || holds(1, 128)
+                LAB_V6.into_iter().any(holds) || holds((0xff << 120, 8))
             }
         }
     }
@@ -242,10 +261,19 @@ mod tests {
             let targets = Targets::builder().spec(specs).ports("80").allow_reserved(true);
             first_outside(&targets.build().unwrap())
         };
+        let first = |specs: &str| first(specs).map(|addr| addr.to_string());
         assert_eq!(first("198.18.0.0/15 127.0.0.1"), None);
-        assert_eq!(first("198.18.0.1 8.8.8.8"), Some([8, 8, 8, 8].into()));
-        assert_eq!(first("198.19.255.255-198.20.0.0"), Some([198, 20, 0, 0].into()));
-        assert_eq!(first("127.0.0.1-198.18.0.1"), Some([198, 18, 0, 1].into()));
+        assert_eq!(first("198.18.0.1 8.8.8.8"), Some("8.8.8.8".to_owned()));
+        assert_eq!(first("198.19.255.255-198.20.0.0"), Some("198.20.0.0".to_owned()));
+        assert_eq!(first("2001:db8::/32 fe80::1 ::1 198.18.0.1"), None);
+        assert_eq!(first("198.18.0.1 2001:db9::1"), Some("2001:db9::1".to_owned()));
+        assert_eq!(
+            first("2001:db8::/31"),
+            Some("2001:db9:ffff:ffff:ffff:ffff:ffff:ffff".to_owned())
+        );
+        assert_eq!(first("::1-::2"), Some("::2".to_owned()));
+        assert_eq!(first("fd00::1"), Some("fd00::1".to_owned()));
+        assert_eq!(first("127.0.0.1-198.18.0.1"), Some("198.18.0.1".to_owned()));
     }
 
     fn device(name: &str, kind: &str, is_up: bool) -> Device {

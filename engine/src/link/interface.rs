@@ -10,7 +10,7 @@ use std::{
 
 use netlink_packet_route::{
     AddressFamily, RouteNetlinkMessage,
-    address::{AddressAttribute, AddressMessage},
+    address::{AddressAttribute, AddressFlags, AddressMessage},
     link::{InfoKind, LinkAttribute, LinkFlags, LinkInfo, LinkLayerType, LinkMessage},
 };
 
@@ -32,6 +32,9 @@ pub struct Interface {
     flags: LinkFlags,
     v4: Vec<(Ipv4Addr, u8)>,
     v6: Vec<(Ipv6Addr, u8)>,
+    /// Those of `v6` that are not to be preferred: see [`Interface::source_v6`].
+    deprecated: Vec<Ipv6Addr>,
+    temporary: Vec<Ipv6Addr>,
 }
 
 impl Interface {
@@ -117,6 +120,8 @@ impl Interface {
             flags: link.header.flags,
             v4: Vec::new(),
             v6: Vec::new(),
+            deprecated: Vec::new(),
+            temporary: Vec::new(),
         };
         for attribute in &link.attributes {
             match attribute {
@@ -131,7 +136,20 @@ impl Interface {
             let prefix = message.header.prefix_len;
             match own_address(message) {
                 Some(IpAddr::V4(addr)) => interface.v4.push((addr, prefix)),
-                Some(IpAddr::V6(addr)) => interface.v6.push((addr, prefix)),
+                Some(IpAddr::V6(addr)) => {
+                    let flags = flags_of(message);
+                    if flags.intersects(AddressFlags::Tentative | AddressFlags::Dadfailed) {
+                        continue;
+                    }
+                    interface.v6.push((addr, prefix));
+                    if flags.contains(AddressFlags::Deprecated) {
+                        interface.deprecated.push(addr);
+                    }
+                    // Linux marks temporary addresses (RFC 8981) by the bit that means "secondary" in IPv4.
+                    if flags.contains(AddressFlags::Secondary) {
+                        interface.temporary.push(addr);
+                    }
+                }
                 None => {}
             }
         }
@@ -195,9 +213,28 @@ impl Interface {
         &self.v4
     }
 
-    /// Its IPv6 addresses and the lengths of their prefixes, in the kernel's order.
+    /// Its IPv6 addresses and the lengths of their prefixes, in the kernel's order. An address that was not yet found to be
+    /// unique on the link, or was found not to be (RFC 4862, section 5.4), is not among them: nobody may send from it.
     pub fn v6(&self) -> &[(Ipv6Addr, u8)] {
         &self.v6
+    }
+
+    /// Which of its IPv6 addresses suits the destination `to`, by the rules of RFC 6724, section 5, that need no more than
+    /// addresses: `to` itself, the scope, not deprecated, the longest common prefix; and then rather not a temporary one. The
+    /// kernel's own choice, for a route, knows more.
+    pub fn source_v6(&self, to: Ipv6Addr) -> Option<Ipv6Addr> {
+        let wanted = scope_of(to);
+        let rank = |addr: Ipv6Addr| {
+            let scope = scope_of(addr);
+            // Of scopes that are wide enough the narrowest, and else the widest.
+            let suits = if scope >= wanted { (true, !scope) } else { (false, scope) };
+            let common = (addr.to_bits() ^ to.to_bits()).leading_zeros();
+            let is_fresh = !self.deprecated.contains(&addr);
+            (addr == to, suits, is_fresh, common, !self.temporary.contains(&addr))
+        };
+        let addrs = self.v6.iter().map(|(addr, _)| *addr);
+        // Of equals the first, as max_by_key takes the last.
+        addrs.rev().max_by_key(|addr| rank(*addr))
     }
 
     /// What it has carried until now, by its own count (IFLA_STATS64).
@@ -334,6 +371,24 @@ fn own_address(message: &AddressMessage) -> Option<IpAddr> {
     })
 }
 
+/// The flags of an address; the field of the header has room for the first eight.
+fn flags_of(message: &AddressMessage) -> AddressFlags {
+    let flags = message.attributes.iter().find_map(|attribute| match attribute {
+        AddressAttribute::Flags(flags) => Some(*flags),
+        _ => None,
+    });
+    let short = AddressFlags::from_bits_retain(message.header.flags.bits().into());
+    flags.unwrap_or(short)
+}
+
+/// How far an address is understood (RFC 4007; the numbers are those of multicast, RFC 7346).
+fn scope_of(addr: Ipv6Addr) -> u8 {
+    if addr.is_multicast() {
+        return addr.octets()[1] & 0xf;
+    }
+    if addr.is_unicast_link_local() || addr.is_loopback() { 0x2 } else { 0xe }
+}
+
 /// The types whose frames we can make; ARPHRD_NONE is tun, WireGuard and the like.
 fn layer_of(link_type: LinkLayerType) -> Option<LinkLayer> {
     match link_type {
@@ -358,104 +413,4 @@ fn asking(source: io::Error) -> LinkError {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn link(link_type: LinkLayerType, attributes: Vec<LinkAttribute>) -> LinkMessage {
-        let mut link = LinkMessage::default();
-        link.header.index = 7;
-        link.header.link_layer_type = link_type;
-        link.header.flags = LinkFlags::Up | LinkFlags::Running;
-        link.attributes = attributes;
-        link
-    }
-
-    fn address(index: u32, prefix_len: u8, attributes: Vec<AddressAttribute>) -> AddressMessage {
-        let mut message = AddressMessage::default();
-        message.header.index = index;
-        message.header.prefix_len = prefix_len;
-        message.attributes = attributes;
-        message
-    }
-
-    #[track_caller]
-    fn check_layer(link_type: LinkLayerType, expected: Option<LinkLayer>) {
-        let read = Interface::read(&link(link_type, Vec::new()), &[]);
-        assert_eq!(read.map(|interface| interface.layer()), expected);
-    }
-
-    #[test]
-    fn the_link_layer_follows_from_the_hardware_type() {
-        check_layer(LinkLayerType::Ether, Some(LinkLayer::Ethernet));
-        check_layer(LinkLayerType::Loopback, Some(LinkLayer::Ethernet));
-        check_layer(LinkLayerType::None, Some(LinkLayer::Ip));
-        check_layer(LinkLayerType::Rawip, Some(LinkLayer::Ip));
-        check_layer(LinkLayerType::Infiniband, None);
-    }
-
-    #[test]
-    fn a_link_is_read_whole() {
-        let attributes = vec![
-            LinkAttribute::IfName("s0".to_owned()),
-            LinkAttribute::Mtu(1400),
-            LinkAttribute::Address(vec![2, 0, 0, 0, 0, 9]),
-            LinkAttribute::LinkInfo(vec![LinkInfo::Kind(InfoKind::Veth)]),
-        ];
-        let ours = Ipv4Addr::new(198, 18, 0, 1);
-        let theirs = Ipv4Addr::new(198, 18, 0, 2);
-        let addresses = [
-            address(
-                7,
-                32,
-                vec![
-                    AddressAttribute::Address(theirs.into()),
-                    AddressAttribute::Local(ours.into()),
-                ],
-            ),
-            address(8, 24, vec![AddressAttribute::Local(theirs.into())]),
-            address(7, 64, vec![AddressAttribute::Address("2001:db8::1".parse().unwrap())]),
-        ];
-        let interface =
-            Interface::read(&link(LinkLayerType::Ether, attributes), &addresses).unwrap();
-        assert_eq!((interface.index(), interface.name(), interface.kind()), (7, "s0", "veth"));
-        assert_eq!((interface.mac(), interface.mtu()), (MacAddr([2, 0, 0, 0, 0, 9]), 1400));
-        assert_eq!(
-            interface.v4(),
-            [(ours, 32)],
-            "the far end of a point-to-point link is not ours"
-        );
-        assert_eq!(interface.v6(), [("2001:db8::1".parse().unwrap(), 64)]);
-        assert!(
-            interface.is_up()
-                && interface.is_running()
-                && !interface.is_loopback()
-                && interface.uses_arp()
-        );
-    }
-
-    #[test]
-    fn counters_grow_or_were_reset() {
-        let earlier = Counters { rx_packets: 5, tx_packets: 9, ..Counters::default() };
-        let later = Counters { rx_packets: 7, tx_packets: 3, rx_bytes: 60, ..Counters::default() };
-        let growth = Counters { rx_packets: 2, tx_packets: 0, rx_bytes: 60, ..Counters::default() };
-        assert_eq!(later.since(&earlier), growth);
-    }
-
-    #[test]
-    fn the_kernel_knows_lo_and_names_the_others_when_asked_for_what_is_not_there() {
-        let lo = Interface::by_name("lo").unwrap();
-        assert!(lo.is_loopback() && !lo.uses_arp());
-        assert_eq!(Interface::by_index(lo.index()).unwrap().name(), "lo");
-        assert!(Interface::list().unwrap().iter().any(|interface| interface.name() == "lo"));
-        lo.counters().unwrap();
-        for name in ["", "nosuch0", "longer-than-any-interface-name"] {
-            match Interface::by_name(name) {
-                Err(LinkError::NoInterface { name: asked, known }) => {
-                    assert_eq!(asked, name);
-                    assert!(known.split(", ").any(|known| known == "lo"), "{known}");
-                }
-                other => panic!("{other:?}"),
-            }
-        }
-    }
-}
+mod tests;

@@ -1,6 +1,6 @@
 //! Why a scan has no way to its targets.
 
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 
 use crate::link::LinkError;
 
@@ -12,7 +12,7 @@ pub enum NeighbourError {
     #[error(transparent)]
     Link(#[from] LinkError),
     /// There is nothing to route.
-    #[error("none of the targets is an IPv4 address, so there is nothing to find a route for")]
+    #[error("there are no targets, so there is nothing to find a route for")]
     NoTargets,
     /// The kernel has no route.
     #[error(
@@ -20,7 +20,7 @@ pub enum NeighbourError {
     )]
     NoRoute {
         /// The first target without one.
-        addr: Ipv4Addr,
+        addr: IpAddr,
     },
     /// The chosen interface has no route, and no other has.
     #[error(
@@ -28,7 +28,7 @@ pub enum NeighbourError {
     )]
     NoRouteBy {
         /// The first target without one.
-        addr: Ipv4Addr,
+        addr: IpAddr,
         /// The interface.
         interface: String,
     },
@@ -38,11 +38,29 @@ pub enum NeighbourError {
     )]
     Elsewhere {
         /// The first such target.
-        addr: Ipv4Addr,
+        addr: IpAddr,
         /// The interface that leads there.
         other: String,
         /// The interface of the scan.
         interface: String,
+    },
+    /// IPv4 and IPv6 targets leave by different interfaces.
+    #[error(
+        "the IPv4 targets are reached by interface {v4} and the IPv6 targets by {v6}, and a scan leaves by one: scan them apart, once with --exclude ::/0 and once with --exclude 0.0.0.0/0, or send all by one of them with -i"
+    )]
+    TwoInterfaces {
+        /// The interface of the IPv4 targets.
+        v4: String,
+        /// That of the IPv6 targets.
+        v6: String,
+    },
+    /// A rule of policy routing decides by ports.
+    #[error(
+        "rule {priority} of `ip rule` chooses the route by port, so that one target has several: name the interface with -i, which passes that rule over"
+    )]
+    PortRule {
+        /// Its priority.
+        priority: u32,
     },
     /// A route says that packets to it are not to be sent, or that it is no host.
     #[error(
@@ -50,7 +68,7 @@ pub enum NeighbourError {
     )]
     Refused {
         /// The first such target.
-        addr: Ipv4Addr,
+        addr: IpAddr,
         /// The kernel's word for it: unreachable, blackhole, prohibit, broadcast, ...
         kind: &'static str,
     },
@@ -60,7 +78,7 @@ pub enum NeighbourError {
     )]
     Own {
         /// The first target.
-        addr: Ipv4Addr,
+        addr: IpAddr,
     },
     /// The next hop has an IPv6 address only.
     #[error(
@@ -68,15 +86,15 @@ pub enum NeighbourError {
     )]
     V6Gateway {
         /// The first such target.
-        addr: Ipv4Addr,
+        addr: IpAddr,
         /// The interface.
         interface: String,
     },
     /// The source address is not one of this machine's.
-    #[error("no interface has the source address {source_address}: see `ip -4 address`")]
+    #[error("no interface has the source address {source_address}: see `ip address`")]
     NoSource {
         /// What was asked for.
-        source_address: Ipv4Addr,
+        source_address: IpAddr,
     },
     /// The source address is not one of the interface's, so answers would not come back to it.
     #[error(
@@ -84,7 +102,7 @@ pub enum NeighbourError {
     )]
     SourceElsewhere {
         /// What was asked for.
-        source_address: Ipv4Addr,
+        source_address: IpAddr,
         /// The interface of the scan.
         interface: String,
         /// Its addresses.
@@ -92,9 +110,11 @@ pub enum NeighbourError {
     },
     /// The interface has no address to send from.
     #[error(
-        "interface {interface} has no IPv4 address: give it one with `ip address add ADDRESS/PREFIX dev {interface}`, or choose another with -i"
+        "interface {interface} has no {family} address to send from (a tentative one does not count): give it one with `ip address add ADDRESS/PREFIX dev {interface}`, or choose another with -i"
     )]
     NoAddress {
+        /// IPv4 or IPv6.
+        family: &'static str,
         /// The interface.
         interface: String,
     },
@@ -104,7 +124,7 @@ pub enum NeighbourError {
     )]
     TooMany {
         /// How many there are.
-        hosts: u64,
+        hosts: u128,
         /// How many there may be.
         most: u64,
         /// The interface.
@@ -112,11 +132,11 @@ pub enum NeighbourError {
     },
     /// A gateway does not say its hardware address.
     #[error(
-        "gateway {addr} on interface {interface} answers no ARP request: check the cable and `ip neighbour show dev {interface}`, or give its hardware address with --gateway-mac"
+        "gateway {addr} on interface {interface} does not say its hardware address: check the cable and `ip neighbour show dev {interface}`, or give its hardware address with --gateway-mac"
     )]
     Gateway {
         /// The gateway.
-        addr: Ipv4Addr,
+        addr: IpAddr,
         /// The interface.
         interface: String,
     },

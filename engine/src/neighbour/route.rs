@@ -1,26 +1,24 @@
-//! The interface, source address and next hops of a scan, as the kernel would choose them (rtnetlink(7)).
+//! The interface, source addresses and next hops of a scan, as the kernel would choose them.
 //!
-//! The kernel is asked for the route of one target. Its routes, dumped, say which other targets go the same way, over which
-//! gateways, and which hosts are on the link itself. Nothing is sent.
+//! The kernel is asked for the route of one target of each family, and which source address it would take. With that address
+//! it is then asked for every cell of addresses that has targets (see [`ways`](super::ways)), so that rules that look at the
+//! source count too. Nothing is sent.
 
-use std::{io, net::Ipv4Addr};
-
-use netlink_packet_route::{
-    AddressFamily, RouteNetlinkMessage,
-    route::{RouteAddress, RouteAttribute, RouteFlags, RouteMessage, RouteType},
-};
-
-use super::{
-    NeighbourError,
-    ways::{DEFAULT_TABLE, LOCAL_TABLE, MAIN_TABLE, Prefer, Way, Ways, table_of},
-};
 use crate::{
     link::{LinkError, interface::Interface, sys::netlink::Netlink},
+    sources::Sources,
     target::Targets,
     wire::MacAddr,
 };
 
-/// Most hosts of a link that are asked for their hardware addresses.
+use super::{
+    NeighbourError,
+    address::Address,
+    kernel::{Asker, Tables, asking},
+    ways::{Way, Ways},
+};
+
+/// Most hosts of a link that are asked for their hardware addresses, of each family.
 pub const MAX_ON_LINK: u64 = 1 << 20;
 
 /// The way from this machine to the targets of a scan, as it was when [`route_for`] looked.
@@ -28,21 +26,23 @@ pub const MAX_ON_LINK: u64 = 1 << 20;
 pub struct Route {
     /// The interface that all probes leave by.
     pub interface: Interface,
-    /// Their source address.
-    pub source: Ipv4Addr,
-    pub(super) plan: Plan,
+    /// Their source addresses: one of each family that has targets.
+    pub sources: Sources,
+    pub(super) v4: Option<Plan<u32>>,
+    pub(super) v6: Option<Plan<u128>>,
 }
 
-/// How hardware addresses are found.
+/// How the hardware addresses of one family are found.
 #[derive(Clone, Debug)]
-pub(super) enum Plan {
+pub(super) enum Plan<A> {
     /// There is but one, or the link has none.
     Fixed(MacAddr),
-    /// By ARP.
-    Ask(Ways),
+    /// By ARP or neighbour discovery.
+    Ask(Ways<A>),
 }
 
-/// Finds the way to `targets`: by the kernel's routes, narrowed by the name of an interface and a source address.
+/// Finds the way to `targets`: by the kernel's rules and routes, narrowed by the name of an interface and by the source
+/// addresses of `wish`, as those of a socket would be that is bound to them.
 ///
 /// With `gateway_mac` every frame goes to that address, and with an interface beside it no route is asked for. A target that
 /// is an address of this machine, or a broadcast or multicast address, has no next hop ([`NextHops::of`]) unless the scan
@@ -56,69 +56,106 @@ pub(super) enum Plan {
 pub fn route_for(
     targets: &Targets,
     interface: Option<&str>,
-    source: Option<Ipv4Addr>,
+    wish: Sources,
     gateway_mac: Option<MacAddr>,
 ) -> Result<Route, NeighbourError> {
     let named = interface.map(Interface::by_name).transpose()?;
-    if let Some(named) = &named {
-        check_usable(named, source)?;
+    let named = named.as_ref();
+    let v4 = half_for(targets, named, wish.v4.map(|addr| addr.to_bits()), gateway_mac)?;
+    let v6 = half_for(targets, named, wish.v6.map(|addr| addr.to_bits()), gateway_mac)?;
+    let interface = match (&v4, &v6) {
+        (Some(v4), Some(v6)) if v4.interface.index() != v6.interface.index() => {
+            return Err(NeighbourError::TwoInterfaces {
+                v4: v4.interface.name().to_owned(),
+                v6: v6.interface.name().to_owned(),
+            });
+        }
+        (Some(half), _) => half.interface.clone(),
+        (None, Some(half)) => half.interface.clone(),
+        (None, None) => return Err(NeighbourError::NoTargets),
+    };
+    let sources = Sources {
+        v4: v4.as_ref().map(|half| half.source.into()),
+        v6: v6.as_ref().map(|half| half.source.into()),
+    };
+    Ok(Route { interface, sources, v4: v4.map(|half| half.plan), v6: v6.map(|half| half.plan) })
+}
+
+/// The way to the targets of one family.
+#[derive(Debug)]
+struct Half<A> {
+    interface: Interface,
+    source: A,
+    plan: Plan<A>,
+}
+
+/// `None` without targets of the family.
+fn half_for<A: Address>(
+    targets: &Targets,
+    named: Option<&Interface>,
+    wish: Option<A>,
+    gateway_mac: Option<MacAddr>,
+) -> Result<Option<Half<A>>, NeighbourError> {
+    let Some((target, _)) = A::ranges(targets).next() else { return Ok(None) };
+    if let Some(named) = named {
+        check_usable(named, wish)?;
     }
-    if let (Some(interface), Some(mac)) = (&named, gateway_mac) {
-        let source = source_of(interface, source, None)?;
-        return Ok(Route { interface: interface.clone(), source, plan: Plan::Fixed(mac) });
+    if let (Some(interface), Some(mac)) = (named, gateway_mac) {
+        let source = source_of(interface, wish, None, target)?;
+        return Ok(Some(Half { interface: interface.clone(), source, plan: Plan::Fixed(mac) }));
     }
-    if let (None, Some(source)) = (&named, source) {
+    if let (None, Some(source)) = (named, wish) {
         check_own(source)?;
     }
 
     let mut netlink = Netlink::open().map_err(asking)?;
-    let routes = dump(&mut netlink).map_err(asking)?;
-    let first = first_abroad(targets, &routes)?;
-    let answer = look_up(&mut netlink, first, named.as_ref(), source)?;
-    let over_loopback = first.is_loopback() || named.as_ref().is_some_and(Interface::is_loopback);
-    match answer.kind {
-        RouteType::Unicast => {}
-        RouteType::Local if over_loopback => {}
-        RouteType::Local => return Err(NeighbourError::Own { addr: first }),
-        RouteType::Broadcast => {
-            return Err(NeighbourError::Refused { addr: first, kind: "broadcast" });
-        }
-        RouteType::Multicast => {
-            return Err(NeighbourError::Refused { addr: first, kind: "multicast" });
-        }
-        _ => return Err(NeighbourError::Refused { addr: first, kind: "unknown to this program" }),
+    let tables = Tables::<A>::read(&mut netlink)?;
+    if let (Some(priority), None) = (tables.port_rule, named) {
+        return Err(NeighbourError::PortRule { priority });
     }
-    let is_named = named.is_some();
-    let interface = match named {
-        Some(named) => named,
-        None => {
-            Interface::by_index(answer.interface.ok_or(NeighbourError::NoRoute { addr: first })?)?
+    let first = first_abroad(targets, &tables).unwrap_or(target);
+    let bound_to = named.map(Interface::index);
+    let asker = Asker { bound_to, source: wish };
+    let answer = asker.choose(&mut netlink, first)?;
+    let is_over_loopback = first.ip().is_loopback() || named.is_some_and(Interface::is_loopback);
+    match answer.way {
+        Way::OnLink(_) | Way::Via(..) | Way::ViaV6(_) => {}
+        Way::Own if is_over_loopback => {}
+        Way::Own => return Err(NeighbourError::Own { addr: first.ip() }),
+        Way::Group => {
+            let kind = if first.ip().is_multicast() { "multicast" } else { "broadcast" };
+            return Err(NeighbourError::Refused { addr: first.ip(), kind });
         }
+        Way::Refused(kind) => return Err(NeighbourError::Refused { addr: first.ip(), kind }),
+        Way::None => return Err(lost(&mut netlink, first, named)?),
+    }
+    let interface = match (named, answer.interface) {
+        (Some(named), _) => named.clone(),
+        (None, Some(index)) => Interface::by_index(index)?,
+        (None, None) => return Err(NeighbourError::NoRoute { addr: first.ip() }),
     };
-    check_usable(&interface, source)?;
-    let source = source_of(&interface, source, answer.source)?;
+    check_usable(&interface, wish)?;
+    let source = source_of(&interface, wish, answer.source, first)?;
     if let Some(mac) = gateway_mac {
-        return Ok(Route { interface, source, plan: Plan::Fixed(mac) });
+        return Ok(Some(Half { interface, source, plan: Plan::Fixed(mac) }));
     }
 
-    let prefer = if is_named {
-        Prefer::Only(interface.index())
-    } else {
-        Prefer::Interface(interface.index())
-    };
-    let mut tables = vec![LOCAL_TABLE, MAIN_TABLE, DEFAULT_TABLE];
-    if !tables.contains(&answer.table) {
-        tables.insert(1, answer.table); // a rule of the machine (`ip rule`) sends the scan there
-    }
-    let ways = Ways::of(&routes, &tables, prefer);
-    check_ways(targets, &routes, &ways, &interface)?;
+    let asker = Asker { bound_to, source: Some(source) };
+    let ways = Ways::of(A::ranges(targets), &tables.cells, |first, last| {
+        // A socket that is bound to one interface may send to the address of another, but what for?
+        match tables.local(first) {
+            way if first.is_group() || bound_to.is_some() && way != Way::None => Ok(way),
+            _ => asker.way(&mut netlink, interface.index(), (first, last)),
+        }
+    })?;
+    check_ways(targets, &ways, &mut netlink, &interface)?;
     let plan = if interface.uses_arp() { Plan::Ask(ways) } else { Plan::Fixed(MacAddr::ZERO) };
-    Ok(Route { interface, source, plan })
+    Ok(Some(Half { interface, source, plan }))
 }
 
 /// Refuses an interface that is switched off (which has no routes, so the kernel's own word would mislead) or has not got
 /// the source address.
-fn check_usable(interface: &Interface, source: Option<Ipv4Addr>) -> Result<(), NeighbourError> {
+fn check_usable<A: Address>(interface: &Interface, wish: Option<A>) -> Result<(), NeighbourError> {
     let name = interface.name();
     if !interface.is_up() {
         let why = format!(
@@ -126,150 +163,88 @@ fn check_usable(interface: &Interface, source: Option<Ipv4Addr>) -> Result<(), N
         );
         return Err(LinkError::Unusable { name: name.to_owned(), why }.into());
     }
-    if interface.v4().is_empty() {
-        return Err(NeighbourError::NoAddress { interface: name.to_owned() });
+    let own = A::all_of(interface);
+    if own.is_empty() {
+        return Err(no_address::<A>(interface));
     }
     // All of 127.0.0.0/8 is ours, though only its first is listed.
-    let has = |source: Ipv4Addr| {
-        interface.v4().iter().any(|(addr, _)| *addr == source)
-            || (interface.is_loopback() && source.is_loopback())
-    };
-    match source {
+    let has =
+        |source: A| own.contains(&source) || (interface.is_loopback() && source.ip().is_loopback());
+    match wish {
         Some(source) if !has(source) => Err(NeighbourError::SourceElsewhere {
-            source_address: source,
+            source_address: source.ip(),
             interface: name.to_owned(),
-            known: interface
-                .v4()
-                .iter()
-                .map(|(addr, _)| addr.to_string())
-                .collect::<Vec<_>>()
-                .join(", "),
+            known: own.iter().map(|addr| addr.ip().to_string()).collect::<Vec<_>>().join(", "),
         }),
         _ => Ok(()),
     }
 }
 
-/// The source address: the one asked for, or the one the kernel prefers, or the first of the interface.
-fn source_of(
+/// The source address: the one asked for, or the one the kernel prefers, or the best of the interface.
+fn source_of<A: Address>(
     interface: &Interface,
-    source: Option<Ipv4Addr>,
-    preferred: Option<Ipv4Addr>,
-) -> Result<Ipv4Addr, NeighbourError> {
-    let first = || interface.v4().first().map(|(addr, _)| *addr);
-    let source = source.or(preferred).or_else(first);
-    source.ok_or_else(|| NeighbourError::NoAddress { interface: interface.name().to_owned() })
+    wish: Option<A>,
+    preferred: Option<A>,
+    to: A,
+) -> Result<A, NeighbourError> {
+    let source = wish.or(preferred).or_else(|| A::best_of(interface, to));
+    source.ok_or_else(|| no_address::<A>(interface))
+}
+
+fn no_address<A: Address>(interface: &Interface) -> NeighbourError {
+    NeighbourError::NoAddress { interface: interface.name().to_owned(), family: A::NAME }
 }
 
 /// Refuses a source address that no interface has; the kernel would only say that something is invalid.
-fn check_own(source: Ipv4Addr) -> Result<(), NeighbourError> {
-    let has = |interface: &Interface| interface.v4().iter().any(|(addr, _)| *addr == source);
-    if source.is_loopback() || Interface::list()?.iter().any(has) {
+fn check_own<A: Address>(source: A) -> Result<(), NeighbourError> {
+    let has = |interface: &Interface| A::all_of(interface).contains(&source);
+    if source.ip().is_loopback() || Interface::list()?.iter().any(has) {
         Ok(())
     } else {
-        Err(NeighbourError::NoSource { source_address: source })
+        Err(NeighbourError::NoSource { source_address: source.ip() })
     }
 }
 
-/// The first target that is not this machine, a broadcast or a multicast address; the first of all if there is no other.
-fn first_abroad(targets: &Targets, routes: &[RouteMessage]) -> Result<Ipv4Addr, NeighbourError> {
-    let local = Ways::of(routes, &[LOCAL_TABLE], Prefer::Interface(0));
-    let abroad =
-        local.meet(targets.v4_ranges()).find(|span| !matches!(span.way, Way::Own | Way::Group));
-    let abroad = abroad.map(|span| Ipv4Addr::from_bits(span.first));
-    abroad
-        .or_else(|| targets.v4_ranges().next().map(|(first, _)| first))
-        .ok_or(NeighbourError::NoTargets)
+/// The first target that is not this machine, a broadcast or a multicast address.
+fn first_abroad<A: Address>(targets: &Targets, tables: &Tables<A>) -> Option<A> {
+    let local = |addr, _| Ok::<_, std::convert::Infallible>(tables.local(addr));
+    let Ok(ways) = Ways::of(A::ranges(targets), &tables.cells, local);
+    ways.meet(A::ranges(targets)).find(|span| span.way == Way::None).map(|span| span.first)
 }
 
-/// What the kernel would do with a packet.
-#[derive(Debug)]
-struct Answer {
-    kind: RouteType,
-    interface: Option<u32>,
-    source: Option<Ipv4Addr>,
-    table: u32,
-}
-
-fn look_up(
+/// Why there is no way to `addr`, where a socket that is not bound to an interface may have one.
+fn lost<A: Address>(
     netlink: &mut Netlink,
-    addr: Ipv4Addr,
+    addr: A,
     interface: Option<&Interface>,
-    source: Option<Ipv4Addr>,
-) -> Result<Answer, NeighbourError> {
-    let mut question = RouteMessage::default();
-    question.header.address_family = AddressFamily::Inet;
-    question.header.destination_prefix_length = 32;
-    question.header.flags = RouteFlags::LookupTable; // or the answer claims the main table
-    question.attributes.push(RouteAttribute::Destination(addr.into()));
-    if let Some(interface) = interface {
-        question.attributes.push(RouteAttribute::Oif(interface.index()));
-    }
-    if let Some(source) = source {
-        question.header.source_prefix_length = 32;
-        question.attributes.push(RouteAttribute::Source(source.into()));
-    }
-    let messages = netlink.ask(RouteNetlinkMessage::GetRoute(question)).map_err(|error| {
-        match error.raw_os_error() {
-            Some(libc::ENETUNREACH) => no_route(addr, interface),
-            // How fib_lookup(9) answers for each type of route that refuses.
-            Some(libc::EHOSTUNREACH) => NeighbourError::Refused { addr, kind: "unreachable" },
-            Some(libc::EACCES) => NeighbourError::Refused { addr, kind: "prohibit" },
-            Some(libc::EINVAL) => NeighbourError::Refused { addr, kind: "blackhole" },
-            _ => asking(error),
-        }
-    })?;
-    let route = messages.into_iter().find_map(|message| match message {
-        RouteNetlinkMessage::NewRoute(route) => Some(route),
-        _ => None,
-    });
-    let route = route.ok_or_else(|| no_route(addr, interface))?;
-    let mut answer =
-        Answer { kind: route.header.kind, interface: None, source: None, table: table_of(&route) };
-    for attribute in &route.attributes {
-        match attribute {
-            RouteAttribute::Oif(index) => answer.interface = Some(*index),
-            RouteAttribute::PrefSource(RouteAddress::Inet(addr)) => answer.source = Some(*addr),
-            _ => {}
-        }
-    }
-    Ok(answer)
-}
-
-fn no_route(addr: Ipv4Addr, interface: Option<&Interface>) -> NeighbourError {
-    match interface {
-        Some(interface) => {
-            NeighbourError::NoRouteBy { addr, interface: interface.name().to_owned() }
-        }
-        None => NeighbourError::NoRoute { addr },
-    }
-}
-
-fn dump(netlink: &mut Netlink) -> io::Result<Vec<RouteMessage>> {
-    let mut question = RouteMessage::default();
-    question.header.address_family = AddressFamily::Inet;
-    let messages = netlink.dump(&RouteNetlinkMessage::GetRoute(question))?;
-    let route = |message| match message {
-        RouteNetlinkMessage::NewRoute(route) => Some(route),
-        _ => None,
+) -> Result<NeighbourError, NeighbourError> {
+    let Some(interface) = interface else {
+        return Ok(NeighbourError::NoRoute { addr: addr.ip() });
     };
-    Ok(messages.into_iter().filter_map(route).collect())
+    let unbound = Asker { bound_to: None, source: None };
+    let answer = unbound.choose(netlink, addr)?;
+    Ok(match (answer.way, answer.way.interface()) {
+        (Way::Refused(kind), _) => NeighbourError::Refused { addr: addr.ip(), kind },
+        (_, Some(index)) if index != interface.index() => elsewhere(addr, index, interface),
+        _ => NeighbourError::NoRouteBy { addr: addr.ip(), interface: interface.name().to_owned() },
+    })
 }
 
 /// Refuses targets that do not leave by `interface`, and more hosts on its link than are asked for.
-fn check_ways(
+fn check_ways<A: Address>(
     targets: &Targets,
-    routes: &[RouteMessage],
-    ways: &Ways,
+    ways: &Ways<A>,
+    netlink: &mut Netlink,
     interface: &Interface,
 ) -> Result<(), NeighbourError> {
-    for span in ways.meet(targets.v4_ranges()) {
-        let addr = Ipv4Addr::from_bits(span.first);
+    for span in ways.meet(A::ranges(targets)) {
+        let addr = span.first;
         match span.way {
             Way::Own | Way::Group => {}
-            Way::Refused(kind) => return Err(NeighbourError::Refused { addr, kind }),
+            Way::Refused(kind) => return Err(NeighbourError::Refused { addr: addr.ip(), kind }),
             Way::ViaV6(index) if index == interface.index() && interface.uses_arp() => {
                 return Err(NeighbourError::V6Gateway {
-                    addr,
+                    addr: addr.ip(),
                     interface: interface.name().to_owned(),
                 });
             }
@@ -278,32 +253,23 @@ fn check_ways(
             Way::OnLink(index) | Way::Via(index, _) | Way::ViaV6(index) => {
                 return Err(elsewhere(addr, index, interface));
             }
-            Way::None => {
-                // Where the routes of one interface were looked at, those of another may lead there.
-                let all = Ways::of(
-                    routes,
-                    &[LOCAL_TABLE, MAIN_TABLE, DEFAULT_TABLE],
-                    Prefer::Interface(0),
-                );
-                return Err(match all.way(addr).interface() {
-                    Some(index) if index != interface.index() => elsewhere(addr, index, interface),
-                    _ => no_route(addr, Some(interface)),
-                });
-            }
+            Way::None => return Err(lost(netlink, addr, Some(interface))?),
         }
     }
     if interface.uses_arp() { check_count(targets, ways, interface.name()) } else { Ok(()) }
 }
 
 /// Refuses more hosts on one link than are asked for.
-pub(super) fn check_count(
+pub(super) fn check_count<A: Address>(
     targets: &Targets,
-    ways: &Ways,
+    ways: &Ways<A>,
     interface: &str,
 ) -> Result<(), NeighbourError> {
-    let on_link = ways.meet(targets.v4_ranges()).filter(|span| matches!(span.way, Way::OnLink(_)));
-    let hosts = on_link.map(|span| u64::from(span.last - span.first) + 1).sum::<u64>();
-    if hosts > MAX_ON_LINK {
+    let on_link = ways.meet(A::ranges(targets)).filter(|span| matches!(span.way, Way::OnLink(_)));
+    let hosts = on_link.fold(0_u128, |hosts, span| {
+        hosts.saturating_add(span.last.widen() - span.first.widen()).saturating_add(1)
+    });
+    if hosts > MAX_ON_LINK.into() {
         return Err(NeighbourError::TooMany {
             hosts,
             most: MAX_ON_LINK,
@@ -313,12 +279,8 @@ pub(super) fn check_count(
     Ok(())
 }
 
-fn elsewhere(addr: Ipv4Addr, other: u32, interface: &Interface) -> NeighbourError {
+fn elsewhere<A: Address>(addr: A, other: u32, interface: &Interface) -> NeighbourError {
     let other = Interface::by_index(other)
         .map_or_else(|_| format!("number {other}"), |other| other.name().to_owned());
-    NeighbourError::Elsewhere { addr, other, interface: interface.name().to_owned() }
-}
-
-fn asking(source: io::Error) -> NeighbourError {
-    LinkError::Io { what: "asking the kernel for its routes", source }.into()
+    NeighbourError::Elsewhere { addr: addr.ip(), other, interface: interface.name().to_owned() }
 }

@@ -1,8 +1,13 @@
-use std::{collections::VecDeque, time::Duration};
+use std::{
+    collections::VecDeque,
+    net::{Ipv4Addr, Ipv6Addr},
+    time::Duration,
+};
 
 use super::*;
 use crate::{
     link::{Frame, Sent, interface::Interface},
+    sources::Sources,
     time::Instant,
 };
 
@@ -16,13 +21,16 @@ fn targets(spec: &str) -> Targets {
 
 #[test]
 fn loopback_needs_no_question() {
-    let route = route_for(&targets("127.0.0.1"), None, None, None).unwrap();
-    assert_eq!((route.interface.name(), route.source), ("lo", Ipv4Addr::LOCALHOST));
-    assert!(matches!(route.plan, Plan::Fixed(MacAddr::ZERO)));
+    let route = route_for(&targets("127.0.0.1"), None, Sources::default(), None).unwrap();
+    assert_eq!((route.interface.name(), route.sources.v4), ("lo", Some(Ipv4Addr::LOCALHOST)));
+    assert!(matches!(route.v4, Some(Plan::Fixed(MacAddr::ZERO))) && route.v6.is_none());
     let route =
-        route_for(&targets("127.0.0.0/8"), Some("lo"), Some(Ipv4Addr::new(127, 0, 0, 5)), None)
+        route_for(&targets("127.0.0.0/8"), Some("lo"), Ipv4Addr::new(127, 0, 0, 5).into(), None)
             .unwrap();
-    assert_eq!((route.interface.name(), route.source), ("lo", Ipv4Addr::new(127, 0, 0, 5)));
+    assert_eq!(
+        (route.interface.name(), route.sources.v4),
+        ("lo", Some(Ipv4Addr::new(127, 0, 0, 5)))
+    );
     let (mut tx, mut rx) = wire_of(|_| Vec::new());
     let (next_hops, counts) = resolve(
         &targets("127.0.0.1"),
@@ -42,8 +50,10 @@ fn loopback_needs_no_question() {
 
 #[test]
 fn what_cannot_be_routed_says_so() {
-    let refused =
-        |spec, interface, source| route_for(&targets(spec), interface, source, None).unwrap_err();
+    let refused = |spec, interface, source: Option<Ipv4Addr>| {
+        let wish = Sources { v4: source, v6: None };
+        route_for(&targets(spec), interface, wish, None).unwrap_err()
+    };
     let error = refused("127.0.0.1", Some("nosuch0"), None);
     assert!(
         matches!(&error, NeighbourError::Link(LinkError::NoInterface { name, .. }) if name == "nosuch0"),
@@ -59,8 +69,6 @@ fn what_cannot_be_routed_says_so() {
     assert!(
         matches!(error, NeighbourError::NoSource { source_address } if source_address == elsewhere)
     );
-    let error = refused("2001:db8::1", None, None);
-    assert!(matches!(error, NeighbourError::NoTargets));
     let error = refused("203.0.113.1", Some("lo"), None);
     assert!(
         matches!(
@@ -82,12 +90,14 @@ fn what_cannot_be_routed_says_so() {
 fn a_given_hardware_address_is_that_of_all() {
     let mac = MacAddr([2, 9, 9, 9, 9, 9]);
     for interface in [None, Some("lo")] {
-        let route = route_for(&targets("127.0.0.1"), interface, None, Some(mac)).unwrap();
-        assert!(matches!(route.plan, Plan::Fixed(fixed) if fixed == mac));
-        assert_eq!(route.source, Ipv4Addr::LOCALHOST);
+        let route =
+            route_for(&targets("127.0.0.1"), interface, Sources::default(), Some(mac)).unwrap();
+        assert!(matches!(route.v4, Some(Plan::Fixed(fixed)) if fixed == mac));
+        assert_eq!(route.sources, Ipv4Addr::LOCALHOST.into());
     }
-    let route = route_for(&targets("203.0.113.0/24"), Some("lo"), None, Some(mac)).unwrap();
-    assert!(matches!(route.plan, Plan::Fixed(fixed) if fixed == mac), "no route is asked for");
+    let route =
+        route_for(&targets("203.0.113.0/24"), Some("lo"), Sources::default(), Some(mac)).unwrap();
+    assert!(matches!(route.v4, Some(Plan::Fixed(fixed)) if fixed == mac), "no route is asked for");
 }
 
 /// A link to one segment: each request sent gives the answers of `answers`.
@@ -174,21 +184,33 @@ fn reply(from: Ipv4Addr) -> Vec<u8> {
 
 /// A route over an interface number that nobody has, so that the kernel's neighbours are none.
 fn route(routes: &[(&str, Option<Ipv4Addr>)]) -> Route {
-    use netlink_packet_route::route::{RouteAttribute, RouteMessage, RouteType};
     let lo = Interface::by_name("lo").unwrap();
+    let ways = ways(routes, lo.index(), |gateway: Ipv4Addr| gateway.to_bits());
+    Route { interface: lo, sources: OURS.into(), v4: Some(Plan::Ask(ways)), v6: None }
+}
+
+/// The ways that routes mean, each a prefix and perhaps a gateway: the longest prefix counts.
+fn ways<A: Address, G: Copy>(
+    routes: &[(&str, Option<G>)],
+    interface: u32,
+    number: impl Fn(G) -> A,
+) -> Ways<A> {
     let routes = routes.iter().map(|(to, gateway)| {
         let (to, len) = to.split_once('/').unwrap();
-        let mut route = RouteMessage::default();
-        route.header.kind = RouteType::Unicast;
-        route.header.table = 254;
-        route.header.destination_prefix_length = len.parse().unwrap();
-        route.attributes.push(RouteAttribute::Destination(to.parse::<Ipv4Addr>().unwrap().into()));
-        route.attributes.push(RouteAttribute::Oif(lo.index()));
-        route.attributes.extend(gateway.map(|gateway| RouteAttribute::Gateway(gateway.into())));
-        route
+        let (to, len) = (A::of(to.parse().unwrap()).unwrap(), len.parse::<u8>().unwrap());
+        let way =
+            gateway.map_or(Way::OnLink(interface), |gateway| Way::Via(interface, number(gateway)));
+        (A::prefix(to, len), len, way)
     });
-    let ways = Ways::of(&routes.collect::<Vec<_>>(), &[254], ways::Prefer::Only(lo.index()));
-    Route { interface: lo, source: OURS, plan: Plan::Ask(ways) }
+    let routes = routes.collect::<Vec<_>>();
+    let cells = ways::Cells::between(routes.iter().map(|(prefix, ..)| *prefix));
+    let all = [(A::FIRST, A::LAST)].into_iter();
+    let Ok(ways) = Ways::of(all, &cells, |addr, _| {
+        let holding = routes.iter().filter(|((first, last), ..)| (*first..=*last).contains(&addr));
+        let longest = holding.max_by_key(|(_, len, _)| *len);
+        Ok::<_, std::convert::Infallible>(longest.map_or(Way::None, |(.., way)| *way))
+    });
+    ways
 }
 
 #[test]
@@ -242,7 +264,7 @@ fn a_silent_gateway_is_named() {
         resolve(&targets("203.0.113.1"), &route, &ends(), Rate::Max, &mut tx, &mut rx, &clock)
             .unwrap_err();
     assert!(
-        matches!(&error, NeighbourError::Gateway { addr, interface } if *addr == GATEWAY && interface == "lo")
+        matches!(&error, NeighbourError::Gateway { addr, interface } if *addr == IpAddr::V4(GATEWAY) && interface == "lo")
     );
     assert!(error.to_string().contains("--gateway-mac"));
     let waited = clock.now().since(Instant::START);
@@ -272,7 +294,8 @@ fn neighbours_count_while_the_kernel_is_sure_of_them() {
         message
     };
     for state in [NeighbourState::Reachable, NeighbourState::Permanent, NeighbourState::Noarp] {
-        assert_eq!(known(&message(state, &OUR_MAC.0)), Some((GATEWAY, OUR_MAC)));
+        assert_eq!(known(&message(state, &OUR_MAC.0)), Some((GATEWAY.to_bits(), OUR_MAC)));
+        assert_eq!(known::<u128>(&message(state, &OUR_MAC.0)), None, "of the other family");
     }
     for state in [
         NeighbourState::Stale,
@@ -282,9 +305,9 @@ fn neighbours_count_while_the_kernel_is_sure_of_them() {
         NeighbourState::Incomplete,
         NeighbourState::None,
     ] {
-        assert_eq!(known(&message(state, &OUR_MAC.0)), None);
+        assert_eq!(known::<u32>(&message(state, &OUR_MAC.0)), None);
     }
     for mac in [&[][..], &[0; 6], &[0xff; 6], &[2; 8]] {
-        assert_eq!(known(&message(NeighbourState::Reachable, mac)), None);
+        assert_eq!(known::<u32>(&message(NeighbourState::Reachable, mac)), None);
     }
 }

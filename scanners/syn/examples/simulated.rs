@@ -12,7 +12,7 @@ use mrpf_syn::Scan;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let hosts = Hosts::new(1).rule(
-        ([198, 19, 0, 7].into(), [198, 19, 0, 9].into()),
+        (Ipv4Addr::new(198, 19, 0, 7), Ipv4Addr::new(198, 19, 0, 9)),
         80..=80,
         Behaviour::open(),
     );

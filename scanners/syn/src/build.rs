@@ -3,7 +3,7 @@
 use std::{
     collections::hash_map::RandomState,
     hash::BuildHasher,
-    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    net::IpAddr,
     num::NonZeroU64,
     path::{Path, PathBuf},
     sync::Arc,
@@ -11,28 +11,18 @@ use std::{
 };
 
 use mrpf_engine::{
-    cookie::Cookie,
-    link::{
-        LinkError,
-        allowance::NicAllowance,
-        packet::{Filter, PacketRx, PacketTx, RingSize},
-        sim::Network,
-    },
-    neighbour::{self, NeighbourError, NextHops},
-    port_guard::{PortGuard, PortGuardError},
-    scan::{Failure, Running, Settings, SettingsError, Shared, Simulated},
+    link::{LinkError, sim::Network},
+    neighbour::NeighbourError,
+    port_guard::PortGuardError,
+    scan::{Failure, Settings, SettingsError},
     sources::Sources,
-    target::{Shard, TargetError, Targets, TargetsBuilder, Walk},
-    template::{Ends, TcpProfile},
-    time::{Clock, Instant},
+    target::{Shard, TargetError, TargetsBuilder, Walk},
+    template::TcpProfile,
     wire::MacAddr,
 };
 use mrpf_records::State;
 
-use crate::{
-    probe::{SourcePorts, SynProbe},
-    scan::{Facts, Scan},
-};
+use crate::scan::Scan;
 
 /// Which states give records.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -104,11 +94,6 @@ pub enum ScanError {
     /// Rates, retries, cooldown.
     #[error(transparent)]
     Settings(#[from] SettingsError),
-    /// IPv6 is asked for on a real link.
-    #[error(
-        "{0} of the targets are IPv6 addresses, which this version does not scan yet: leave them out, or all at once with --exclude ::/0"
-    )]
-    Ipv6(u128),
     /// Source ports.
     #[error(
         "{count} source ports are too few for {attempts} attempts, or pass 65535: give a wider --source-ports"
@@ -149,7 +134,6 @@ impl ScanError {
             Self::Targets(_)
                 | Self::Settings(_)
                 | Self::Changed
-                | Self::Ipv6(_)
                 | Self::SourcePorts { .. }
                 | Self::PortGuard(
                     PortGuardError::Ephemeral { .. }
@@ -164,6 +148,7 @@ impl ScanError {
                         | NeighbourError::NoSource { .. }
                         | NeighbourError::SourceElsewhere { .. }
                         | NeighbourError::TooMany { .. }
+                        | NeighbourError::TwoInterfaces { .. }
                 )
         )
     }
@@ -172,27 +157,25 @@ impl ScanError {
 /// A scan to be. Every knob has the default of the command line.
 #[derive(Debug, Default)]
 pub struct Builder {
-    targets: TargetsBuilder,
-    settings: Settings,
-    profile: TcpProfile,
-    show: Show,
-    seed: Option<u64>,
-    shard: Shard,
-    interface: Option<String>,
-    sources: Sources,
-    expected: Option<u64>,
-    source_ports: Option<(u16, u16)>,
-    gateway_mac: Option<MacAddr>,
-    vlan: Option<u16>,
-    network: Option<Network>,
-    start_at: u64,
+    pub(crate) targets: TargetsBuilder,
+    pub(crate) settings: Settings,
+    pub(crate) profile: TcpProfile,
+    pub(crate) show: Show,
+    pub(crate) seed: Option<u64>,
+    pub(crate) shard: Shard,
+    pub(crate) interface: Option<String>,
+    pub(crate) sources: Sources,
+    pub(crate) expected: Option<u64>,
+    pub(crate) source_ports: Option<(u16, u16)>,
+    pub(crate) gateway_mac: Option<MacAddr>,
+    pub(crate) vlan: Option<u16>,
+    pub(crate) network: Option<Network>,
+    pub(crate) start_at: u64,
 }
 
-/// Source ports held when none were asked for.
-const SOURCE_PORTS: u16 = 256;
-
 impl Builder {
-    /// Adds a target: `203.0.113.0/24`, `203.0.113.1-203.0.113.9`, `203.0.113.7`, `203.0.113.7:443` or a host name.
+    /// Adds a target: `203.0.113.0/24`, `203.0.113.1-203.0.113.9`, `203.0.113.7`, `203.0.113.7:443`, `2001:db8::/120`,
+    /// `[2001:db8::7]:443` or a host name, which stands for its IPv4 addresses, or its IPv6 ones where it has no others.
     #[must_use]
     pub fn target(mut self, spec: impl Into<String>) -> Self {
         self.targets = self.targets.spec(spec);
@@ -385,14 +368,8 @@ impl Builder {
     /// [`ScanError`]; nothing has been sent then but, at most, ARP requests.
     pub fn build(mut self) -> Result<Scan, ScanError> {
         self.settings.silent = self.show.shows(State::Silent);
-        // IPv6 is not scanned over a real link yet.
-        let is_packet = self.network.is_none();
-        let targets = std::mem::take(&mut self.targets).v4_of_names(is_packet);
+        let targets = std::mem::take(&mut self.targets).v4_of_names(true);
         let targets = Arc::new(targets.build()?);
-        let v6 = targets.v6_len();
-        if is_packet && v6 > 0 {
-            return Err(ScanError::Ipv6(v6));
-        }
         let seed = self.seed.unwrap_or_else(|| RandomState::new().hash_one("order"));
         let walk = Walk::new(Arc::clone(&targets), seed, self.shard).starting_at(self.start_at);
         if self.expected.is_some_and(|expected| expected != walk.fingerprint()) {
@@ -403,136 +380,7 @@ impl Builder {
             None => self.build_packet(&targets, walk, seed),
         }
     }
-
-    fn facts(
-        &self,
-        targets: &Targets,
-        seed: u64,
-        link: &'static str,
-        source_ports: (u16, u16),
-    ) -> Facts {
-        Facts {
-            link,
-            interface: None,
-            guard: None,
-            excluded: targets.excluded(),
-            hosts: targets.hosts(),
-            ports: targets.ports().len().div_ceil(self.shard.n()),
-            seed,
-            began: Instant::START,
-            source_ports,
-        }
-    }
-
-    fn cut_ports(&self, (first, last): (u16, u16)) -> Result<SourcePorts, ScanError> {
-        let attempts = self.settings.retries.saturating_add(1);
-        let count = last.saturating_sub(first).saturating_add(1);
-        SourcePorts::new(first, count, attempts).ok_or(ScanError::SourcePorts { count, attempts })
-    }
-
-    fn build_simulated(
-        self,
-        targets: &Arc<Targets>,
-        walk: Walk,
-        seed: u64,
-        network: Network,
-    ) -> Result<Scan, ScanError> {
-        let ends = Ends {
-            layer: network.layer(),
-            source_mac: SIM_OURS,
-            vlan: self.vlan,
-            sources: Sources {
-                v4: Some(self.sources.v4.unwrap_or(Ipv4Addr::new(198, 18, 0, 1))),
-                v6: Some(self.sources.v6.unwrap_or(Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1))),
-            },
-        };
-        let source_ports = self.source_ports.unwrap_or((61_000, 61_000 + SOURCE_PORTS - 1));
-        let ports = self.cut_ports(source_ports)?;
-        // The key follows from the seed, or a run could not be repeated.
-        let mut key = [0x5a; 16];
-        key[..8].copy_from_slice(&seed.to_le_bytes());
-        let probe = SynProbe::new(&ends, self.profile, ports, Cookie::from_key(&key));
-        let next_hops = NextHops::single(self.gateway_mac.unwrap_or(SIM_THEIRS));
-        let (shared, found) = Shared::new(probe, walk, next_hops, ends.layer, self.settings)?;
-        let facts = self.facts(targets, seed, "sim", source_ports);
-        Ok(Scan::simulated(Simulated::new(shared, network), found, self.show, facts))
-    }
-
-    fn build_packet(
-        self,
-        targets: &Arc<Targets>,
-        walk: Walk,
-        seed: u64,
-    ) -> Result<Scan, ScanError> {
-        mrpf_engine::link::fence::enforce()?;
-        mrpf_engine::link::fence::enforce_targets(targets)?;
-        let route = neighbour::route_for(
-            targets,
-            self.interface.as_deref(),
-            self.sources.v4,
-            self.gateway_mac,
-        )?;
-        let interface = &route.interface;
-        let ends = Ends {
-            layer: interface.layer(),
-            source_mac: interface.mac(),
-            vlan: self.vlan,
-            sources: route.source.into(),
-        };
-        // Before anything else is taken: it is what a user without privileges is refused.
-        let mut tx = PacketTx::open(interface, SLOT_LEN)?;
-        let guard = PortGuard::claim(route.source, self.source_ports, SOURCE_PORTS)?;
-        guard.self_test()?;
-        let source_ports = guard.ports();
-        let ports = self.cut_ports(source_ports)?;
-        let before = interface.counters()?;
-        let clock = Clock::start();
-        let filter = Filter::new(ends.layer, route.source, source_ports);
-        let cookie = Cookie::from_os().map_err(|error| ScanError::Random(error.to_string()))?;
-        let probe = SynProbe::new(&ends, self.profile, ports, cookie);
-        let ring = RingSize::default().shared_by(self.settings.threads);
-        let mut rx = PacketRx::open(interface, &filter, ring, clock)?;
-        let (next_hops, arp) = neighbour::resolve(
-            targets,
-            &route,
-            &ends,
-            self.settings.rate,
-            &mut tx,
-            &mut rx,
-            &clock,
-        )?;
-        let (shared, found) = Shared::new(probe, walk, next_hops, ends.layer, self.settings)?;
-        shared.count_neighbours(arp);
-        let mut receivers = vec![rx];
-        for _ in 1..shared.threads() {
-            receivers.push(PacketRx::open(interface, &filter, ring, clock)?);
-        }
-        PacketRx::fan_out(&receivers)?;
-        let mut senders = vec![tx];
-        for _ in 1..shared.threads() {
-            senders.push(PacketTx::open(interface, SLOT_LEN)?);
-        }
-        let closing = |rx| Ok::<_, LinkError>((rx, PacketTx::open(interface, SLOT_LEN)?));
-        let receivers = receivers.into_iter().map(closing).collect::<Result<_, _>>()?;
-        // Where it cannot be asked, the scan goes on without, as it does with all drivers but one.
-        let allowance = NicAllowance::of(interface.name()).ok().flatten();
-        let mut facts = self.facts(targets, seed, "packet", source_ports);
-        facts.began = clock.now();
-        facts.interface = Some((route.interface, before));
-        facts.guard = Some(guard);
-        let mut running = Running::start(Arc::clone(&shared), clock, senders, receivers)?;
-        if let Some(allowance) = allowance {
-            running.watch(clock, allowance)?;
-        }
-        Ok(Scan::on_threads(running, shared, clock, found, self.show, facts))
-    }
 }
-
-/// The longest frame of a SYN scan is a linux SYN over IPv6 with a VLAN tag, 98 octets.
-const SLOT_LEN: usize = 128;
-/// Hardware addresses of the simulated network.
-const SIM_OURS: MacAddr = MacAddr([2, 0, 0, 0, 0, 1]);
-const SIM_THEIRS: MacAddr = MacAddr([2, 0, 0, 0, 0, 2]);
 
 #[cfg(test)]
 mod tests {

@@ -40,6 +40,7 @@
 
 mod build;
 mod noise;
+mod open;
 mod probe;
 mod record;
 mod reply;

@@ -1,0 +1,166 @@
+//! From a description to packets: the links are opened, the routes are asked for, and the threads started.
+
+use std::{
+    net::{Ipv4Addr, Ipv6Addr},
+    sync::Arc,
+};
+
+use mrpf_engine::{
+    cookie::Cookie,
+    link::{
+        LinkError,
+        allowance::NicAllowance,
+        fence,
+        packet::{Filter, PacketRx, PacketTx, RingSize},
+        sim::Network,
+    },
+    neighbour::{self, NextHops},
+    port_guard::PortGuard,
+    scan::{Running, Shared, Simulated},
+    sources::Sources,
+    target::{Targets, Walk},
+    template::Ends,
+    time::{Clock, Instant},
+    wire::MacAddr,
+};
+
+use crate::{
+    build::{Builder, ScanError},
+    probe::{SourcePorts, SynProbe},
+    scan::{Facts, Scan},
+};
+
+/// Source ports held when none were asked for.
+const SOURCE_PORTS: u16 = 256;
+/// The longest frame of a SYN scan is a linux SYN over IPv6 with a VLAN tag, 98 octets.
+const SLOT_LEN: usize = 128;
+/// Hardware addresses of the simulated network.
+const SIM_OURS: MacAddr = MacAddr([2, 0, 0, 0, 0, 1]);
+const SIM_THEIRS: MacAddr = MacAddr([2, 0, 0, 0, 0, 2]);
+
+impl Builder {
+    fn facts(
+        &self,
+        targets: &Targets,
+        seed: u64,
+        link: &'static str,
+        source_ports: (u16, u16),
+    ) -> Facts {
+        Facts {
+            link,
+            interface: None,
+            guard: None,
+            excluded: targets.excluded(),
+            hosts: targets.hosts(),
+            ports: targets.ports().len().div_ceil(self.shard.n()),
+            seed,
+            began: Instant::START,
+            source_ports,
+        }
+    }
+
+    fn cut_ports(&self, (first, last): (u16, u16)) -> Result<SourcePorts, ScanError> {
+        let attempts = self.settings.retries.saturating_add(1);
+        let count = last.saturating_sub(first).saturating_add(1);
+        SourcePorts::new(first, count, attempts).ok_or(ScanError::SourcePorts { count, attempts })
+    }
+
+    /// Puts the scan on a network in memory.
+    pub(crate) fn build_simulated(
+        self,
+        targets: &Arc<Targets>,
+        walk: Walk,
+        seed: u64,
+        network: Network,
+    ) -> Result<Scan, ScanError> {
+        let ends = Ends {
+            layer: network.layer(),
+            source_mac: SIM_OURS,
+            vlan: self.vlan,
+            sources: Sources {
+                v4: Some(self.sources.v4.unwrap_or(Ipv4Addr::new(198, 18, 0, 1))),
+                v6: Some(self.sources.v6.unwrap_or(Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1))),
+            },
+        };
+        let source_ports = self.source_ports.unwrap_or((61_000, 61_000 + SOURCE_PORTS - 1));
+        let ports = self.cut_ports(source_ports)?;
+        // The key follows from the seed, or a run could not be repeated.
+        let mut key = [0x5a; 16];
+        key[..8].copy_from_slice(&seed.to_le_bytes());
+        let probe = SynProbe::new(&ends, self.profile, ports, Cookie::from_key(&key));
+        let next_hops = NextHops::single(self.gateway_mac.unwrap_or(SIM_THEIRS));
+        let (shared, found) = Shared::new(probe, walk, next_hops, ends.layer, self.settings)?;
+        let facts = self.facts(targets, seed, "sim", source_ports);
+        Ok(Scan::simulated(Simulated::new(shared, network), found, self.show, facts))
+    }
+
+    /// Puts the scan on a real interface, and starts it.
+    pub(crate) fn build_packet(
+        self,
+        targets: &Arc<Targets>,
+        walk: Walk,
+        seed: u64,
+    ) -> Result<Scan, ScanError> {
+        fence::enforce()?;
+        fence::enforce_targets(targets)?;
+        let route = neighbour::route_for(
+            targets,
+            self.interface.as_deref(),
+            self.sources,
+            self.gateway_mac,
+        )?;
+        let interface = &route.interface;
+        let ends = Ends {
+            layer: interface.layer(),
+            source_mac: interface.mac(),
+            vlan: self.vlan,
+            sources: route.sources,
+        };
+        // Before anything else is taken: it is what a user without privileges is refused.
+        let mut tx = PacketTx::open(interface, SLOT_LEN)?;
+        let guard = PortGuard::claim(route.sources, self.source_ports, SOURCE_PORTS)?;
+        guard.self_test()?;
+        let source_ports = guard.ports();
+        let ports = self.cut_ports(source_ports)?;
+        let before = interface.counters()?;
+        let clock = Clock::start();
+        let filter = Filter::new(ends.layer, route.sources, source_ports);
+        let cookie = Cookie::from_os().map_err(|error| ScanError::Random(error.to_string()))?;
+        let probe = SynProbe::new(&ends, self.profile, ports, cookie);
+        let ring = RingSize::default().shared_by(self.settings.threads);
+        let mut rx = PacketRx::open(interface, &filter, ring, clock)?;
+        let (next_hops, arp) = neighbour::resolve(
+            targets,
+            &route,
+            &ends,
+            self.settings.rate,
+            &mut tx,
+            &mut rx,
+            &clock,
+        )?;
+        let (shared, found) = Shared::new(probe, walk, next_hops, ends.layer, self.settings)?;
+        shared.count_neighbours(arp);
+        let mut receivers = vec![rx];
+        for _ in 1..shared.threads() {
+            receivers.push(PacketRx::open(interface, &filter, ring, clock)?);
+        }
+        PacketRx::fan_out(&receivers)?;
+        let mut senders = vec![tx];
+        for _ in 1..shared.threads() {
+            senders.push(PacketTx::open(interface, SLOT_LEN)?);
+        }
+        let closing = |rx| Ok::<_, LinkError>((rx, PacketTx::open(interface, SLOT_LEN)?));
+        let receivers = receivers.into_iter().map(closing).collect::<Result<_, _>>()?;
+        // Where it cannot be asked, the scan goes on without, as it does with all drivers but one.
+        let allowance = NicAllowance::of(interface.name()).ok().flatten();
+        let mut facts = self.facts(targets, seed, "packet", source_ports);
+        facts.began = clock.now();
+        facts.interface = Some((route.interface, before));
+        facts.guard = Some(guard);
+        let mut running = Running::start(Arc::clone(&shared), clock, senders, receivers)?;
+        if let Some(allowance) = allowance {
+            running.watch(clock, allowance)?;
+        }
+        Ok(Scan::on_threads(running, shared, clock, found, self.show, facts))
+    }
+}
