@@ -86,7 +86,7 @@ fn of_several_next_hops_the_wanted_one_is_taken_and_else_the_first() {
 
 #[test]
 fn a_route_that_says_no_next_hop_is_asked_for_again() {
-    let bare = read::<u32>(&route(RouteType::Unicast, vec![RouteAttribute::Nhid(7)]), None);
+    let bare = read::<u32>(&route(RouteType::Unicast, vec![RouteAttribute::NhId(7)]), None);
     assert!(bare.is_bare && bare.way == Way::None);
 }
 
