@@ -12,6 +12,7 @@ use crate::{
 };
 
 const OURS: Ipv4Addr = Ipv4Addr::new(198, 18, 0, 1);
+const OURS_V6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1);
 const GATEWAY: Ipv4Addr = Ipv4Addr::new(198, 18, 0, 254);
 const OUR_MAC: MacAddr = MacAddr([2, 0, 0, 0, 0, 1]);
 
@@ -100,23 +101,30 @@ fn a_given_hardware_address_is_that_of_all() {
     assert!(matches!(route.v4, Some(Plan::Fixed(fixed)) if fixed == mac), "no route is asked for");
 }
 
-/// A link to one segment: each request sent gives the answers of `answers`.
-#[derive(Debug)]
-struct WireTx<F> {
+/// A link to one segment: each question sent gives the answers of `answers`.
+struct WireTx {
     slot: Vec<[u8; 128]>,
-    answers: F,
+    answers: Box<dyn FnMut(IpAddr) -> Vec<Vec<u8>> + Send>,
     to: crossbeam_channel::Sender<Vec<u8>>,
 }
 
 #[derive(Debug)]
 struct WireRx(crossbeam_channel::Receiver<Vec<u8>>, VecDeque<Vec<u8>>);
 
-fn wire_of<F: FnMut(Ipv4Addr) -> Vec<Vec<u8>> + Send>(answers: F) -> (WireTx<F>, WireRx) {
+fn wire_of_any(answers: impl FnMut(IpAddr) -> Vec<Vec<u8>> + Send + 'static) -> (WireTx, WireRx) {
     let (to, from) = crossbeam_channel::unbounded();
+    let answers = Box::new(answers);
     (WireTx { slot: vec![[0; 128]; MAX_BATCH], answers, to }, WireRx(from, VecDeque::new()))
 }
 
-impl<F: FnMut(Ipv4Addr) -> Vec<Vec<u8>> + Send> Tx for WireTx<F> {
+fn wire_of(mut answers: impl FnMut(Ipv4Addr) -> Vec<Vec<u8>> + Send + 'static) -> (WireTx, WireRx) {
+    wire_of_any(move |asked| match asked {
+        IpAddr::V4(asked) => answers(asked),
+        IpAddr::V6(asked) => panic!("{asked}"),
+    })
+}
+
+impl Tx for WireTx {
     fn slots(&self) -> usize {
         self.slot.len()
     }
@@ -129,10 +137,21 @@ impl<F: FnMut(Ipv4Addr) -> Vec<Vec<u8>> + Send> Tx for WireTx<F> {
         for (slot, len) in self.slot.iter().zip(lens) {
             let packet =
                 wire::parse(&slot[..usize::from(*len)], crate::link::LinkLayer::Ethernet).unwrap();
-            let Network::Arp(arp) = packet.network else { panic!("{packet:?}") };
-            assert!(!arp.is_reply());
-            assert_eq!((arp.sender(), arp.sender_mac()), (OURS, OUR_MAC));
-            for answer in (self.answers)(arp.target()) {
+            let asked = match packet.network {
+                Network::Arp(arp) => {
+                    assert!(!arp.is_reply());
+                    assert_eq!((arp.sender(), arp.sender_mac()), (OURS, OUR_MAC));
+                    arp.target().into()
+                }
+                Network::Ipv6(header, Transport::Icmpv6(message)) => {
+                    let asked = wire::ndp::Solicitation::parse(&header, &message).unwrap();
+                    assert!(message.has_right_checksum(OURS_V6, header.destination()));
+                    assert_eq!((header.source(), asked.source_mac), (OURS_V6, Some(OUR_MAC)));
+                    asked.target.into()
+                }
+                _ => panic!("{packet:?}"),
+            };
+            for answer in (self.answers)(asked) {
                 self.to.send(answer).unwrap();
             }
         }
@@ -234,7 +253,7 @@ fn hosts_on_the_link_have_their_own_and_those_behind_gateways_theirs() {
     ]);
     let silent = Ipv4Addr::new(198, 18, 0, 77);
     let (mut tx, mut rx) =
-        wire_of(|asked| if asked == silent { Vec::new() } else { vec![reply(asked)] });
+        wire_of(move |asked| if asked == silent { Vec::new() } else { vec![reply(asked)] });
     let targets = targets("198.18.0.70-198.18.0.79,203.0.113.0/24");
     let (next_hops, counts) = resolve(
         &targets,
@@ -310,4 +329,75 @@ fn neighbours_count_while_the_kernel_is_sure_of_them() {
     for mac in [&[][..], &[0; 6], &[0xff; 6], &[2; 8]] {
         assert_eq!(known::<u32>(&message(NeighbourState::Reachable, mac)), None);
     }
+}
+
+fn mac_v6(addr: Ipv6Addr) -> MacAddr {
+    let [.., a, b, c] = addr.octets();
+    MacAddr([2, 0xbb, 0, a, b, c])
+}
+
+/// The advertisement of a host that is asked by us.
+fn advertisement(addr: Ipv6Addr) -> Vec<u8> {
+    let ends = Ends { source_mac: mac_v6(addr), sources: addr.into(), ..ends() };
+    let mut slot = [0; 128];
+    let asker = Some((OURS_V6, OUR_MAC));
+    let len = template::neighbour_advertisement(&mut slot, &ends, addr, asker);
+    slot[..len.into()].to_vec()
+}
+
+#[test]
+fn both_families_are_resolved_on_one_link() {
+    let v6 = |text: &str| text.parse::<Ipv6Addr>().unwrap();
+    let (gateway, silent) = (v6("fe80::fe"), v6("2001:db8::77"));
+    let route = Route {
+        sources: Sources { v4: Some(OURS), v6: Some(OURS_V6) },
+        v6: Some(Plan::Ask(ways(
+            &[("::/0", Some(gateway)), ("2001:db8::/64", None)],
+            route(&[]).interface.index(),
+            |gateway: Ipv6Addr| gateway.to_bits(),
+        ))),
+        ..route(&[("0.0.0.0/0", Some(GATEWAY))])
+    };
+    let ends = Ends { sources: route.sources, ..ends() };
+    let (mut tx, mut rx) = wire_of_any(move |asked| match asked {
+        IpAddr::V4(asked) => vec![reply(asked)],
+        IpAddr::V6(asked) if asked == silent => vec![],
+        // Another host than the one asked for says something first.
+        IpAddr::V6(asked) => vec![advertisement(OURS_V6), advertisement(asked), reply(GATEWAY)],
+    });
+    let targets = targets("203.0.113.0/24 2001:db8::70-2001:db8::79 2001:db8:1::/96");
+    let clock = Clock::start();
+    let (next_hops, counts) =
+        resolve(&targets, &route, &ends, Rate::Max, &mut tx, &mut rx, &clock).unwrap();
+    assert_eq!(next_hops.of(Ipv4Addr::new(203, 0, 113, 9).into()), Some(mac(GATEWAY)));
+    for low in 0x70..=0x79 {
+        let host = Ipv6Addr::from_bits(OURS_V6.to_bits() - 1 + low);
+        assert_eq!(next_hops.of(host.into()), (host != silent).then(|| mac_v6(host)), "{host}");
+    }
+    assert_eq!(next_hops.of(v6("2001:db8:1::7").into()), Some(mac_v6(gateway)));
+    assert_eq!(counts, ArpCounts { sent: 1 + 10 + 1 + 2, dropped: 0, received: 1 + 3 * 10 });
+}
+
+#[test]
+fn without_an_address_of_a_family_nobody_is_asked() {
+    let route = route(&[("0.0.0.0/0", Some(GATEWAY))]);
+    let ends = Ends { sources: OURS_V6.into(), ..ends() };
+    let (mut tx, mut rx) = wire_of(|_| Vec::new());
+    let clock = Clock::start();
+    let targets = targets("203.0.113.1");
+    let error = resolve(&targets, &route, &ends, Rate::Max, &mut tx, &mut rx, &clock).unwrap_err();
+    assert!(matches!(error, NeighbourError::NoAddress { family: "IPv4", .. }), "{error}");
+}
+
+#[test]
+fn an_ipv6_network_that_is_too_large_is_an_error() {
+    let all = ways(&[("::/0", None::<Ipv6Addr>)], 1, |gateway| gateway.to_bits());
+    for (spec, expected) in [("2001:db8::/64", 1_u128 << 64), ("2001:db8::/107", 1 << 21)] {
+        let error = route::check_count(&targets(spec), &all, "s0").unwrap_err();
+        assert!(
+            matches!(&error, NeighbourError::TooMany { hosts, .. } if *hosts == expected),
+            "{error}"
+        );
+    }
+    route::check_count(&targets("2001:db8::/108"), &all, "s0").unwrap();
 }
