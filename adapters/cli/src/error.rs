@@ -192,7 +192,6 @@ mod tests {
     #[test]
     fn what_the_user_can_mend_in_the_command_line_is_a_usage_error() {
         assert_eq!(CliError::Targets(TargetError::NoTargets).exit_code(), USAGE);
-        assert_eq!(CliError::Scan(ScanError::Ipv6(1)).exit_code(), USAGE);
         let missing = LinkError::NoInterface { name: "x".to_owned(), known: "lo".to_owned() };
         assert_eq!(CliError::Scan(ScanError::Link(missing)).exit_code(), USAGE);
         assert_eq!(CliError::Scan(ScanError::Link(LinkError::Permission)).exit_code(), FAILED);

@@ -8,7 +8,6 @@ use mrpf_engine::{
     scan::Settings,
     target::{Targets, Walk},
 };
-use mrpf_syn::ScanError;
 
 use crate::{args::SynArgs, error::CliError, progress::span, summary, syn};
 
@@ -25,9 +24,6 @@ pub(crate) fn plan(args: &SynArgs) -> Result<String, CliError> {
     targets = args.exclude_file.iter().fold(targets, |all, path| all.exclude_file(path));
     targets = args.scope.iter().fold(targets, |all, path| all.scope_file(path));
     let targets = targets.build()?;
-    if targets.v6_len() > 0 {
-        return Err(ScanError::Ipv6(targets.v6_len()).into());
-    }
     let (settings, hosts) = (syn::settings(args), targets.hosts());
     let excluded = targets.excluded();
     let shard = args.shard.unwrap_or_default();
@@ -138,7 +134,6 @@ mod tests {
             ("8.8.8.300 -p 80", "8.8.8.300"),
             ("-f /no/such/file -p 80", "/no/such/file"),
             ("8.8.8.8 -p 80 --scope /no/such/file", "/no/such/file"),
-            ("[2001:4860::1]:80", "IPv6"),
         ] {
             match plan(&args(words)) {
                 Err(error) if expected == "nothing" => assert_eq!(error.exit_code(), USAGE),

@@ -2,7 +2,7 @@
 //!
 //! `cargo run -p mrpf_syn --example simulated`
 
-use std::error::Error;
+use std::{error::Error, net::Ipv4Addr};
 
 use mrpf_engine::link::sim::{
     Faults, Network,
