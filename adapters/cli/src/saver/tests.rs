@@ -49,7 +49,7 @@ impl Memory {
         let fixed = Fixed { scan: "0f".to_owned(), words, ..Fixed::default() };
         let place = Some(Place::new("nowhere/checkpoint".as_ref()));
         let mut saver = Saver::with(fixed, Before::default(), Some(Box::new(self.clone())), place);
-        saver.every = Duration::ZERO;
+        saver.wait = Duration::ZERO;
         saver
     }
 }
