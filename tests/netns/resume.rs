@@ -411,11 +411,12 @@ fn a_list_that_was_changed_is_refused_and_nothing_is_touched() {
 #[test]
 fn an_interrupt_before_the_scan_leaves_nothing() {
     let scan = Killed::new();
-    let child = scan
+    let mut child = scan
         .mrpf(&["syn", "-f", "-", "-p", "80", "-o", "out.jsonl", "--summary", "summary.json"])
         .stdin(Stdio::piped())
         .spawn()
         .unwrap();
+    let _list = child.stdin.take(); // which would end the list when it is dropped
     for _ in 0..1_000 {
         if scan.path("summary.json").exists() {
             break;

@@ -84,8 +84,8 @@ Examples:
   mrpf syn -f hosts.txt -p - -o out.jsonl --checkpoint out.checkpoint
   mrpf syn --resume out.checkpoint                       goes on where that one was killed
 
-With --resume everything is as it was; only these can be given again: --rate, --threads, --max-time, --max-results,
---checkpoint, -q, -v. Limits count from the resuming. Ctrl-C without --checkpoint saves in mrpf-SCANID.checkpoint here.
+With --resume everything is as it was; only these can be given again: --rate, --threads, --max-time, --max-results and
+--checkpoint; -q and -v are of one run. Limits count anew. Ctrl-C without --checkpoint saves in mrpf-SCANID.checkpoint here.
 
 Records are JSON, a line each (jsonl), when stdout is not a terminal. Sending needs CAP_NET_RAW: run with sudo, or once
   sudo setcap cap_net_raw,cap_net_admin+ep $(command -v mrpf)";
