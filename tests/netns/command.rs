@@ -305,6 +305,7 @@ fn an_interrupt_keeps_what_was_found_and_ends_with_130() {
                 out.to_str().unwrap(),
             ])
             .env("MRPF_FENCE", "lab")
+            .current_dir(folder.path()) // where its checkpoint goes
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();

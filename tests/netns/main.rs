@@ -5,6 +5,7 @@
 //! states.rs    each kind of host is what it is
 //! silence.rs   the kernel of the scanner says nothing, and nothing is left behind
 //! command.rs   flags, files, pipes, signals and exit codes of `mrpf syn`
+//! resume.rs    scans that are killed or interrupted, and go on
 //! demo.rs      `mrpf demo` and `mrpf lab`, as root and as an ordinary user
 //! world.rs     what they share
 //! ```
@@ -16,6 +17,7 @@
 mod command;
 mod demo;
 mod exact;
+mod resume;
 mod silence;
 mod states;
 mod world;

@@ -84,8 +84,9 @@ Examples:
   mrpf syn -f hosts.txt -p - -o out.jsonl --checkpoint out.checkpoint
   mrpf syn --resume out.checkpoint                       goes on where that one was killed
 
-With --resume everything is as it was; only these can be given again: --rate, --threads, --max-time, --max-results,
---checkpoint, -q, -v. Limits count from the resuming. Ctrl-C without --checkpoint saves in mrpf-SCANID.checkpoint here.
+With --resume everything is as it was. Only these can be given again: --rate, --threads, --max-time,
+--max-results and --checkpoint; -q and -v are of one run. Limits count anew. Ctrl-C without
+--checkpoint saves in mrpf-SCANID.checkpoint in this folder.
 
 Records are JSON, a line each (jsonl), when stdout is not a terminal. Sending needs CAP_NET_RAW: run with sudo, or once
   sudo setcap cap_net_raw,cap_net_admin+ep $(command -v mrpf)";
@@ -178,7 +179,7 @@ pub(crate) struct SynArgs {
     /// Writes every counter, setting and version to a JSON file at the end.
     #[arg(long, value_name = "FILE", help_heading = "Output")]
     pub(crate) summary: Option<PathBuf>,
-    /// Keeps in this file, every 5 s and at the end, what a killed scan needs to go on.
+    /// Keeps in this file, at least every 5 s and at the end, what a killed scan needs to go on.
     #[arg(long, value_name = "FILE", help_heading = "Output")]
     pub(crate) checkpoint: Option<PathBuf>,
     /// Goes on with the scan of a checkpoint, appends to its output, and keeps its checkpoint.

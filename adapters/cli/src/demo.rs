@@ -64,6 +64,9 @@ pub(crate) fn run(args: &DemoArgs) -> Result<u8, CliError> {
     let settings =
         Settings { rate: args.rate, retries: RETRIES, cooldown: COOLDOWN, ..Settings::default() };
     let ports = PORTS.map(|port| port.to_string()).join(",");
+    let signals = Signals::install().map_err(CliError::Signals)?;
+    let made = prepared.new_path().into_iter().collect();
+    let preparing = signals.end_at_once(made).map_err(CliError::Signals)?;
     let scan = Scan::builder()
         .settings(settings)
         .target(HOSTS.to_string())
@@ -78,7 +81,7 @@ pub(crate) fn run(args: &DemoArgs) -> Result<u8, CliError> {
             return Err(error.into());
         }
     };
-    let signals = Signals::install().map_err(CliError::Signals)?;
+    drop(preparing);
     let path = prepared.path().to_owned();
     let mut output = Output::file(prepared, Some(Format::Jsonl))?;
     let wanted = Wanted { quiet: args.quiet, verbose: true, records_on_terminal: false };

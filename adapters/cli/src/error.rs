@@ -89,6 +89,9 @@ pub(crate) enum CliError {
         /// In what.
         why: String,
     },
+    /// The scan that is to go on has not ended.
+    #[error("a scan still writes to {path}: end it before another goes on with it", path = .0.display())]
+    OutputInUse(PathBuf),
     /// Two flags name one file.
     #[error("{0} and {1} name the same file, which would lose one of them: give {1} another path")]
     SameFile(&'static str, &'static str),
@@ -165,6 +168,7 @@ impl CliError {
             | Self::Open { .. }
             | Self::OutputChanged { .. }
             | Self::OutputGone { .. }
+            | Self::OutputInUse(_)
             | Self::SameFile(..)
             | Self::Sources(..)
             | Self::StdinTooLong

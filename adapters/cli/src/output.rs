@@ -330,7 +330,28 @@ pub(crate) mod tests {
         let ip = IpAddr::from(Ipv6Addr::LOCALHOST);
         let v6 =
             SynRecord::new(Timestamp::from_unix_micros(0), ip, 22, State::Silent, Reason::NoAnswer);
-        check(Format::List, &Record::Syn(v6), "[::1]:22\n");
+        let v6 = Record::Syn(v6);
+        check(Format::List, &v6, "[::1]:22\n");
+        check(Format::Pretty, &v6, "[::1]:22               silent       no-answer\n");
+        check(Format::Csv, &v6, "1970-01-01T00:00:00.000000Z,::1,22,silent,no-answer,,,,,,,,\n");
+        check(Format::Csv, &host(), "");
+    }
+
+    #[test]
+    fn csv_has_one_header_which_is_no_record() {
+        let room = csv::HEADER.len() + 10;
+        for (room, kept) in [(1 << 10, 1), (room, 0), (5, 0)] {
+            let disk = Disk { room, piece: 7, ..Disk::default() };
+            let mut output = Output::new(disk, "csv".to_owned(), Format::Csv);
+            assert!(output.is_waiting() && output.taken() == 0);
+            output.push(&record(80));
+            assert_eq!((output.flush().is_ok(), output.written()), (kept == 1, kept));
+            let held = std::str::from_utf8(&output.sink.held).unwrap();
+            assert_eq!(held.starts_with("ts,ip"), room > 5, "{held}");
+            assert!(held.is_empty() || held.ends_with('\n'), "{held}");
+        }
+        let mut output = Output::again(Disk::default(), "csv".to_owned(), Format::Csv);
+        assert!(!output.is_waiting() && output.sync().unwrap_or(None) == Some(0));
     }
 
     /// A disk with room for so many octets, which takes them in pieces.

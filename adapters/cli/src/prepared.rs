@@ -1,7 +1,7 @@
 //! Files that a command will write to, opened before it does anything else.
 
 use std::{
-    fs::{File, OpenOptions},
+    fs::{File, OpenOptions, TryLockError},
     io,
     os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
@@ -30,6 +30,8 @@ impl Prepared {
         };
         let (file, is_new) =
             create().map_err(|source| CliError::Open { flag, path: path.to_owned(), source })?;
+        // For those who would append to it while we write. Some file systems know no locks.
+        let _ = file.try_lock();
         Ok(Self { file, path: path.to_owned(), is_new })
     }
 
@@ -40,10 +42,14 @@ impl Prepared {
         Ok(Self { file, path: path.to_owned(), is_new: true })
     }
 
-    /// Opens a file that must be there, to be read and written on.
+    /// Opens a file that must be there, to be read and written on; not one that a scan is still writing to.
     pub(crate) fn existing(path: &Path) -> Result<Self, CliError> {
         let file = OpenOptions::new().read(true).write(true).open(path);
         let file = file.map_err(|source| CliError::OutputGone { path: path.to_owned(), source })?;
+        let is_file = file.metadata().is_ok_and(|facts| facts.is_file());
+        if is_file && matches!(file.try_lock(), Err(TryLockError::WouldBlock)) {
+            return Err(CliError::OutputInUse(path.to_owned()));
+        }
         Ok(Self { file, path: path.to_owned(), is_new: false })
     }
 
@@ -101,6 +107,22 @@ mod tests {
         assert_eq!(std::fs::read(&path).unwrap(), b"of before");
         Prepared::open("-o", &path).unwrap().commit().unwrap();
         assert_eq!(std::fs::read(&path).unwrap(), b"");
+    }
+
+    #[test]
+    fn two_scans_do_not_append_to_one_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("records");
+        let first = Prepared::open("-o", &path).unwrap().commit().unwrap();
+        let error = Prepared::existing(&path).unwrap_err();
+        assert!(error.to_string().contains("still writes to"), "{error}");
+        assert_eq!(error.exit_code(), crate::error::USAGE);
+        drop(first);
+        let second = Prepared::existing(&path).unwrap();
+        assert!(Prepared::existing(&path).is_err() && second.new_path().is_none());
+        // Devices are everybody's.
+        let device = Prepared::existing(Path::new("/dev/null"));
+        assert!(Prepared::existing(Path::new("/dev/null")).is_ok() && device.is_ok());
     }
 
     #[test]

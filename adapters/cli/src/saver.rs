@@ -29,8 +29,11 @@ use crate::{
     words::Words,
 };
 
-/// How often.
+/// How often, at least.
 const EVERY: Duration = Duration::from_secs(5);
+/// Between the first checkpoint and the second; each wait is twice the one before, up to [`EVERY`]. A scan that is killed
+/// early then need not begin again.
+const AT_FIRST: Duration = Duration::from_millis(250);
 
 /// What a checkpoint says of a scan from its first to its last.
 #[derive(Clone, Debug, Default)]
@@ -63,7 +66,8 @@ pub(crate) struct Saver {
     keep: Option<Box<dyn Keep>>,
     /// The path of that, or where an interrupted scan is saved; none for one that never is.
     place: Option<Place>,
-    every: Duration,
+    /// From the last checkpoint to the next.
+    wait: Duration,
     last: Option<Instant>,
     history: History,
     /// The mark when all records were last written.
@@ -112,7 +116,7 @@ impl Saver {
             before,
             keep,
             place,
-            every: EVERY,
+            wait: AT_FIRST,
             last: None,
             history: History::new(safe),
             safe,
@@ -173,11 +177,14 @@ impl Saver {
         scan: &Scan,
         output: &mut Output<S>,
     ) -> Result<(), Broken> {
-        let is_due = self.last.is_none_or(|last| now.duration_since(last) >= self.every);
+        let is_due = self.last.is_none_or(|last| now.duration_since(last) >= self.wait);
         if self.keep.is_none() || !is_due || output.is_broken() {
             return Ok(());
         }
         let is_first = self.last.replace(now).is_none();
+        if !is_first {
+            self.wait = (self.wait * 2).min(EVERY);
+        }
         let octets = match output.sync() {
             Ok(octets) => octets,
             Err(broken) => {

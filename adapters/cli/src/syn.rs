@@ -15,7 +15,7 @@ use mrpf_syn::{Builder, Scan, ScanError};
 use crate::{
     answer,
     args::SynArgs,
-    drive::{Driven, Limits, drive},
+    drive::{Driven, Ended, Limits, drive},
     error::{CliError, DONE},
     files::Files,
     output::Output,
@@ -24,7 +24,7 @@ use crate::{
     progress::{Progress, Wanted},
     report,
     resume::Resumed,
-    saver::{Before, Fixed, Saver},
+    saver::{Before, Fixed, Saved, Saver},
     say,
     signals::Signals,
     stdin::{self, Stdin},
@@ -202,12 +202,21 @@ fn finish(
     } else if !driven.is_complete() && driven.error.is_none() {
         say(&format!("not complete: {}", summary::incomplete(&driven).join("; ")));
     }
-    if let Some(line) = summary::going_on(&driven) {
+    // What was asked for and is not there is a failure, unless something worse has happened.
+    let unsaved = match &driven.saved {
+        Saved::Failed(path, why)
+            if driven.ended != Ended::Interrupted && driven.error.is_none() =>
+        {
+            Some(CliError::Save { path: path.clone(), why: why.clone() })
+        }
+        _ => None,
+    };
+    if let Some(line) = summary::going_on(&driven).filter(|_| unsaved.is_none()) {
         say(&line);
     }
     let written = report.map_or(Ok(()), |report| report::write(&driven, told, report));
     let code = driven.exit_code();
-    match (driven.error, written) {
+    match (driven.error.or(unsaved), written) {
         (Some(error), Err(second)) => {
             say(&format!("error: {second}"));
             Err(error)

@@ -9,11 +9,11 @@ use clap::{Arg, ArgMatches, Args as _, FromArgMatches as _, parser::ValueSource}
 
 use crate::{args::SynArgs, error::CliError};
 
-/// What can be given again along with `--resume`, and holds from then on.
+/// What can be given again along with `--resume`, and holds from then on where it is not of one run.
 const AGAIN: [&str; 7] =
     ["rate", "threads", "max_time", "max_results", "checkpoint", "quiet", "verbose"];
 /// What is of one run, and not of the scan.
-const OF_A_RUN: [&str; 3] = ["checkpoint", "resume", "dry_run"];
+const OF_A_RUN: [&str; 5] = ["checkpoint", "resume", "dry_run", "quiet", "verbose"];
 /// Arguments that are paths, which have to lead to the same file from any folder.
 const PATHS: [&str; 5] = ["file", "exclude_file", "scope", "output", "summary"];
 
@@ -50,9 +50,6 @@ impl Asked {
         }
         let mut words = self.words.clone();
         for (id, values) in &later.words.0 {
-            if ["quiet", "verbose"].contains(&id.as_str()) {
-                words.0.retain(|(id, _)| id != "quiet" && id != "verbose");
-            }
             words.set(id, values.clone());
         }
         let text = words.to_text()?;
@@ -60,6 +57,7 @@ impl Asked {
         let mut asked = Self::parse(&text).map_err(CliError::Flags)?;
         asked.args.checkpoint.clone_from(&later.args.checkpoint);
         asked.args.resume.clone_from(&later.args.resume);
+        (asked.args.quiet, asked.args.verbose) = (later.args.quiet, later.args.verbose);
         Ok(asked)
     }
 }
@@ -161,7 +159,7 @@ pub(crate) mod tests {
     fn words_come_back_as_they_were() {
         let first = asked(
             "198.19.0.0/24 host.example -p 80,443 -p - -f - --exclude=c --rate 1.5M --cooldown 0.25 --allow-reserved \
-             --source-ip 198.18.0.1 --source-ip 2001:db8::1 --seed 7 --shard 2/5 --no-rst -v",
+             --source-ip 198.18.0.1 --source-ip 2001:db8::1 --seed 7 --shard 2/5 --no-rst",
         );
         let text = first.words.to_text().unwrap();
         let again = Asked::parse(&text).unwrap();
@@ -201,7 +199,7 @@ pub(crate) mod tests {
         assert_eq!(both.args.checkpoint, Some(PathBuf::from("new")));
         assert_eq!((both.args.targets, both.args.ports), (vec!["a".to_owned()], vec!["80".into()]));
         let text = both.words.to_text().unwrap();
-        assert!(text.contains(&"--rate=9".to_owned()) && !text.contains(&"--quiet".to_owned()));
+        assert!(text.contains(&"--rate=9".to_owned()) && !text.contains(&"--verbose".to_owned()));
     }
 
     /// Whatever flags there will be.

@@ -49,7 +49,7 @@ impl Memory {
         let fixed = Fixed { scan: "0f".to_owned(), words, ..Fixed::default() };
         let place = Some(Place::new("nowhere/checkpoint".as_ref()));
         let mut saver = Saver::with(fixed, Before::default(), Some(Box::new(self.clone())), place);
-        saver.every = Duration::ZERO;
+        saver.wait = Duration::ZERO;
         saver
     }
 }
@@ -197,6 +197,35 @@ fn history_tells_what_can_come_again() {
     assert_eq!(history.beyond(400, 80), 0);
     history.hosts = 3;
     assert_eq!((history.beyond(400, 95), history.beyond(400, 2)), (8, 2));
+}
+
+/// A scan whose answers take their time, in which every position below the mark has its record and others have too.
+#[test]
+fn history_is_never_short_of_what_comes_again() {
+    use std::hash::BuildHasher as _;
+
+    for seed in 0..200_u64 {
+        let random = |at: u64| {
+            std::hash::BuildHasherDefault::<std::hash::DefaultHasher>::default()
+                .hash_one((seed, at))
+        };
+        let (pace, tail) = (1 + random(1) % 9, 1 + random(2) % 300);
+        // When each position begins, and when its record is taken.
+        let begins = |position: u64| position / pace;
+        let taken_at = |position: u64| begins(position) + random(1_000 + position) % tail;
+        let mut history = History::new(0);
+        for now in (0..400).step_by(1 + random(3) as usize % 20) {
+            let started = (0..2_000).take_while(|position| begins(*position) <= now).count() as u64;
+            let is_taken = |position: &u64| taken_at(*position) <= now;
+            let mark = (0..started).find(|position| !is_taken(position)).unwrap_or(started);
+            let records = (0..started).filter(is_taken).count() as u64;
+            history.note(started, records);
+            history.forget_below(mark);
+            let beyond = (mark..started).filter(is_taken).count() as u64;
+            let told = history.beyond(mark, records);
+            assert!(beyond <= told && told <= records, "{seed} {now}: {beyond} {told} {records}");
+        }
+    }
 }
 
 #[test]
