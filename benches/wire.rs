@@ -1,22 +1,30 @@
 //! What a received frame costs before anyone looks at it, and what a frame to send costs once its target is known. One
 //! element is one frame, so the rate criterion prints is packets per second on one core.
 
-use std::{hint::black_box, net::Ipv4Addr};
+use std::{
+    hint::black_box,
+    net::{Ipv4Addr, Ipv6Addr},
+};
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use mrpf_engine::{
     link::LinkLayer,
+    sources::Sources,
     template::{Ends, RstFields, RstTemplate, SynFields, SynTemplate, TcpProfile},
     wire::{self, MacAddr, tcp_options},
 };
 
-const FRAMES: [(&str, &[u8]); 6] = [
+const FRAMES: [(&str, &[u8]); 10] = [
     ("syn_ack", include_bytes!("../engine/testdata/syn_ack.bin")),
     ("syn_ack_vlan", include_bytes!("../engine/testdata/syn_ack_vlan.bin")),
     ("rst_ack", include_bytes!("../engine/testdata/rst_ack.bin")),
     ("icmp_unreachable", include_bytes!("../engine/testdata/icmp_host_unreachable.bin")),
     ("arp_reply", include_bytes!("../engine/testdata/arp_reply.bin")),
     ("truncated", include_bytes!("../engine/testdata/syn_ack_cut.bin")),
+    ("ipv6_syn_ack", include_bytes!("../engine/testdata/ipv6_syn_ack.bin")),
+    ("ipv6_rst_ack", include_bytes!("../engine/testdata/ipv6_rst_ack.bin")),
+    ("ipv6_unreachable", include_bytes!("../engine/testdata/ipv6_no_route.bin")),
+    ("ipv6_options", include_bytes!("../engine/testdata/ipv6_destination_options.bin")),
 ];
 
 fn parse(c: &mut Criterion) {
@@ -43,7 +51,10 @@ fn patch(c: &mut Criterion) {
         layer: LinkLayer::Ethernet,
         source_mac: MacAddr([2, 0, 0, 0, 0, 1]),
         vlan: None,
-        sources: Ipv4Addr::new(198, 18, 0, 1).into(),
+        sources: Sources {
+            v4: Some(Ipv4Addr::new(198, 18, 0, 1)),
+            v6: Some(Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1)),
+        },
     };
     let next_hop = MacAddr([2, 0, 0, 0, 0, 2]);
     let mut slot = [0; 128];
@@ -68,6 +79,25 @@ fn patch(c: &mut Criterion) {
             });
         });
     }
+    let template = SynTemplate::new(&ends, TcpProfile::Windows).expect("an IPv6 source");
+    template.prepare(&mut slot);
+    let mut number = 0_u32;
+    group.bench_function("syn_ipv6_windows", |b| {
+        b.iter(|| {
+            number = number.wrapping_add(0x9e37_79b1);
+            let fields = SynFields {
+                next_hop,
+                destination: Ipv6Addr::from(u128::from(number)),
+                destination_port: 443,
+                source_port: 61_000,
+                seq: !number,
+                ip_id: number,
+                ts_val: number,
+            };
+            template.patch(&mut slot, black_box(&fields));
+            black_box(&slot);
+        });
+    });
     let template = RstTemplate::new(&ends).expect("an IPv4 source");
     template.prepare(&mut slot);
     group.bench_function("rst", |b| {

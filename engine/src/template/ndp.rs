@@ -141,6 +141,31 @@ mod tests {
     }
 
     #[test]
+    fn a_solicitation_is_the_kernels_byte_for_byte() {
+        let kernels = include_bytes!("../../testdata/ipv6_neighbour_solicitation.bin");
+        let mut slot = [0xaa; 128];
+        let target = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 2);
+        let ends = ends(LinkLayer::Ethernet, None);
+        let len = usize::from(neighbour_solicitation(&mut slot, &ends, OURS, target));
+        assert_eq!(slot[..len], kernels[..]);
+    }
+
+    #[test]
+    fn an_advertisement_is_a_kernels_but_for_the_router_flag() {
+        let kernels: &[u8] = include_bytes!("../../testdata/ipv6_neighbour_advertisement.bin");
+        let from = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 2);
+        let ends = Ends { source_mac: THEIR_MAC, ..ends(LinkLayer::Ethernet, None) };
+        let mut slot = [0xaa; 128];
+        let len = neighbour_advertisement(&mut slot, &ends, from, Some((OURS, OUR_MAC)));
+        assert_eq!(usize::from(len), kernels.len());
+        let flags = ethernet::LEN + ipv6::LEN + 4;
+        assert_eq!(slot[flags] | 0x80, kernels[flags]);
+        let sum = flags - 2; // the flag is in the sum
+        assert_eq!(slot[..sum], kernels[..sum]);
+        assert_eq!(slot[flags + 1..kernels.len()], kernels[flags + 1..]);
+    }
+
+    #[test]
     fn a_solicitation_goes_to_the_group_of_its_target() {
         for (layer, vlan, len) in [
             (LinkLayer::Ethernet, None, 86),

@@ -8,12 +8,12 @@
 //! All of them, when an invariant does not hold.
 
 use etherparse::{
-    Icmpv4Slice, Ipv4HeaderSlice, SingleVlanSlice, TcpOptionElement, TcpOptionsIterator, TcpSlice,
-    UdpHeaderSlice,
+    Icmpv4Slice, Icmpv6Slice, Ipv4HeaderSlice, Ipv6ExtensionsSlice, Ipv6HeaderSlice,
+    SingleVlanSlice, TcpOptionElement, TcpOptionsIterator, TcpSlice, UdpHeaderSlice,
 };
 
 use super::{
-    Network, Transport, arp, ethernet, icmp, ipv4, parse, tcp,
+    Network, Transport, arp, ethernet, icmp, icmpv6, ipv4, ipv6, ndp, parse, tcp,
     tcp_options::{self, TcpOption},
     udp,
 };
@@ -30,19 +30,29 @@ pub fn fuzz_frame(data: &[u8]) {
     };
     assert_eq!(packet.ethernet.is_some(), layer == LinkLayer::Ethernet);
     assert!(packet.vlan.is_none_or(|vid| vid < 4_096));
-    if let Network::Ipv4(header, transport) = packet.network {
-        assert!(inside(frame, header.options_bytes()));
-        match transport {
-            Transport::Tcp(segment) => {
-                assert!(inside(frame, segment.options_bytes()) && inside(frame, segment.payload()));
-                assert_eq!(header.protocol(), tcp::PROTOCOL);
-            }
-            Transport::Udp(datagram) => assert!(inside(frame, datagram.payload())),
-            Transport::Icmp(message) => assert!(inside(frame, message.body())),
-            Transport::Icmpv6(_) => panic!("ICMPv6 in IPv4"),
-            Transport::Fragment => assert!(header.fragment_offset() > 0),
-            Transport::Other(protocol) => assert_eq!(header.protocol(), protocol),
+    let (protocol, is_fragment, transport) = match packet.network {
+        Network::Ipv4(header, transport) => {
+            assert!(inside(frame, header.options_bytes()));
+            assert!(!matches!(transport, Transport::Icmpv6(_)));
+            (header.protocol(), header.fragment_offset() > 0, transport)
         }
+        Network::Ipv6(header, transport) => {
+            assert!(inside(frame, header.extension_bytes()));
+            assert!(!matches!(transport, Transport::Icmp(_)));
+            (header.protocol(), header.fragment_offset() > 0, transport)
+        }
+        _ => return,
+    };
+    match transport {
+        Transport::Tcp(segment) => {
+            assert!(inside(frame, segment.options_bytes()) && inside(frame, segment.payload()));
+            assert_eq!(protocol, tcp::PROTOCOL);
+        }
+        Transport::Udp(datagram) => assert!(inside(frame, datagram.payload())),
+        Transport::Icmp(message) => assert!(inside(frame, message.body())),
+        Transport::Icmpv6(message) => assert!(inside(frame, message.body())),
+        Transport::Fragment => assert!(is_fragment),
+        Transport::Other(other) => assert_eq!(protocol, other),
     }
 }
 
@@ -106,6 +116,103 @@ pub fn fuzz_ipv4(data: &[u8]) {
     let named = usize::from(theirs.total_len()) - theirs.slice().len();
     assert_eq!(payload.len(), named.min(behind));
     assert!(inside(data, payload));
+}
+
+/// An IPv6 header and its extension headers.
+pub fn fuzz_ipv6(data: &[u8]) {
+    let theirs = Ipv6HeaderSlice::from_slice(data);
+    let Ok((header, payload)) = ipv6::Header::parse(data) else {
+        // They walk any number of extension headers; we do not. Apart from that, they refuse what we refuse.
+        if let Ok(theirs) = theirs {
+            let behind = &data[ipv6::LEN..];
+            let named = usize::from(theirs.payload_length()).min(behind.len());
+            let walked = Ipv6ExtensionsSlice::from_slice(theirs.next_header(), &behind[..named]);
+            if let Ok((extensions, ..)) = walked {
+                assert!(extensions.slice().len() > 8 * ipv6::MAX_EXTENSIONS);
+            }
+        }
+        return;
+    };
+    let theirs = theirs.expect("we read it");
+    assert_eq!(header.source(), theirs.source_addr());
+    assert_eq!(header.destination(), theirs.destination_addr());
+    assert_eq!(header.payload_len(), theirs.payload_length());
+    assert_eq!(header.hop_limit(), theirs.hop_limit());
+    assert_eq!(header.next_header(), theirs.next_header().0);
+    assert_eq!(header.traffic_class(), theirs.traffic_class());
+    assert_eq!(header.flow_label(), theirs.flow_label().value());
+    assert!(inside(data, payload) && inside(data, header.extension_bytes()));
+    let ours = header.extension_bytes().len() + payload.len();
+    let behind = &data[ipv6::LEN..];
+    match usize::from(theirs.payload_length()) {
+        0 => assert!(ours <= behind.len()), // perhaps a jumbogram
+        named => assert_eq!(ours, named.min(behind.len())),
+    }
+    // They go on into later fragments and authentication headers.
+    const AUTHENTICATION: u8 = 51;
+    if header.fragment_offset() == 0 && header.protocol() != AUTHENTICATION {
+        let (extensions, protocol, rest) =
+            Ipv6ExtensionsSlice::from_slice(theirs.next_header(), &behind[..ours])
+                .expect("we walked them");
+        assert_eq!(header.protocol(), protocol.0);
+        assert_eq!(header.extension_bytes(), extensions.slice());
+        assert_eq!(payload, rest);
+    }
+}
+
+/// An ICMPv6 message and what it quotes.
+pub fn fuzz_icmpv6(data: &[u8]) {
+    let Ok(message) = icmpv6::Message::parse(data) else {
+        return assert!(data.len() < icmpv6::LEN);
+    };
+    let theirs = Icmpv6Slice::from_slice(data).expect("8 octets are enough");
+    assert_eq!((message.kind(), message.code()), (theirs.type_u8(), theirs.code_u8()));
+    assert_eq!(message.of_type(), theirs.bytes5to8());
+    let [source, destination] = [[0x20; 16], [0xfe; 16]];
+    assert_eq!(
+        message.has_right_checksum(source.into(), destination.into()),
+        theirs.is_checksum_valid(source, destination)
+    );
+    assert_eq!(message.body().len(), data.len() - icmpv6::LEN);
+    if let Some(quoted) = message.quoted() {
+        assert!((1..=4).contains(&message.kind()));
+        let theirs = Ipv6HeaderSlice::from_slice(message.body()).expect("we read it");
+        assert_eq!(quoted.source, theirs.source_addr());
+        assert_eq!(quoted.destination, theirs.destination_addr());
+        assert!(quoted.tcp_seq.is_none() || quoted.protocol == tcp::PROTOCOL);
+        if quoted.tcp_seq.is_some() {
+            assert!(message.body().len() >= ipv6::LEN + 8);
+        }
+    }
+}
+
+/// A packet with a neighbour solicitation or advertisement.
+pub fn fuzz_ndp(data: &[u8]) {
+    let Ok(packet) = parse(data, LinkLayer::Ip) else {
+        return;
+    };
+    let Network::Ipv6(header, Transport::Icmpv6(message)) = packet.network else {
+        return;
+    };
+    let solicitation = ndp::Solicitation::parse(&header, &message);
+    let advertisement = ndp::Advertisement::parse(&header, &message);
+    let (target, mac, option) = match (solicitation, advertisement) {
+        (Ok(read), Err(_)) => (read.target, read.source_mac, ndp::SOURCE_LINK_LAYER),
+        (Err(_), Ok(read)) => {
+            assert!(!(read.is_solicited && header.destination().is_multicast()));
+            (read.target, read.target_mac, ndp::TARGET_LINK_LAYER)
+        }
+        (Err(_), Err(_)) => return,
+        (Ok(_), Ok(_)) => panic!("a message of two types"),
+    };
+    assert_eq!((header.hop_limit(), message.code()), (ndp::HOP_LIMIT, 0));
+    assert!(!target.is_multicast());
+    let options = &message.body()[target.octets().len()..];
+    assert!(options.len().is_multiple_of(8));
+    if let Some(mac) = mac {
+        let wanted = [&[option, 1], &mac.0[..]].concat();
+        assert!(options.as_chunks::<8>().0.iter().any(|unit| *unit == wanted[..]));
+    }
 }
 
 /// An ICMP message and what it quotes.

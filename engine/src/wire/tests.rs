@@ -56,7 +56,20 @@ fn frames_of_a_kernel_are_what_they_are() {
         ("icmp_host_unreachable", "icmp 3/1"),
         ("icmp_port_unreachable", "icmp 3/3"),
         ("icmp_time_exceeded", "icmp 11/0"),
+        ("ipv6_ack", "v6 ACK"),
+        ("ipv6_admin_prohibited", "v6 icmp 1/1"),
+        ("ipv6_destination_options", "v6 udp 7"),
+        ("ipv6_fragment_first", "v6 udp 1440"),
+        ("ipv6_fragment_last", "v6 fragment"),
+        ("ipv6_neighbour_advertisement", "v6 icmp 136/0"),
+        ("ipv6_neighbour_solicitation", "v6 icmp 135/0"),
+        ("ipv6_no_route", "v6 icmp 1/0"),
+        ("ipv6_port_unreachable", "v6 icmp 1/4"),
         ("ipv6_router_solicitation", "v6 icmp 133/0"),
+        ("ipv6_rst_ack", "v6 RST|ACK"),
+        ("ipv6_syn", "v6 SYN"),
+        ("ipv6_syn_ack", "v6 SYN|ACK"),
+        ("ipv6_time_exceeded", "v6 icmp 3/0"),
         ("oversized_cut", "PSH|ACK"),
         ("rst", "RST"),
         ("rst_ack", "RST|ACK"),
@@ -114,19 +127,22 @@ fn no_prefix_and_no_changed_octet_breaks_a_reader() {
         }
         frames += 1;
     }
-    assert!(frames >= 28, "{frames} frames");
+    assert!(frames >= 41, "{frames} frames");
 }
 
 /// Every committed input, so that a stable `cargo test` replays what fuzzing knows.
 #[test]
 fn the_corpora_hold() {
     type Target = (&'static str, fn(&[u8]));
-    let targets: [Target; 8] = [
+    let targets: [Target; 11] = [
         ("arp", fuzzing::fuzz_arp),
         ("ethernet", fuzzing::fuzz_ethernet),
         ("frame", fuzzing::fuzz_frame),
         ("icmp", fuzzing::fuzz_icmp),
+        ("icmpv6", fuzzing::fuzz_icmpv6),
         ("ipv4", fuzzing::fuzz_ipv4),
+        ("ipv6", fuzzing::fuzz_ipv6),
+        ("ndp", fuzzing::fuzz_ndp),
         ("tcp", fuzzing::fuzz_tcp),
         ("tcp_options", fuzzing::fuzz_tcp_options),
         ("udp", fuzzing::fuzz_udp),
@@ -151,6 +167,9 @@ proptest! {
         fuzzing::fuzz_arp(&data);
         fuzzing::fuzz_ipv4(&data);
         fuzzing::fuzz_icmp(&data);
+        fuzzing::fuzz_ipv6(&data);
+        fuzzing::fuzz_icmpv6(&data);
+        fuzzing::fuzz_ndp(&data);
         fuzzing::fuzz_udp(&data);
         fuzzing::fuzz_tcp(&data);
         fuzzing::fuzz_tcp_options(&data);
@@ -174,5 +193,38 @@ proptest! {
         fuzzing::fuzz_frame(&[&[1], &data[..]].concat());
         fuzzing::fuzz_icmp(&[&[3, 1, 0, 0, 0, 0, 0, 0], &data[..]].concat());
         fuzzing::fuzz_tcp(&data[usize::from(ihl) * 4..]);
+    }
+
+    /// The same for IPv6: a chain of extension headers that is sometimes right, and a packet behind it.
+    #[test]
+    fn etherparse_agrees_on_likely_ipv6_bytes(
+        mut data in prop::collection::vec(any::<u8>(), 80..200),
+        chain in prop::collection::vec((0..5_usize, 0..3_u8), 0..10),
+        named in prop_oneof![Just(0_u16), 0..200_u16],
+        hop_limit in prop_oneof![Just(255_u8), any::<u8>()],
+        kind in prop::sample::select(vec![1_u8, 2, 3, 4, 135, 136]),
+    ) {
+        const HEADERS: [u8; 8] = [0, 43, 44, 60, 60, 6, 17, 58];
+        data[0] = 0x60;
+        data[4..6].copy_from_slice(&named.to_be_bytes());
+        data[7] = hop_limit;
+        let (mut next_at, mut at) = (6, ipv6::LEN);
+        for (header, units) in chain {
+            if at + 8 > data.len() {
+                break;
+            }
+            data[next_at] = HEADERS[header];
+            data[at + 1] = units;
+            next_at = at;
+            at += if HEADERS[header] == 44 { 8 } else { 8 + 8 * usize::from(units) };
+        }
+        data[next_at] = HEADERS[5 + usize::from(kind) % 3];
+        if let Some(fixed) = data.get_mut(at..at + 2) {
+            fixed.copy_from_slice(&[kind, 0]);
+        }
+        fuzzing::fuzz_ipv6(&data);
+        fuzzing::fuzz_frame(&[&[1], &data[..]].concat());
+        fuzzing::fuzz_ndp(&data);
+        fuzzing::fuzz_icmpv6(&[&[kind, 0, 0, 0, 0, 0, 0, 0], &data[..]].concat());
     }
 }

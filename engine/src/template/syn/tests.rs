@@ -221,6 +221,30 @@ fn a_linux_syn_is_the_kernels_byte_for_byte() {
 }
 
 #[test]
+fn a_linux_ipv6_syn_is_the_kernels_byte_for_byte() {
+    let kernels: &[u8] = include_bytes!("../../../testdata/ipv6_syn.bin");
+    let number = |at: usize| u32::from_be_bytes(kernels[at..at + 4].try_into().unwrap());
+    let addr = |at: usize| Ipv6Addr::from(<[u8; 16]>::try_from(&kernels[at..at + 16]).unwrap());
+    let ends = Ends { sources: addr(22).into(), ..ends(LinkLayer::Ethernet, None) };
+    let template = SynTemplate::new(&ends, TcpProfile::Linux).unwrap();
+    let mut slot = [0; 94];
+    template.prepare(&mut slot);
+    let probe = SynFields {
+        next_hop: MacAddr([2, 0, 0, 0, 0, 2]),
+        destination: addr(38),
+        destination_port: 80,
+        source_port: (number(54) >> 16) as u16,
+        seq: number(58),
+        ip_id: number(14), // of which the flow label is the low part
+        ts_val: number(82),
+    };
+    template.patch(&mut slot, &probe);
+    // Around the window, which a kernel takes from its memory, the checksum and the window's shift: as for IPv4.
+    assert_eq!(slot[..68], kernels[..68]);
+    assert_eq!(slot[72..93], kernels[72..93]);
+}
+
+#[test]
 fn names_are_read_back() {
     for profile in TcpProfile::ALL {
         assert_eq!(profile.to_string().parse(), Ok(profile));
