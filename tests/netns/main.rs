@@ -3,6 +3,7 @@
 //! ```text
 //! exact.rs     every host found once, and our counters agree with the kernel's
 //! states.rs    each kind of host is what it is
+//! routing.rs   every target goes where the kernel would send it, and neighbours are found
 //! silence.rs   the kernel of the scanner says nothing, and nothing is left behind
 //! command.rs   flags, files, pipes, signals and exit codes of `mrpf syn`
 //! resume.rs    scans that are killed or interrupted, and go on
@@ -18,6 +19,7 @@ mod command;
 mod demo;
 mod exact;
 mod resume;
+mod routing;
 mod silence;
 mod states;
 mod world;
