@@ -7,6 +7,7 @@
 //! manifests.rs  edges between crates, lints, packages that must be used, packages that must not
 //! licences.rs   what the packages we build on allow
 //! documents.rs  README, fuzz corpora, golden records, the top of the tree
+//! bpf.rs        BPF objects are what clang makes of the sources beside them, and no part of the command
 //! ```
 //!
 //! Each rule is a function from what it reads to a list of violations, and has beside it a test that shows it what it must
@@ -14,6 +15,7 @@
 
 #![forbid(unsafe_code)]
 
+mod bpf;
 mod documents;
 mod lexer;
 mod licences;
@@ -112,4 +114,19 @@ fn every_fuzz_target_has_a_corpus() {
 fn every_record_version_has_a_golden_file() {
     let versions = 1..=mrpf_records::SCHEMA_VERSION;
     hold("golden files of the records", documents::missing_golden_files(&Tree::read(), versions));
+}
+
+#[test]
+fn bpf_objects_belong_to_their_sources() {
+    hold("BPF objects to build again (tests/lab/bpf/build)", bpf::stale(&Tree::read()));
+}
+
+#[test]
+fn bpf_objects_are_what_clang_makes() {
+    hold("BPF objects that clang makes otherwise", bpf::made_otherwise(&Tree::read()));
+}
+
+#[test]
+fn the_command_is_built_without_a_bpf_loader_of_the_lab() {
+    hold("packages of the lab's sink in the command", bpf::loaders_in_the_command());
 }

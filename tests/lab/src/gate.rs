@@ -18,6 +18,9 @@ use crate::{LabError, Namespace, child, loss, netns};
 /// Something that a test takes for given.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Need {
+    /// BPF programs, as root of the machine: the sink.
+    #[cfg(feature = "sink")]
+    Bpf,
     /// Network namespaces, as root or inside of a user namespace.
     Netns,
     /// nft and a kernel that takes its rules: loss.
@@ -71,6 +74,8 @@ impl Need {
     /// Why it is not there, if it is not.
     fn missing(self) -> Option<String> {
         let tried = match self {
+            #[cfg(feature = "sink")]
+            Self::Bpf => return crate::sink::missing(),
             Self::Netns => in_new_namespace(|| Ok(())),
             Self::Nft => in_new_namespace(|| loss::nft(&["list", "ruleset"], "").map(drop)),
             Self::Nginx => child::find("nginx", "nginx-light").map(drop),
@@ -91,6 +96,8 @@ impl Need {
 impl fmt::Display for Need {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
+            #[cfg(feature = "sink")]
+            Self::Bpf => "bpf",
             Self::Netns => "netns",
             Self::Nft => "nft",
             Self::Nginx => "nginx",

@@ -21,6 +21,7 @@
 //! | [`netns`] | namespaces by guard; root without being root |
 //! | [`veth`] | the pair, its addresses, routes and neighbours, by netlink |
 //! | [`loss`] | nft rules that lose and double, and their counters |
+//! | `sink` | with the feature of that name: counts and drops all that comes, for rate runs |
 //!
 //! # What holds
 //!
@@ -44,6 +45,8 @@ mod nginx;
 mod prefix;
 mod responder;
 mod rtnl;
+#[cfg(feature = "sink")]
+pub mod sink;
 mod sysctl;
 pub mod veth;
 pub mod world;

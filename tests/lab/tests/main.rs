@@ -4,6 +4,8 @@
 
 mod demo;
 mod processes;
+#[cfg(feature = "sink")]
+mod sink;
 
 use std::{
     io::{self, ErrorKind, Read, Write},

@@ -1,0 +1,95 @@
+//! What a tool wrote down as open.
+
+use std::{collections::BTreeSet, fs, io, net::Ipv4Addr, path::Path};
+
+use crate::tool::Tool;
+
+/// A port of a host.
+pub(crate) type Port = (Ipv4Addr, u16);
+
+/// The ports that a tool says are open.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub(crate) struct Findings {
+    pub(crate) open: BTreeSet<Port>,
+    /// Rows that say again what another row said.
+    pub(crate) repeated: u64,
+}
+
+impl Findings {
+    /// Reads what `tool` wrote. A file that it never made holds nothing.
+    pub(crate) fn read(tool: Tool, path: &Path) -> Result<Self, io::Error> {
+        match fs::read_to_string(path) {
+            Ok(text) => Ok(Self::parse(tool, &text)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Self::default()),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn parse(tool: Tool, text: &str) -> Self {
+        let mut findings = Self::default();
+        for line in text.lines() {
+            for port in ports(tool, line) {
+                if !findings.open.insert(port) {
+                    findings.repeated += 1;
+                }
+            }
+        }
+        findings
+    }
+}
+
+/// The open ports that one line names; none for headings.
+fn ports(tool: Tool, line: &str) -> Vec<Port> {
+    let pair = |addr: &str, port: &str| Some((addr.parse().ok()?, port.parse().ok()?));
+    let one = match tool {
+        Tool::Mrpf => line.split_once(':').and_then(|(addr, port)| pair(addr, port)),
+        Tool::Zmap => line.split_once(',').and_then(|(addr, port)| pair(addr, port)),
+        Tool::Masscan => match line.split(' ').collect::<Vec<_>>()[..] {
+            ["open", "tcp", port, addr, ..] => pair(addr, port),
+            _ => None,
+        },
+        Tool::Nmap => return greppable(line).unwrap_or_default(),
+    };
+    one.into_iter().collect()
+}
+
+/// A line of nmap -oG: `Host: A ()`, a tab, `Ports: 80/open/tcp//http///, 81/closed/...`.
+fn greppable(line: &str) -> Option<Vec<Port>> {
+    let (host, rest) = line.strip_prefix("Host: ")?.split_once(' ')?;
+    let addr: Ipv4Addr = host.parse().ok()?;
+    let (_, list) = rest.split_once("Ports: ")?;
+    let open = list.split('\t').next()?.split(", ").filter_map(|entry| {
+        let mut fields = entry.split('/');
+        let port = fields.next()?.parse().ok()?;
+        (fields.next()? == "open").then_some((addr, port))
+    });
+    Some(open.collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(tool: Tool, text: &str) {
+        let open = [(Ipv4Addr::new(198, 19, 0, 1), 80), (Ipv4Addr::new(198, 19, 0, 2), 443)];
+        assert_eq!(Findings::parse(tool, text), Findings { open: open.into(), repeated: 1 });
+    }
+
+    #[test]
+    fn each_tool_says_the_same_in_its_own_way() {
+        check(Tool::Mrpf, "198.19.0.1:80\n198.19.0.2:443\n198.19.0.1:80\n");
+        check(Tool::Zmap, "saddr,sport\n198.19.0.1,80\n198.19.0.1,80\n198.19.0.2,443\n");
+        check(
+            Tool::Masscan,
+            "#masscan\nopen tcp 80 198.19.0.1 17\nopen tcp 443 198.19.0.2 17\nclosed tcp 81 198.19.0.2 17\n\
+             open tcp 80 198.19.0.1 18\n# end\n",
+        );
+        check(
+            Tool::Nmap,
+            "# Nmap\nHost: 198.19.0.1 ()\tStatus: Up\n\
+             Host: 198.19.0.1 ()\tPorts: 80/open/tcp//http///, 81/closed/tcp/////\tIgnored State: closed (1)\n\
+             Host: 198.19.0.2 ()\tPorts: 443/open/tcp//https///, 443/open/tcp//https///\n",
+        );
+    }
+}

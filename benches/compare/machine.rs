@@ -1,0 +1,81 @@
+//! The machine: what it is, and how long its CPUs were busy.
+
+use std::{fs, time::Duration};
+
+use nix::{
+    sys::{
+        resource::{Usage, UsageWho, getrusage},
+        time::TimeValLike,
+    },
+    unistd::{SysconfVar, sysconf},
+};
+
+use crate::Failure;
+
+/// How long all CPUs together were busy since the machine started, at any priority, interrupts included: proc_stat(5).
+/// In steps of a tick, 10 ms on most machines. What the hypervisor gave to others is not in it.
+pub(crate) fn busy() -> Result<Duration, Failure> {
+    let stat = fs::read_to_string("/proc/stat")?;
+    let ticks = busy_ticks(&stat).ok_or("/proc/stat does not begin with the times of the CPUs")?;
+    let per_second = sysconf(SysconfVar::CLK_TCK)?.filter(|ticks| *ticks > 0).unwrap_or(100);
+    Ok(Duration::from_secs_f64(ticks as f64 / per_second as f64))
+}
+
+/// user, nice, system, irq and softirq of the first line.
+fn busy_ticks(stat: &str) -> Option<u64> {
+    const BUSY: [usize; 5] = [0, 1, 2, 5, 6];
+    let line = stat.lines().next()?.strip_prefix("cpu ")?;
+    let times: Vec<u64> = line.split_whitespace().map_while(|word| word.parse().ok()).collect();
+    BUSY.iter().map(|index| times.get(*index)).sum()
+}
+
+/// CPU time of this process, all its threads: the far end that answers runs in it.
+pub(crate) fn own_cpu() -> Result<Duration, Failure> {
+    Ok(cpu(&getrusage(UsageWho::RUSAGE_SELF)?))
+}
+
+/// CPU time of all children that ended and were waited for, and of theirs.
+pub(crate) fn children_cpu() -> Result<Duration, Failure> {
+    Ok(cpu(&getrusage(UsageWho::RUSAGE_CHILDREN)?))
+}
+
+fn cpu(usage: &Usage) -> Duration {
+    let sum = usage.user_time() + usage.system_time();
+    Duration::from_micros(sum.num_microseconds().try_into().unwrap_or(0))
+}
+
+/// Most memory that a process had resident at a time, in octets: VmHWM of proc_pid_status(5). `None` once it ended.
+pub(crate) fn peak_memory(pid: u32) -> Option<u64> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    let kibibytes: u64 = line.trim().trim_end_matches("kB").trim().parse().ok()?;
+    Some(kibibytes * 1_024)
+}
+
+/// CPU model, number of CPUs and kernel, on one line.
+pub(crate) fn description() -> String {
+    let cpuinfo = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let model = cpuinfo.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "));
+    let model = model.map_or("a CPU that /proc/cpuinfo does not name", |(_, name)| name);
+    let cpus = std::thread::available_parallelism().map_or(1, usize::from);
+    let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    format!("{model}, {cpus} CPUs, Linux {}", kernel.trim())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn idle_and_stolen_time_is_not_busy() {
+        let stat = "cpu  1 20 300 4000 50000 600000 7000000 80000000 1 1\ncpu0 1 1 1 1\n";
+        assert_eq!(busy_ticks(stat), Some(1 + 20 + 300 + 600_000 + 7_000_000));
+        assert_eq!(busy_ticks("intr 1\n"), None);
+        assert_eq!(busy_ticks("cpu  1 2 3\n"), None);
+    }
+
+    #[test]
+    fn the_memory_of_this_process_is_known() {
+        assert!(peak_memory(std::process::id()).is_some_and(|octets| octets > 100_000));
+    }
+}

@@ -1,0 +1,186 @@
+//! Rules about BPF objects, which are committed so that nobody needs clang to build mrpf.
+//!
+//! Beside NAME.bpf.c stand NAME.bpf.o and NAME.bpf.o.built: lines `source HASH`, `object HASH` (SHA-256) and
+//! `clang VERSION`. The hashes are checked everywhere; where that major version of clang is installed the object is built
+//! again, and is the same octet for octet.
+
+use std::{
+    fs,
+    path::Path,
+    process::{Command, Stdio},
+};
+
+use crate::{
+    manifests::output,
+    tree::{Tree, top},
+};
+
+/// The folder of the sources, and the program in it that builds them.
+const FOLDER: &str = "tests/lab/bpf";
+const BUILD: &str = "build";
+/// Packages that load BPF programs for the lab.
+const LOADERS: [&str; 2] = ["aya", "aya-obj"];
+
+/// Sources and objects that are not those of the note beside them.
+pub(crate) fn stale(tree: &Tree) -> Vec<String> {
+    let sources = sources(tree);
+    assert!(!sources.is_empty(), "no *.bpf.c in {FOLDER}");
+    sources
+        .iter()
+        .flat_map(|source| {
+            let object = object_of(source);
+            let note = tree.text(&format!("{object}.built")).unwrap_or_default();
+            differences(note, source, &sha256(source), &object, &sha256(&object))
+        })
+        .collect()
+}
+
+/// Objects that clang, where it is the one of the note, makes otherwise.
+pub(crate) fn made_otherwise(tree: &Tree) -> Vec<String> {
+    let sources = sources(tree);
+    let notes =
+        sources.iter().filter_map(|source| tree.text(&format!("{}.built", object_of(source))));
+    let wanted: Vec<_> = notes.filter_map(|note| value(note, "clang").map(major)).collect();
+    let installed = installed_clang();
+    let has_all = installed.as_deref().is_some_and(|installed| {
+        let installed = major(installed);
+        wanted.iter().all(|wanted| *wanted == installed)
+    });
+    if !has_all {
+        let wanted = wanted.join(" and ");
+        let is = installed.as_deref().unwrap_or("not installed");
+        println!(
+            "SKIPPED: the BPF objects built again: clang is {is}, and they are of clang {wanted}"
+        );
+        return Vec::new();
+    }
+    let folder = tempfile::tempdir().expect("a folder to build in");
+    output(Command::new(top().join(FOLDER).join(BUILD)).arg(folder.path()));
+    let is_same = |object: &str| {
+        let name = Path::new(object).file_name().expect("a name");
+        let built = fs::read(folder.path().join(name)).expect("the build makes every object");
+        fs::read(top().join(object)).is_ok_and(|committed| committed == built)
+    };
+    sources.iter().map(|source| object_of(source)).filter(|object| !is_same(object)).collect()
+}
+
+/// Loaders among what the command alone is built from. Cargo's metadata cannot say: there the features of all crates are
+/// joined, those of the benches too.
+pub(crate) fn loaders_in_the_command() -> Vec<String> {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let args =
+        ["tree", "--offline", "--package", "mrpf", "--edges", "normal,build", "--prefix", "none"];
+    let tree = output(Command::new(cargo).args(args).args(["--format", "{p}"]).current_dir(top()));
+    assert!(names(&tree).any(|name| name == "mrpf_lab"), "the command shows the lab: {tree}");
+    names(&tree).filter(|name| LOADERS.contains(name)).map(str::to_owned).collect()
+}
+
+/// The first word of each line.
+fn names(tree: &str) -> impl Iterator<Item = &str> {
+    tree.lines().filter_map(|line| line.split_whitespace().next())
+}
+
+fn sources(tree: &Tree) -> Vec<String> {
+    let is_source = |path: &&str| path.starts_with(FOLDER) && path.ends_with(".bpf.c");
+    tree.paths().filter(is_source).map(str::to_owned).collect()
+}
+
+fn object_of(source: &str) -> String {
+    format!("{}.o", source.trim_end_matches(".c"))
+}
+
+/// What `note` says of source and object that is not so.
+fn differences(
+    note: &str,
+    source: &str,
+    source_hash: &str,
+    object: &str,
+    object_hash: &str,
+) -> Vec<String> {
+    let mut differences = Vec::new();
+    for (key, path, hash) in [("source", source, source_hash), ("object", object, object_hash)] {
+        if value(note, key) != Some(hash) {
+            differences.push(format!("{path} is not what {object}.built names"));
+        }
+    }
+    if value(note, "clang").is_none() {
+        differences.push(format!("{object}.built names no clang"));
+    }
+    differences
+}
+
+/// What stands after `key` on its line.
+fn value<'a>(note: &'a str, key: &str) -> Option<&'a str> {
+    note.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(' '))
+}
+
+fn major(version: &str) -> &str {
+    version.split('.').next().unwrap_or(version)
+}
+
+fn installed_clang() -> Option<String> {
+    let output = Command::new("clang").arg("--version").stderr(Stdio::null()).output().ok()?;
+    clang_version(&String::from_utf8(output.stdout).ok()?)
+}
+
+/// The version in the first line of `clang --version`, which distributions begin with their names.
+fn clang_version(text: &str) -> Option<String> {
+    let (_, after) = text.lines().next()?.split_once("clang version ")?;
+    let is_part = |c: char| c.is_ascii_digit() || c == '.';
+    Some(after.chars().take_while(|c| is_part(*c)).collect())
+}
+
+/// SHA-256 of a file of the repository, in hexadecimal; by coreutils, so that no package is needed for it.
+fn sha256(path: &str) -> String {
+    if !top().join(path).exists() {
+        return "no file".to_owned();
+    }
+    let line = output(Command::new("sha256sum").arg("--").arg(path).current_dir(top()));
+    line.split_whitespace().next().unwrap_or_default().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOTE: &str = "source aa\nobject bb\nclang 14.0.6\n";
+
+    #[track_caller]
+    fn check(note: &str, source_hash: &str, object_hash: &str, expected: &[&str]) {
+        assert_eq!(differences(note, "x.bpf.c", source_hash, "x.bpf.o", object_hash), expected);
+    }
+
+    #[test]
+    fn a_source_or_object_changed_alone_is_found() {
+        check(NOTE, "aa", "bb", &[]);
+        check(NOTE, "ac", "bb", &["x.bpf.c is not what x.bpf.o.built names"]);
+        check(NOTE, "aa", "bc", &["x.bpf.o is not what x.bpf.o.built names"]);
+        check("source aa\nobject bb\n", "aa", "bb", &["x.bpf.o.built names no clang"]);
+        assert_eq!(differences("", "x.bpf.c", "aa", "x.bpf.o", "bb").len(), 3);
+    }
+
+    #[test]
+    fn clang_says_its_version_in_many_ways() {
+        for (text, version) in [
+            ("Debian clang version 14.0.6\nTarget: x", "14.0.6"),
+            ("Ubuntu clang version 18.1.3 (1ubuntu1)", "18.1.3"),
+            ("clang version 20.1.0-rc1", "20.1.0"),
+        ] {
+            assert_eq!(clang_version(text).as_deref(), Some(version));
+        }
+        assert_eq!(clang_version("gcc (Debian 12)"), None);
+        assert_eq!(major("14.0.6"), "14");
+    }
+
+    #[test]
+    fn sha256_is_that_of_the_standard() {
+        // FIPS 180-4: nothing hashes to this, and so does an empty file.
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("empty");
+        fs::write(&path, "").expect("a file");
+        assert!(
+            sha256(path.to_str().expect("text")).starts_with("e3b0c44298fc1c149afbf4c8996fb924")
+        );
+        assert_eq!(sha256("tests/none"), "no file");
+    }
+}
