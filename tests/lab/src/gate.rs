@@ -13,13 +13,15 @@ use std::{
 
 use nix::unistd::geteuid;
 
-use crate::{LabError, Namespace, child, loss, netns};
+use crate::{LabError, Namespace, child, ipv6, loss, netns};
 
 /// Something that a test takes for given.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Need {
     /// Network namespaces, as root or inside of a user namespace.
     Netns,
+    /// IPv6 in network namespaces.
+    Ipv6,
     /// nft and a kernel that takes its rules: loss.
     Nft,
     /// nginx.
@@ -72,6 +74,7 @@ impl Need {
     fn missing(self) -> Option<String> {
         let tried = match self {
             Self::Netns => in_new_namespace(|| Ok(())),
+            Self::Ipv6 => in_new_namespace(ipv6::try_out),
             Self::Nft => in_new_namespace(|| loss::nft(&["list", "ruleset"], "").map(drop)),
             Self::Nginx => child::find("nginx", "nginx-light").map(drop),
             Self::Userns => match netns::user_namespaces_forbidden() {
@@ -91,6 +94,7 @@ impl Need {
 impl fmt::Display for Need {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
+            Self::Ipv6 => "ipv6",
             Self::Netns => "netns",
             Self::Nft => "nft",
             Self::Nginx => "nginx",
@@ -104,7 +108,10 @@ fn lists(list: &str, word: &str) -> bool {
     list.lines().any(|line| line.split('#').next().is_some_and(|entry| entry.trim() == word))
 }
 
-fn in_new_namespace(f: impl FnOnce() -> Result<(), LabError> + Send) -> Result<(), LabError> {
+/// Runs `f` in a new namespace, on a thread of its own.
+pub(crate) fn in_new_namespace(
+    f: impl FnOnce() -> Result<(), LabError> + Send,
+) -> Result<(), LabError> {
     let inside = || {
         let _inside = Namespace::unshare()?;
         f()

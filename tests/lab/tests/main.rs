@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 mod demo;
+mod ipv6;
 mod processes;
 
 use std::{
