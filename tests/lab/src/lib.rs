@@ -21,6 +21,7 @@
 //! | [`command`] | `mrpf lab run`, `up`, `down` and `status` |
 //! | [`ipv6`] | the same for IPv6, in labs that [have](Builder::ipv6) it |
 //! | [`gate`] | what this machine permits, and tests that are skipped aloud |
+//! | [`Recorder`] | when frames arrive at the far end, and [how evenly](Arrivals) |
 //! | [`netns`] | namespaces by guard; root without being root |
 //! | [`veth`] | the pair, its addresses, routes and neighbours, by netlink |
 //! | [`loss`] | nft rules that lose and double, and their counters |
@@ -35,6 +36,7 @@
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
+mod arrivals;
 mod child;
 pub mod command;
 pub mod demo;
@@ -47,6 +49,7 @@ pub mod netns;
 mod nginx;
 mod prefix;
 mod prefix6;
+mod recorder;
 mod responder;
 mod rtnl;
 mod sysctl;
@@ -54,11 +57,13 @@ pub mod veth;
 pub mod world;
 
 pub use self::{
+    arrivals::{Arrivals, Gap},
     error::LabError,
     loss::Loss,
     netns::Namespace,
     prefix::Prefix,
     prefix6::Prefix6,
+    recorder::Recorder,
     responder::Responder,
     world::{Builder, Lab},
 };

@@ -5,6 +5,7 @@
 mod demo;
 mod ipv6;
 mod processes;
+mod recorder;
 
 use std::{
     io::{self, ErrorKind, Read, Write},
