@@ -7,7 +7,7 @@ use std::{net::Ipv4Addr, time::Duration};
 
 use mrpf_engine::link::sim::hosts::{Behaviour, Hosts, Odd, OpenHost};
 
-use crate::{Lab, LabError, Prefix, veth};
+use crate::{Lab, LabError, Prefix, ipv6, veth};
 
 /// Every host of the demo.
 pub const HOSTS: Prefix = veth::HOSTS;
@@ -96,13 +96,16 @@ const fn block(third_octet: u8, len: u8) -> Prefix {
     Prefix::new([198, 19, third_octet, 0], len)
 }
 
-/// Makes the world; the calling thread is inside its scanner's namespace then.
+/// Makes the world, with [IPv6](ipv6) beside the table where this machine gives it; the calling thread is inside its scanner's namespace then.
 ///
 /// # Errors
 ///
 /// As [`Builder::start`](crate::Builder::start).
 pub fn start() -> Result<Lab, LabError> {
     let mut builder = Lab::builder();
+    if ipv6::is_possible() {
+        builder = builder.ipv6();
+    }
     for port in KERNEL_OPEN {
         builder = builder.open(port);
     }

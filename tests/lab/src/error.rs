@@ -2,7 +2,7 @@
 
 use std::{io, net::Ipv4Addr};
 
-use crate::Prefix;
+use crate::{Prefix, Prefix6};
 
 /// Why there is no lab. Nothing is left behind when one is returned.
 #[non_exhaustive]
@@ -42,6 +42,14 @@ pub enum LabError {
         /// What it said.
         stderr: String,
     },
+    /// A lab was to have IPv6 and the machine does not give it.
+    #[error(
+        "the lab cannot have IPv6: {why}. Boot without ipv6.disable=1, and let /proc/sys/net/ipv6 be written"
+    )]
+    NoIpv6 {
+        /// What is missing, or the setting that could not be made.
+        why: String,
+    },
     /// Only root can do it.
     #[error(
         "{what} needs root: run it with sudo, or use `mrpf lab run -- COMMAND`, which does not"
@@ -53,6 +61,9 @@ pub enum LabError {
     /// An address range outside of what a lab may hold.
     #[error("{0} is not inside 198.19.0.0/16, which is all that a lab routes")]
     Outside(Prefix),
+    /// As [`Outside`](Self::Outside), of IPv6.
+    #[error("{0} is not inside 2001:db8:1::/64, which is all of IPv6 that a lab routes")]
+    Outside6(Prefix6),
     /// The same addresses cannot be answered by the kernel and by an on-link responder.
     #[error("{0} is an address of the lab itself")]
     Reserved(Ipv4Addr),

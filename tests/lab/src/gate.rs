@@ -13,7 +13,7 @@ use std::{
 
 use nix::unistd::geteuid;
 
-use crate::{LabError, Namespace, child, loss, netns};
+use crate::{LabError, Namespace, child, ipv6, loss, netns};
 
 /// Something that a test takes for given.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -23,6 +23,8 @@ pub enum Need {
     Bpf,
     /// Network namespaces, as root or inside of a user namespace.
     Netns,
+    /// IPv6 in network namespaces.
+    Ipv6,
     /// nft and a kernel that takes its rules: loss.
     Nft,
     /// nginx.
@@ -77,6 +79,7 @@ impl Need {
             #[cfg(feature = "sink")]
             Self::Bpf => return crate::sink::missing(),
             Self::Netns => in_new_namespace(|| Ok(())),
+            Self::Ipv6 => in_new_namespace(ipv6::try_out),
             Self::Nft => in_new_namespace(|| loss::nft(&["list", "ruleset"], "").map(drop)),
             Self::Nginx => child::find("nginx", "nginx-light").map(drop),
             Self::Userns => match netns::user_namespaces_forbidden() {
@@ -98,6 +101,7 @@ impl fmt::Display for Need {
         f.write_str(match self {
             #[cfg(feature = "sink")]
             Self::Bpf => "bpf",
+            Self::Ipv6 => "ipv6",
             Self::Netns => "netns",
             Self::Nft => "nft",
             Self::Nginx => "nginx",
@@ -111,7 +115,10 @@ fn lists(list: &str, word: &str) -> bool {
     list.lines().any(|line| line.split('#').next().is_some_and(|entry| entry.trim() == word))
 }
 
-fn in_new_namespace(f: impl FnOnce() -> Result<(), LabError> + Send) -> Result<(), LabError> {
+/// Runs `f` in a new namespace, on a thread of its own.
+pub(crate) fn in_new_namespace(
+    f: impl FnOnce() -> Result<(), LabError> + Send,
+) -> Result<(), LabError> {
     let inside = || {
         let _inside = Namespace::unshare()?;
         f()

@@ -5,6 +5,8 @@
 //!   scanner's namespace                         world's namespace
 //!   s0 198.18.0.1/16  <------- veth pair ------>  w0 198.18.0.2/16
 //!   198.19.0.0/16 via 198.18.0.2                  local 198.19.x.0/y: the kernel answers, with listeners or nginx
+//!   2001:db8::1/64                                2001:db8::2/64
+//!   2001:db8:1::/64 via 2001:db8::2               local 2001:db8:1::/64: the kernel answers (both only with IPv6)
 //!   no default route                              blackhole 198.19.x.0/y: the responder answers, frame by frame
 //!                                                 nft on w0: probes and answers lost, answers doubled
 //! ```
@@ -17,7 +19,9 @@
 //! | [`world`] | [`Lab`]: both namespaces and all that answers in them, gone when it is dropped |
 //! | [`demo`] | the world of `mrpf demo` and what is true in it |
 //! | [`command`] | `mrpf lab run`, `up`, `down` and `status` |
+//! | [`ipv6`] | the same for IPv6, in labs that [have](Builder::ipv6) it |
 //! | [`gate`] | what this machine permits, and tests that are skipped aloud |
+//! | [`Recorder`] | when frames arrive at the far end, and [how evenly](Arrivals) |
 //! | [`netns`] | namespaces by guard; root without being root |
 //! | [`veth`] | the pair, its addresses, routes and neighbours, by netlink |
 //! | [`loss`] | nft rules that lose and double, and their counters |
@@ -28,21 +32,25 @@
 //! - Nothing in a lab has a route out: no default route, forwarding off, and the pair is the only device besides lo.
 //! - Namespaces have no names (but those of `lab up`): they end with the threads inside, whatever ends those.
 //! - Children get SIGKILL when the thread that holds the world ends; what nginx writes lies in a tmpfs that only it sees.
-//! - Nothing but the scan moves the counters of s0: neighbours are permanent, and IPv6 is off.
+//! - Nothing but the scan moves the counters of s0: neighbours are permanent, and IPv6 is off or quiet.
 
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
+mod arrivals;
 mod child;
 pub mod command;
 pub mod demo;
 mod error;
 pub mod gate;
+pub mod ipv6;
 mod listener;
 pub mod loss;
 pub mod netns;
 mod nginx;
 mod prefix;
+mod prefix6;
+mod recorder;
 mod responder;
 mod rtnl;
 #[cfg(feature = "sink")]
@@ -52,10 +60,13 @@ pub mod veth;
 pub mod world;
 
 pub use self::{
+    arrivals::{Arrivals, Gap},
     error::LabError,
     loss::Loss,
     netns::Namespace,
     prefix::Prefix,
+    prefix6::Prefix6,
+    recorder::Recorder,
     responder::Responder,
     world::{Builder, Lab},
 };

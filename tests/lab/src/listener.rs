@@ -7,7 +7,7 @@
 use std::{
     collections::{HashMap, VecDeque},
     io::{self, ErrorKind, Read, Write},
-    net::{Ipv4Addr, Shutdown, SocketAddrV4, TcpListener as StdListener},
+    net::{Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr, TcpListener as StdListener},
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -34,6 +34,14 @@ const ANSWER: &[u8] =
     b"HTTP/1.1 200 OK\r\nServer: mrpf-lab\r\nContent-Type: text/plain\r\nContent-Length: 4\r\nConnection: close\r\n\r\nlab\n";
 const WAKER: Token = Token(usize::MAX);
 
+/// What a server listens by.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Family {
+    V4,
+    /// Beside the other: neither takes what is for the other.
+    V6,
+}
+
 /// The server; ends when dropped.
 #[derive(Debug)]
 pub(crate) struct Listener {
@@ -43,13 +51,18 @@ pub(crate) struct Listener {
 
 impl Listener {
     /// Listens on `ports` of all addresses in the calling thread's namespace; adds each connection taken to `served`.
-    pub(crate) fn start(ports: &[u16], served: Arc<AtomicU64>) -> Result<Self, LabError> {
+    pub(crate) fn start(
+        ports: &[u16],
+        families: &[Family],
+        served: Arc<AtomicU64>,
+    ) -> Result<Self, LabError> {
         let poll = Poll::new().map_err(asking("making an epoll"))?;
         let waker = Waker::new(poll.registry(), WAKER).map_err(asking("making an eventfd"))?;
         let mut listeners = Vec::new();
-        for port in ports {
-            let mut listener =
-                listen(*port).map_err(asking(format!("listening on port {port} in the lab")))?;
+        for (port, family) in ports.iter().flat_map(|port| families.iter().map(move |f| (port, f)))
+        {
+            let mut listener = listen(*port, *family)
+                .map_err(asking(format!("listening on port {port} in the lab")))?;
             poll.registry()
                 .register(&mut listener, Token(listeners.len()), Interest::READABLE)
                 .map_err(asking("watching a listener"))?;
@@ -82,10 +95,17 @@ impl Drop for Listener {
     }
 }
 
-fn listen(port: u16) -> io::Result<TcpListener> {
-    let socket = Socket::new(Domain::IPV4, Type::STREAM, Some(Protocol::TCP))?;
+fn listen(port: u16, family: Family) -> io::Result<TcpListener> {
+    let (domain, addr): (_, SocketAddr) = match family {
+        Family::V4 => (Domain::IPV4, (Ipv4Addr::UNSPECIFIED, port).into()),
+        Family::V6 => (Domain::IPV6, (Ipv6Addr::UNSPECIFIED, port).into()),
+    };
+    let socket = Socket::new(domain, Type::STREAM, Some(Protocol::TCP))?;
+    if family == Family::V6 {
+        socket.set_only_v6(true)?;
+    }
     socket.set_reuse_address(true)?;
-    socket.bind(&SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, port).into())?;
+    socket.bind(&addr.into())?;
     socket.listen(BACKLOG)?;
     socket.set_nonblocking(true)?;
     Ok(TcpListener::from_std(StdListener::from(socket)))

@@ -94,6 +94,16 @@ impl Namespace {
         Ok(facts.ino())
     }
 
+    /// The same namespace, held open by itself.
+    ///
+    /// # Errors
+    ///
+    /// [`LabError::System`] when no file is left.
+    pub fn try_clone(&self) -> Result<Self, LabError> {
+        let file = self.file.try_clone().map_err(asking("holding a network namespace open"))?;
+        Ok(Self { file })
+    }
+
     /// The open file, for a netlink message that names the namespace.
     pub(crate) fn file(&self) -> &File {
         &self.file

@@ -15,7 +15,7 @@ use crate::{
     LabError,
     child::{self, Guard},
     error::asking,
-    listener::BACKLOG,
+    listener::{BACKLOG, Family},
 };
 
 /// How long it may take to listen.
@@ -24,14 +24,14 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// Where its tmpfs is mounted, in the mount namespace that only it sees.
 const SCRIPT: &str = r#"mount -t tmpfs mrpf-lab /run && printf %s "$1" >/run/nginx.conf && exec "$0" -p /run -c /run/nginx.conf -e stderr"#;
 
-/// Starts nginx on `ports` in the calling thread's namespace; it ends with that thread or with the guard.
-pub(crate) fn start(ports: &[u16]) -> Result<Guard, LabError> {
+/// Starts nginx on `ports` of all addresses in the calling thread's namespace; it ends with that thread or with the guard.
+pub(crate) fn start(ports: &[u16], families: &[Family]) -> Result<Guard, LabError> {
     let nginx = child::find("nginx", "nginx-light")?;
     let unshare = child::find("unshare", "util-linux")?;
     let child = child::bound_command(unshare)?
         .args(["--mount", "--", "sh", "-c", SCRIPT])
         .arg(nginx)
-        .arg(configuration(ports))
+        .arg(configuration(ports, families))
         .env_clear()
         .env("PATH", child::PATH)
         .stdin(Stdio::null())
@@ -71,9 +71,13 @@ fn last_words(guard: &mut Guard) -> String {
     if words.is_empty() { "it ended without a word".to_owned() } else { words.to_owned() }
 }
 
-fn configuration(ports: &[u16]) -> String {
+fn configuration(ports: &[u16], families: &[Family]) -> String {
+    let listen_by = |port: &u16, family: &Family| match family {
+        Family::V4 => format!("        listen {port} backlog={BACKLOG};\n"),
+        Family::V6 => format!("        listen [::]:{port} ipv6only=on backlog={BACKLOG};\n"),
+    };
     let listen: String =
-        ports.iter().map(|port| format!("        listen {port} backlog={BACKLOG};\n")).collect();
+        ports.iter().flat_map(|port| families.iter().map(move |f| listen_by(port, f))).collect();
     // As one process it never changes its user, so the signal that binds it to the world's thread stays (prctl(2)).
     // Root of a user namespace knows no other user that it could give its folders to.
     format!(

@@ -43,7 +43,7 @@ pub struct Responder {
 }
 
 /// Room for what arrives while the thread is not running, in octets: about 80,000 SYNs.
-const RECEIVE_BUFFER: usize = 64 << 20;
+pub(crate) const RECEIVE_BUFFER: usize = 64 << 20;
 /// How many frames are answered before the clock and the queue are looked at.
 const BATCH: usize = 64;
 const ETHERTYPE_IPV4: u16 = 0x0800;
@@ -131,7 +131,7 @@ fn open(ethertype: u16, prefixes: &[Prefix]) -> io::Result<Socket> {
 }
 
 /// The world's device as an address that a packet socket can be bound to.
-fn device_addr() -> io::Result<LinkAddr> {
+pub(crate) fn device_addr() -> io::Result<LinkAddr> {
     getifaddrs()?
         .filter(|interface| interface.interface_name == veth::WORLD.device)
         .find_map(|interface| interface.address?.as_link_addr().copied())

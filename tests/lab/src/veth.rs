@@ -1,7 +1,8 @@
 //! The pair of virtual Ethernet devices between the scanner and the world, set up by netlink.
 //!
 //! Both ends know each other's hardware address for good and IPv6 is off before a device exists, so that no ARP, neighbour
-//! or multicast frame moves the counters: what they count is the scan.
+//! or multicast frame moves the counters: what they count is the scan. [`ipv6`](crate::ipv6) switches it on where a lab is
+//! to have it, as quietly.
 
 use std::{
     io,
@@ -54,7 +55,7 @@ pub const LINK: Prefix = Prefix::new([198, 18, 0, 0], 16);
 pub const HOSTS: Prefix = Prefix::new([198, 19, 0, 0], 16);
 
 /// The kernel's routing table for its own addresses, which it asks before any other (rtnetlink(7), RT_TABLE_LOCAL).
-const LOCAL_TABLE: u8 = 255;
+pub(crate) const LOCAL_TABLE: u8 = 255;
 
 /// Brings lo up and IPv6 and forwarding down in the calling thread's new namespace.
 pub(crate) fn prepare_namespace() -> Result<(), LabError> {

@@ -22,10 +22,11 @@ use std::{
 use mrpf_engine::link::sim::hosts::{Behaviour, HostCounts, Hosts, Quote};
 
 use crate::{
-    LabError, Loss, Namespace, Prefix, Responder,
+    LabError, Loss, Namespace, Prefix, Prefix6, Responder,
     child::{self, Guard},
     error::asking,
-    listener::{BACKLOG, Listener},
+    ipv6,
+    listener::{BACKLOG, Family, Listener},
     loss,
     netns::Inside,
     nginx, responder, sysctl, veth,
@@ -93,6 +94,14 @@ pub struct Builder {
     silent: Vec<Prefix>,
     responders: Vec<Responder>,
     loss: Option<Loss>,
+    ipv6: Option<Ipv6>,
+}
+
+/// What a lab with IPv6 has of it beside what the kernel answers for.
+#[derive(Clone, Debug, Default)]
+struct Ipv6 {
+    silent: Vec<Prefix6>,
+    unreachable: Vec<Prefix6>,
 }
 
 impl Builder {
@@ -153,6 +162,29 @@ impl Builder {
         self
     }
 
+    /// The lab has IPv6: [addresses](ipv6) on the link, and the world's kernel answers for all of 2001:db8:1::/64, on the same
+    /// ports as for IPv4.
+    #[must_use]
+    pub fn ipv6(mut self) -> Self {
+        self.ipv6.get_or_insert_default();
+        self
+    }
+
+    /// As [`ipv6`](Self::ipv6), and nobody answers for `prefix` inside 2001:db8:1::/64.
+    #[must_use]
+    pub fn silent6(mut self, prefix: Prefix6) -> Self {
+        self.ipv6.get_or_insert_default().silent.push(prefix);
+        self
+    }
+
+    /// As [`ipv6`](Self::ipv6), and the world's kernel answers for `prefix` inside 2001:db8:1::/64 with ICMPv6 destination
+    /// unreachable, no route, from 2001:db8::2.
+    #[must_use]
+    pub fn unreachable6(mut self, prefix: Prefix6) -> Self {
+        self.ipv6.get_or_insert_default().unreachable.push(prefix);
+        self
+    }
+
     /// Frames are lost and doubled on the way.
     #[must_use]
     pub fn loss(mut self, loss: Loss) -> Self {
@@ -168,6 +200,7 @@ impl Builder {
     /// [`gain_privileges`](crate::netns::gain_privileges); others say what could not be made. Nothing is left of it then.
     pub fn start(mut self) -> Result<Lab, LabError> {
         self.check()?;
+        let has_ipv6 = self.ipv6.is_some();
         let inside = Namespace::unshare()?;
         veth::prepare_namespace()?;
         let scanner = Namespace::current()?;
@@ -175,8 +208,15 @@ impl Builder {
         veth::create(&world)?;
         veth::set_up(veth::SCANNER, veth::WORLD)?;
         veth::route_hosts()?;
+        if has_ipv6 {
+            ipv6::set_up(veth::SCANNER, ipv6::SCANNER, (veth::WORLD, ipv6::WORLD))?;
+            ipv6::route_hosts()?;
+        }
         let parts = thread.go()?;
         veth::wait_until_running(veth::SCANNER)?;
+        if has_ipv6 {
+            ipv6::wait_until_quiet(veth::SCANNER)?;
+        }
         Ok(Lab { scanner, world, parts, _thread: thread, _inside: inside })
     }
 
@@ -198,6 +238,14 @@ impl Builder {
                 }
             } else if !veth::HOSTS.covers(*prefix) {
                 return Err(LabError::Outside(*prefix));
+            }
+        }
+        if let Some(Ipv6 { silent, unreachable }) = &self.ipv6 {
+            ipv6::check()?;
+            if let Some(prefix) =
+                silent.iter().chain(unreachable).find(|p| !ipv6::HOSTS.covers(**p))
+            {
+                return Err(LabError::Outside6(*prefix));
             }
         }
         if let Some(port) = self.nginx.iter().find(|port| self.open.contains(port)) {
@@ -224,11 +272,17 @@ impl Builder {
         for prefix in swallowed {
             veth::swallow(prefix)?;
         }
+        if let Some(ipv6) = &self.ipv6 {
+            ipv6.make()?;
+        }
+        let families: &[_] =
+            if self.ipv6.is_some() { &[Family::V4, Family::V6] } else { &[Family::V4] };
         let served = Arc::new(AtomicU64::new(0));
         let listener = (!self.open.is_empty())
-            .then(|| Listener::start(&self.open, Arc::clone(&served)))
+            .then(|| Listener::start(&self.open, families, Arc::clone(&served)))
             .transpose()?;
-        let nginx = (!self.nginx.is_empty()).then(|| nginx::start(&self.nginx)).transpose()?;
+        let nginx =
+            (!self.nginx.is_empty()).then(|| nginx::start(&self.nginx, families)).transpose()?;
         let responder = (!self.responders.is_empty())
             .then(|| responder::Running::start(self.responders))
             .transpose()?;
@@ -242,6 +296,25 @@ impl Builder {
             is_lossy: self.loss.is_some(),
         };
         Ok(Answering { parts, _listener: listener, _nginx: nginx, _responder: responder })
+    }
+}
+
+impl Ipv6 {
+    /// Makes what the world's end of the pair needs, in the namespace of the calling thread.
+    fn make(&self) -> Result<(), LabError> {
+        ipv6::set_up(veth::WORLD, ipv6::WORLD, (veth::SCANNER, ipv6::SCANNER))?;
+        ipv6::answer_without_limit()?;
+        let special = self.silent.iter().chain(&self.unreachable);
+        if special.clone().all(|prefix| *prefix != ipv6::HOSTS) {
+            ipv6::answer_locally(ipv6::HOSTS)?;
+        }
+        for prefix in &self.silent {
+            ipv6::swallow(*prefix)?;
+        }
+        for prefix in &self.unreachable {
+            ipv6::refuse(*prefix)?;
+        }
+        ipv6::wait_until_quiet(veth::WORLD)
     }
 }
 

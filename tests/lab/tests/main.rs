@@ -3,7 +3,9 @@
 #![forbid(unsafe_code)]
 
 mod demo;
+mod ipv6;
 mod processes;
+mod recorder;
 #[cfg(feature = "sink")]
 mod sink;
 
