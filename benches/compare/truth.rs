@@ -212,7 +212,7 @@ fn hosts(targets: Prefix) -> Hosts {
     const ALL: RangeInclusive<u16> = 0..=u16::MAX;
     let router = Behaviour::Unreachable {
         code: HOST_UNREACHABLE,
-        responder: Some(veth::WORLD.addr),
+        responder: Some(veth::WORLD.addr.into()),
         quote: Quote::Full,
     };
     let mut rules = vec![

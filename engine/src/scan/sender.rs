@@ -147,9 +147,10 @@ impl<P: Probe> Sender<P> {
         Ok(if settled_all && !self.is_bounded { self.next(now) } else { Next::Now })
     }
 
-    /// Notes that a call came so long after the moment that the one before gave: what the governor forfeits is shown.
+    /// Notes that a call came so long after the moment that the one before gave: what the governor forfeits is shown. Without
+    /// a rate there is nothing to forfeit.
     pub fn note_delay(&self, late: Duration) {
-        if late > DEBT {
+        if late > DEBT && self.shared.rate != Rate::Max {
             self.shared.counters.stalls.add(1);
             self.shared.counters.stalled_us.add(late.as_micros() as u64);
         }

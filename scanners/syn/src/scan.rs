@@ -381,8 +381,9 @@ impl Scan {
         if record.state != State::Open {
             self.noise.other(host);
         } else {
-            let progress = self.shared().progress();
-            let share = progress.started as f64 / progress.total.max(1) as f64;
+            // Of what an earlier run has asked nothing is known.
+            let (progress, start) = (self.shared().progress(), self.shared().walk().start());
+            let share = (progress.started - start) as f64 / progress.total.max(1) as f64;
             if self.noise.open(host, share) == Judgement::New {
                 self.noisy_hosts += 1;
                 if self.show.any() {
