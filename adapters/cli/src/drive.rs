@@ -246,8 +246,7 @@ pub(crate) mod tests {
 
     /// A scan of 256 simulated hosts with one open port each.
     pub(crate) fn scan() -> Scan {
-        let addr = |last| std::net::Ipv4Addr::new(198, 19, 0, last);
-        let all = (addr(0), addr(255));
+        let all = ([198, 19, 0, 0], [198, 19, 0, 255]);
         let hosts = Hosts::new(7).rule(all, 0..=u16::MAX, Behaviour::Open(OpenHost::linux()));
         Scan::builder()
             .target("198.19.0.0/24")

@@ -2,7 +2,7 @@
 //!
 //! `cargo run -p mrpf_syn --example simulated`
 
-use std::{error::Error, net::Ipv4Addr};
+use std::error::Error;
 
 use mrpf_engine::link::sim::{
     Faults, Network,
@@ -11,11 +11,7 @@ use mrpf_engine::link::sim::{
 use mrpf_syn::Scan;
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let hosts = Hosts::new(1).rule(
-        (Ipv4Addr::new(198, 19, 0, 7), Ipv4Addr::new(198, 19, 0, 9)),
-        80..=80,
-        Behaviour::open(),
-    );
+    let hosts = Hosts::new(1).rule(([198, 19, 0, 7], [198, 19, 0, 9]), 80..=80, Behaviour::open());
     let network = Network::new(1, hosts, Faults::default());
     let mut scan = Scan::builder()
         .target("198.19.0.0/24")

@@ -52,10 +52,7 @@ fn checked<'a>(packet: &SlicedPacket<'a>) -> TcpSlice<'a> {
     tcp.clone()
 }
 
-fn fields<A: From<N>, N: Arbitrary>() -> impl Strategy<Value = SynFields<A>>
-where
-    A: std::fmt::Debug,
-{
+fn fields<A: Address + From<N>, N: Arbitrary>() -> impl Strategy<Value = SynFields<A>> {
     let numbers = (any::<u16>(), any::<u16>(), any::<u32>(), any::<u32>(), any::<u32>());
     (any::<[u8; 6]>(), any::<N>(), numbers).prop_map(
         |(mac, addr, (to, from, seq, ip_id, ts_val))| SynFields {
