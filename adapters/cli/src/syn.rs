@@ -245,7 +245,7 @@ fn describe(args: &SynArgs) -> Builder {
         .allow_reserved(args.allow_reserved)
         .show(args.show)
         .tcp_profile(args.tcp_profile)
-        .threads(args.threads.into())
+        .threads(args.threads)
         .shard(args.shard.unwrap_or_default());
     scan = args.targets.iter().fold(scan, Builder::target);
     scan = args.file.iter().fold(scan, Builder::target_file);

@@ -219,10 +219,18 @@ impl<A: Address> Asker<A> {
         if answer.is_exception && last != first {
             answer = self.look_up(netlink, last, exact, Some(interface))?;
         }
+        if self.bound_to.is_some() && answer.interface != self.bound_to {
+            // IPv6 keeps a socket that is bound to the routes of its interface, but a question only when that names no
+            // source address. So the question is put without; rules that look at the source are passed over then.
+            let strict = Self { source: None, ..*self };
+            answer = strict.look_up(netlink, first, exact, Some(interface))?;
+        }
         if self.bound_to.is_none() && answer.interface.is_some_and(|other| other != interface) {
-            let all = self.look_up(netlink, first, matched, Some(interface))?;
-            if all.interface == Some(interface) {
-                return Ok(all.way);
+            // One route with several next hops, of which the kernel took another?
+            let ours = self.look_up(netlink, first, matched, Some(interface))?;
+            let taken = self.look_up(netlink, first, matched, answer.interface)?;
+            if ours.interface == Some(interface) && taken.interface == answer.interface {
+                return Ok(ours.way);
             }
         }
         Ok(answer.way)
@@ -262,7 +270,7 @@ impl<A: Address> Asker<A> {
             RouteNetlinkMessage::NewRoute(route) => Some(route),
             _ => None,
         });
-        Ok(route.map_or(refused(Way::None), |route| read(route, wanted)))
+        Ok(route.map_or_else(|| refused(Way::None), |route| read(route, wanted)))
     }
 
     fn question(&self, addr: A, flags: RouteFlags) -> RouteMessage {
