@@ -3,6 +3,8 @@
 //! ```text
 //! exact.rs     every host found once, and our counters agree with the kernel's
 //! states.rs    each kind of host is what it is
+//! hostile.rs   frames that nobody should send, in mid-scan
+//! backpressure.rs  a reader that pauses loses nothing and costs no memory
 //! silence.rs   the kernel of the scanner says nothing, and nothing is left behind
 //! command.rs   flags, files, pipes, signals and exit codes of `mrpf syn`
 //! demo.rs      `mrpf demo` and `mrpf lab`, as root and as an ordinary user
@@ -13,9 +15,11 @@
 
 #![forbid(unsafe_code)]
 
+mod backpressure;
 mod command;
 mod demo;
 mod exact;
+mod hostile;
 mod silence;
 mod states;
 mod world;
