@@ -4,6 +4,8 @@
 //! exact.rs     every host found once, and our counters agree with the kernel's
 //! states.rs    each kind of host is what it is
 //! routing.rs   every target goes where the kernel would send it, and neighbours are found
+//! hostile.rs   frames that nobody should send, in mid-scan
+//! backpressure.rs  a reader that pauses loses nothing and costs no memory
 //! silence.rs   the kernel of the scanner says nothing, and nothing is left behind
 //! command.rs   flags, files, pipes, signals and exit codes of `mrpf syn`
 //! resume.rs    scans that are killed or interrupted, and go on
@@ -15,9 +17,11 @@
 
 #![forbid(unsafe_code)]
 
+mod backpressure;
 mod command;
 mod demo;
 mod exact;
+mod hostile;
 mod resume;
 mod routing;
 mod silence;

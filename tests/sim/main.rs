@@ -4,6 +4,7 @@ mod accounting;
 mod exactness;
 mod faults;
 mod forged;
+mod hostile;
 mod ipv6;
 mod no_allocation;
 mod repeatable;

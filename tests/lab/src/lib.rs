@@ -22,6 +22,7 @@
 //! | [`ipv6`] | the same for IPv6, in labs that [have](Builder::ipv6) it |
 //! | [`gate`] | what this machine permits, and tests that are skipped aloud |
 //! | [`Recorder`] | when frames arrive at the far end, and [how evenly](Arrivals) |
+//! | [`Injector`] | frames that no kernel would send |
 //! | [`netns`] | namespaces by guard; root without being root |
 //! | [`veth`] | the pair, its addresses, routes and neighbours, by netlink |
 //! | [`loss`] | nft rules that lose and double, and their counters |
@@ -43,6 +44,7 @@ pub mod command;
 pub mod demo;
 mod error;
 pub mod gate;
+mod injector;
 pub mod ipv6;
 mod listener;
 pub mod loss;
@@ -62,6 +64,7 @@ pub mod world;
 pub use self::{
     arrivals::{Arrivals, Gap},
     error::LabError,
+    injector::Injector,
     loss::Loss,
     netns::Namespace,
     prefix::Prefix,
