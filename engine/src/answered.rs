@@ -270,8 +270,10 @@ impl Answered {
             return None;
         }
         let before = self.word(sequence).fetch_or(bit(sequence), AcqRel) & bit(sequence) != 0;
-        if !self.is_live(sequence) {
-            // It became final in between, so the slot may be another's by now: what we set goes, what was set stays.
+        // If it became final in between, then because its sender saw this very mark: the outcome is ours to tell. Unless its
+        // place was taken over meanwhile, and the bit is another's: what we set goes, what was set stays.
+        let block = sequence & !(self.block() - 1);
+        if self.reached.load(SeqCst) > block + self.mask + 1 {
             if !before {
                 self.unmark(sequence);
             }

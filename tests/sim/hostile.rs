@@ -111,7 +111,7 @@ fn a_flood_of_forgeries_is_believed_not_once() {
     };
     let (shared, found) = shared("198.19.0.0/18", "80", settings);
     let (mut sender, mut receiver) =
-        (Sender::new(Arc::clone(&shared)), Receiver::new(Arc::clone(&shared)));
+        (Sender::new(Arc::clone(&shared), 0), Receiver::new(Arc::clone(&shared), 0));
     let mut wire = Kept { slots: vec![0; MAX_BATCH * SLOT_LEN], frames: Vec::new() };
     let now = Instant::START + Duration::from_secs(1);
     while let Next::Now = sender.poll(now, &mut wire).unwrap() {}

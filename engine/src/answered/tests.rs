@@ -138,17 +138,17 @@ fn threads_claim_every_block_once_and_the_tail_passes_none_that_waits() {
             move || {
                 let (mut own, mut waiting) = (Vec::new(), VecDeque::new());
                 while !ring.is_exhausted() || !waiting.is_empty() {
-                    if let Some(block) = ring.claim(lane) {
+                    let block = ring.claim(lane);
+                    let is_full = block.is_none();
+                    if let Some(block) = block {
                         waiting.push_back(block.clone());
                         own.push(block);
-                    } else {
-                        std::thread::yield_now();
                     }
                     if let Some(first) = waiting.front() {
                         let tail = ring.tail();
                         assert!(tail <= first.start, "{tail} passed {first:?}");
                     }
-                    if waiting.len() > 3 || ring.is_exhausted() {
+                    if waiting.len() > 3 || is_full {
                         waiting.pop_front();
                         ring.set_tail(lane, waiting.front().map(|block| block.start));
                     }
