@@ -4,7 +4,8 @@
 //! main ---> tool      which programs are here, and how each is asked for the same work
 //!      |--> sinks     rate, CPU and memory against a far end that only counts
 //!      |--> truth     what each finds of hosts whose answers are known, with loss
-//!      |       '---> measure   one run: counters of the interface, CPU twice, peak memory
+//!      |       |---> turns    every tool once a round
+//!      |       '---> measure  one run: counters of the interface, CPU twice, peak memory
 //!      '--> report    tables on stdout, and a dated section in benches/RESULTS.md
 //! ```
 //!
@@ -23,6 +24,7 @@ mod sinks;
 mod tick;
 mod tool;
 mod truth;
+mod turns;
 
 use std::{error::Error, process::ExitCode};
 
@@ -120,6 +122,9 @@ fn compare(options: &Options) -> Result<(), Failure> {
     }
     if options.write {
         report.write()?;
+    }
+    if report.ours_failed() {
+        return Err("mrpf did not finish every part: see above".into());
     }
     Ok(())
 }

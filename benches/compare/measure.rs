@@ -25,6 +25,8 @@ use crate::{Failure, machine};
 const PERIOD: Duration = Duration::from_millis(10);
 /// The memory is looked at once in so many periods.
 const MEMORY_EVERY: u32 = 5;
+/// How far the times of the machine, which come in ticks, may be off.
+const STEPS: Duration = Duration::from_millis(50);
 /// How long a tool that was asked to end may take.
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -46,8 +48,9 @@ pub(crate) struct Run {
     pub(crate) wall: Duration,
     /// CPU time of the process and its children.
     pub(crate) process: Duration,
-    /// CPU time of the machine, less what it takes idle and less what this program used itself. Zero when noise was more.
-    pub(crate) machine: Duration,
+    /// CPU time of the machine, less what it takes idle and less what this program used itself. `None` when that is less
+    /// than the process alone took: something else ran in the idle stretch.
+    pub(crate) machine: Option<Duration>,
     /// Most memory resident, in octets.
     pub(crate) memory: u64,
 }
@@ -64,8 +67,8 @@ impl Run {
     }
 
     /// Microseconds of the machine for a frame.
-    pub(crate) fn machine_per_frame(&self) -> f64 {
-        self.per_frame(self.machine)
+    pub(crate) fn machine_per_frame(&self) -> Option<f64> {
+        self.machine.map(|time| self.per_frame(time))
     }
 
     /// Octets of a frame on average.
@@ -120,7 +123,10 @@ impl Measure<'_> {
             sending: watch.sending(),
             wall,
             process,
-            machine: busy.saturating_sub(own).saturating_sub(idle),
+            machine: busy
+                .saturating_sub(own)
+                .checked_sub(idle)
+                .filter(|machine| *machine + STEPS >= process),
             memory: watch.memory,
         })
     }

@@ -10,7 +10,10 @@ use std::{
 
 use time::{OffsetDateTime, macros::format_description};
 
-use crate::{Failure, machine, tool::Program};
+use crate::{
+    Failure, machine,
+    tool::{Program, Tool},
+};
 
 const RESULTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/RESULTS.md");
 
@@ -18,6 +21,7 @@ const RESULTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/RESULTS.md");
 #[derive(Debug)]
 pub(crate) struct Report {
     text: String,
+    ours_failed: bool,
 }
 
 impl Report {
@@ -25,7 +29,7 @@ impl Report {
     pub(crate) fn begin(runs: u32, quick: bool) -> Result<Self, Failure> {
         let format = format_description!("[year]-[month]-[day] [hour]:[minute] UTC");
         let now = OffsetDateTime::now_utc().format(format)?;
-        let mut report = Self { text: String::new() };
+        let mut report = Self { text: String::new(), ours_failed: false };
         report.say(format!("## {now}: SYN"));
         report.note(format!("{}. Median of {runs} runs, tools in turn.", machine::description()));
         if quick {
@@ -49,6 +53,17 @@ impl Report {
     /// A paragraph.
     pub(crate) fn note(&mut self, text: String) {
         self.say(format!("\n{text}"));
+    }
+
+    /// A tool that does not run in this part any more, and why.
+    pub(crate) fn left_out(&mut self, tool: Tool, why: &Failure) {
+        self.ours_failed |= tool == Tool::Mrpf;
+        self.note(format!("{tool} is left out from here on: {why}."));
+    }
+
+    /// Whether mrpf was left out anywhere.
+    pub(crate) fn ours_failed(&self) -> bool {
+        self.ours_failed
     }
 
     /// Commands, a line each.
@@ -131,9 +146,9 @@ pub(crate) fn spread(values: impl IntoIterator<Item = f64>, digits: usize) -> St
     }
 }
 
-/// `ours / theirs`, as `0.91x`.
+/// `ours / theirs`, as `0.91x`; a dash when one of them is not known.
 pub(crate) fn ratio(ours: f64, theirs: f64) -> String {
-    if theirs > 0.0 { format!("{:.2}x", ours / theirs) } else { "-".to_owned() }
+    if ours > 0.0 && theirs > 0.0 { format!("{:.2}x", ours / theirs) } else { "-".to_owned() }
 }
 
 #[cfg(test)]
@@ -153,7 +168,7 @@ mod tests {
     #[test]
     fn ratios_to_nothing_are_none() {
         assert_eq!(ratio(1.0, 2.0), "0.50x");
-        assert_eq!(ratio(1.0, 0.0), "-");
+        assert_eq!((ratio(1.0, 0.0), ratio(0.0, 1.0)), ("-".to_owned(), "-".to_owned()));
     }
 
     #[test]

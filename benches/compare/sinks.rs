@@ -1,8 +1,8 @@
 //! Rate, CPU and memory against a far end that counts frames and drops them.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{fs, io, time::Duration};
 
-use mrpf_lab::{Lab, sink::Sink, veth};
+use mrpf_lab::{Lab, Prefix, sink::Sink, veth};
 
 use crate::{
     Failure, Options,
@@ -11,10 +11,12 @@ use crate::{
     report::{Report, median, ratio, spread},
     tick::Tick,
     tool::{Program, Tool, Work},
+    turns::in_turn,
 };
 
-/// nmap gets so many times fewer ports: it would take minutes, and its cost for a frame is the same.
-const NMAP_SHARE: u32 = 32;
+/// What nmap gets: it sends some thousand frames a second to silent hosts, and its cost for a frame is the same.
+const NMAP_TARGETS: Prefix = Prefix::new([198, 19, 0, 0], 20);
+const NMAP_PORTS: u32 = 2;
 
 /// A tool with its work.
 struct Contender<'a> {
@@ -30,7 +32,7 @@ pub(crate) fn equal_frames(
 ) -> Result<(), Failure> {
     let work = |threads| {
         move |program: &Program| Work {
-            targets: veth::HOSTS,
+            targets: targets(program),
             ports: ports(program, if options.quick { 8 } else { 128 }),
             rate: None,
             attempts: Some(1),
@@ -62,7 +64,7 @@ pub(crate) fn defaults(
     report: &mut Report,
 ) -> Result<(), Failure> {
     let work = |program: &Program| Work {
-        targets: veth::HOSTS,
+        targets: targets(program),
         ports: ports(program, if options.quick { 2 } else { 32 }),
         rate: None,
         attempts: None,
@@ -81,11 +83,13 @@ fn with<'a>(work: impl Fn(&Program) -> Work) -> impl Fn(&'a Program) -> Contende
     move |program| Contender { program, work: work(program) }
 }
 
+fn targets(program: &Program) -> Prefix {
+    if program.tool == Tool::Nmap { NMAP_TARGETS } else { veth::HOSTS }
+}
+
 fn ports(program: &Program, ports: u32) -> String {
-    match if program.tool == Tool::Nmap { (ports / NMAP_SHARE).max(1) } else { ports } {
-        1 => "1".to_owned(),
-        ports => format!("1-{ports}"),
-    }
+    let ports = if program.tool == Tool::Nmap { NMAP_PORTS.min(ports) } else { ports };
+    format!("1-{ports}")
 }
 
 /// Runs the contenders in turn and prints what they took.
@@ -109,59 +113,39 @@ fn run_all(
         most_idle: Duration::from_secs(if options.quick { 1 } else { 60 }),
         log: &log,
     };
-    let mut runs: Vec<Vec<Run>> = contenders.iter().map(|_| Vec::new()).collect();
-    let mut hits: Vec<usize> = contenders.iter().map(|_| 0).collect();
-    let mut gave_up = BTreeSet::new();
-    for round in 0..options.runs as usize {
-        // Each tool is first, second and so on in its turn.
-        for place in 0..contenders.len() {
-            let index = (place + round) % contenders.len();
-            let Contender { program, work } = &contenders[index];
-            if gave_up.contains(&index) {
-                continue;
-            }
-            match measure.run(program.command(work, &found)) {
-                Ok(run) => {
-                    hits[index] += Findings::read(program.tool, &found)?.open.len();
-                    runs[index].push(run);
-                }
-                Err(error) if program.tool == Tool::Mrpf => {
-                    return Err(format!("mrpf: {error}").into());
-                }
-                Err(error) => {
-                    report.note(format!("{} is left out: {error}.", program.tool));
-                    gave_up.insert(index);
-                }
-            }
-            // What was never written must not be read as the next tool's.
-            std::fs::remove_file(&found).or_else(absent_is_fine)?;
-        }
-    }
-    tell(contenders, &runs, &hits, report);
+    let tools: Vec<_> = contenders.iter().map(|contender| contender.program.tool).collect();
+    let runs = in_turn(&tools, options.runs, report, |index| {
+        let Contender { program, work } = &contenders[index];
+        let run = measure.run(program.command(work, &found))?;
+        let hits = Findings::read(program.tool, &found)?.open.len();
+        // What one wrote must not be read as the next one's.
+        fs::remove_file(&found).or_else(absent_is_fine)?;
+        Ok((run, hits))
+    });
+    tell(contenders, &runs, report);
     Ok(())
 }
 
-fn absent_is_fine(error: std::io::Error) -> std::io::Result<()> {
-    if error.kind() == std::io::ErrorKind::NotFound { Ok(()) } else { Err(error) }
+fn absent_is_fine(error: io::Error) -> io::Result<()> {
+    if error.kind() == io::ErrorKind::NotFound { Ok(()) } else { Err(error) }
 }
 
-fn tell(contenders: &[Contender<'_>], runs: &[Vec<Run>], hits: &[usize], report: &mut Report) {
+fn tell(contenders: &[Contender<'_>], runs: &[Vec<(Run, usize)>], report: &mut Report) {
     let shown = contenders.iter().map(|contender| contender.program.shown(&contender.work));
     report.commands(&shown.collect::<Vec<_>>());
-    let done = || contenders.iter().zip(runs).zip(hits).filter(|((_, runs), _)| !runs.is_empty());
-    let rows = done().map(|((contender, runs), hits)| {
-        let median = |of: fn(&Run) -> f64| median(runs.iter().map(of));
-        let spread = |of: fn(&Run) -> f64, digits| spread(runs.iter().map(of), digits);
+    let done = || contenders.iter().zip(runs).filter(|(_, runs)| !runs.is_empty());
+    let rows = done().map(|(contender, runs)| {
+        let values = |of: fn(&Run) -> Option<f64>| runs.iter().filter_map(move |(run, _)| of(run));
         vec![
             contender.program.tool.to_string(),
-            format!("{:.0}", median(|run| run.sent.frames as f64)),
-            format!("{:.1}", median(Run::frame_len)),
-            spread(|run| run.rate() / 1e6, 3),
-            spread(Run::process_per_frame, 3),
-            spread(Run::machine_per_frame, 3),
-            format!("{:.1}", median(|run| run.memory as f64 / 1e6)),
-            format!("{:.1}", median(|run| run.wall.as_secs_f64())),
-            hits.to_string(),
+            format!("{:.0}", median(values(|run| Some(run.sent.frames as f64)))),
+            format!("{:.1}", median(values(|run| Some(run.frame_len())))),
+            spread(values(|run| Some(run.rate() / 1e6)), 3),
+            spread(values(|run| Some(run.process_per_frame())), 3),
+            spread(values(Run::machine_per_frame), 3),
+            format!("{:.1}", median(values(|run| Some(run.memory as f64 / 1e6)))),
+            format!("{:.1}", median(values(|run| Some(run.wall.as_secs_f64())))),
+            runs.iter().map(|(_, hits)| hits).sum::<usize>().to_string(),
         ]
     });
     let header = [
@@ -176,19 +160,21 @@ fn tell(contenders: &[Contender<'_>], runs: &[Vec<Run>], hits: &[usize], report:
         "found",
     ];
     report.table(&header, &rows.collect::<Vec<_>>());
-    let Some(((_, ours), _)) = done().find(|((it, _), _)| it.program.tool == Tool::Mrpf) else {
+    let Some((_, ours)) = done().find(|(it, _)| it.program.tool == Tool::Mrpf) else {
         return;
     };
-    let theirs = done().filter(|((it, _), _)| it.program.tool != Tool::Mrpf);
-    let rows = theirs.map(|((contender, theirs), _)| {
-        let compared =
-            |of: fn(&Run) -> f64| ratio(median(ours.iter().map(of)), median(theirs.iter().map(of)));
+    let theirs = done().filter(|(it, _)| it.program.tool != Tool::Mrpf);
+    let rows = theirs.map(|(contender, theirs)| {
+        let compared = |of: fn(&Run) -> Option<f64>| {
+            let median = |runs: &[(Run, usize)]| median(runs.iter().filter_map(|(run, _)| of(run)));
+            ratio(median(ours), median(theirs))
+        };
         vec![
             format!("mrpf to {}", contender.program.tool),
-            compared(Run::rate),
-            compared(Run::process_per_frame),
+            compared(|run| Some(run.rate())),
+            compared(|run| Some(run.process_per_frame())),
             compared(Run::machine_per_frame),
-            compared(|run| run.memory as f64),
+            compared(|run| Some(run.memory as f64)),
         ]
     });
     let rows: Vec<_> = rows.collect();

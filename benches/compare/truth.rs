@@ -25,7 +25,8 @@ use crate::{
     measure::{Measure, Run, Sent},
     report::{Report, median},
     tick::Tick,
-    tool::{Program, Tool, Work},
+    tool::{Program, Work},
+    turns::in_turn,
 };
 
 const OPEN: u16 = 80;
@@ -73,28 +74,11 @@ pub(crate) fn compare(
     };
     report.part(&format!("Known hosts, {RATE} frames/s, {ATTEMPTS} attempts"));
     report.commands(&programs.iter().map(|program| program.shown(&work)).collect::<Vec<_>>());
+    let tools: Vec<_> = programs.iter().map(|program| program.tool).collect();
     for percent in LOSSES {
-        let mut scores: Vec<Vec<Score>> = programs.iter().map(|_| Vec::new()).collect();
-        let mut gave_up = BTreeSet::new();
-        for round in 0..options.runs as usize {
-            for place in 0..programs.len() {
-                let index = (place + round) % programs.len();
-                let program = &programs[index];
-                if gave_up.contains(&index) {
-                    continue;
-                }
-                match run(program, &work, percent, &truth) {
-                    Ok(score) => scores[index].push(score),
-                    Err(error) if program.tool == Tool::Mrpf => {
-                        return Err(format!("mrpf: {error}").into());
-                    }
-                    Err(error) => {
-                        report.note(format!("{} is left out: {error}.", program.tool));
-                        gave_up.insert(index);
-                    }
-                }
-            }
-        }
+        let scores = in_turn(&tools, options.runs, report, |index| {
+            run(&programs[index], &work, percent, &truth)
+        });
         report.note(format!("{percent} % lost each way; {} ports are open:", truth.len()));
         tell(programs, &scores, &truth, targets, report);
     }
