@@ -7,7 +7,7 @@ use mrpf_engine::link::sim::{
     hosts::{Behaviour, Hosts},
 };
 use mrpf_records::State;
-use mrpf_syn::Show;
+use mrpf_syn::{Rate, Show};
 
 use crate::world::{all, counted, run, scan, states};
 
@@ -105,4 +105,21 @@ fn a_host_that_answers_everywhere_is_called_noise() {
         crate::world::syn(&records).iter().filter(|record| record.noise == Some(true)).count();
     assert!((35..=41).contains(&noisy), "{noisy} of 50 records are marked");
     assert_eq!(states(&records).len(), 50);
+}
+
+/// Retries of `--rate max` are spread over a spacing, and take no longer.
+#[test]
+fn at_the_highest_rate_a_silent_network_is_scanned_in_two_spacings_and_a_cooldown() {
+    for threads in [1, 3] {
+        let (network, probes) = counted(3, all(3, Behaviour::Silent), Faults::default());
+        let scan = scan(network, "198.19.0.0/17", "80")
+            .rate(Rate::Max)
+            .retries(2)
+            .threads(threads)
+            .cooldown(Duration::from_secs(1));
+        let (records, summary) = run(scan.build().unwrap());
+        assert_eq!(records.len(), 32_768);
+        assert!(probes.lock().unwrap().values().all(|times| times.len() == 3));
+        assert!(summary.elapsed < Duration::from_secs(5), "{:?}", summary.elapsed);
+    }
 }

@@ -374,13 +374,13 @@ impl<P: Probe> Sender<P> {
         for attempt in 1..=usize::from(settings.retries) {
             let first = self.passes[attempt];
             if first < self.passes[attempt - 1] {
-                let ready = match &self.spreads[attempt] {
-                    Some(spread) => spread.ready_at().max(due(first, spacing)),
-                    None => due(first, spacing),
-                };
-                // An open group is due, and waits for tokens alone.
-                if first >= self.entered[attempt] || self.spreads[attempt].is_some() {
-                    at = at.min(ready);
+                // An open group is due whatever its time says, which is that of the last retry in it.
+                let is_open = first < self.entered[attempt];
+                let due = if is_open { Instant::START } else { due(first, spacing) };
+                match &self.spreads[attempt] {
+                    Some(spread) => at = at.min(spread.ready_at().max(due)),
+                    None if is_open => {} // it waits for tokens alone
+                    None => at = at.min(due),
                 }
             }
         }
