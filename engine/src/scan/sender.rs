@@ -1,6 +1,10 @@
 //! The half of a scan that asks.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    net::{IpAddr, Ipv4Addr},
+    sync::Arc,
+    time::Duration,
+};
 
 use super::{
     Found, Outcome, Shared,
@@ -13,6 +17,7 @@ use crate::{
     link::{LinkError, MAX_BATCH, Tx},
     probe::{Probe, Shot},
     sources::Family,
+    target::Target,
     time::Instant,
 };
 
@@ -63,6 +68,8 @@ pub struct Sender<P: Probe> {
     is_full: bool,
     waiting: Waiting,
     is_paused: bool,
+    /// The targets of the first attempts under way.
+    targets: [Target; MAX_BATCH],
     /// What each slot was last prepared for.
     prepared: [Option<Family>; MAX_BATCH],
     total: u64,
@@ -94,6 +101,7 @@ impl<P: Probe> Sender<P> {
             is_full: false,
             waiting: Waiting::new(Class::Retry),
             is_paused: false,
+            targets: [Target { addr: IpAddr::V4(Ipv4Addr::UNSPECIFIED), port: 0 }; MAX_BATCH],
             prepared: [None; MAX_BATCH],
             total: shared.walk.len(),
             batch: super::batch(shared.rate),
@@ -257,7 +265,8 @@ impl<P: Probe> Sender<P> {
                     // The pass before the time: see `Receiver::take`.
                     shared.answered.set_pass(self.lane.number, attempt, sequence + 1);
                     shared.answered.stamp(sequence, now);
-                    self.fill(sequence, attempt, link);
+                    let target = shared.walk.target(sequence);
+                    self.fill(sequence, target, attempt, link);
                 }
                 self.passes[pass] = at + 1;
             }
@@ -278,20 +287,26 @@ impl<P: Probe> Sender<P> {
         // A block at a time: the next call claims the next one.
         let want = (self.lane.end - self.passes[0]).min(free) as u32;
         let tokens = shared.governor.take(Class::New, want, now);
-        for _ in 0..tokens {
-            let sequence = self.lane.sequence(self.passes[0]);
+        if tokens == 0 {
+            return;
+        }
+        // What is left of one block, so the numbers follow each other. Found by themselves in a short loop, the targets of
+        // several numbers are under way in the processor at once, which whole probes are too long for.
+        let start = self.lane.sequence(self.passes[0]);
+        for (sequence, target) in (start..).zip(&mut self.targets[..tokens as usize]) {
+            *target = shared.walk.target(sequence);
+        }
+        for (at, sequence) in (start..).take(tokens as usize).enumerate() {
             shared.answered.stamp(sequence, now);
             self.passes[0] += 1;
-            if !self.fill(sequence, 0, link) {
+            if !self.fill(sequence, self.targets[at], 0, link) {
                 shared.governor.put_back(Class::New, 1);
                 shared.answered.set_pass(self.lane.number, 0, sequence + 1);
                 self.tell_no_neighbour(sequence, now);
             }
         }
-        if tokens > 0 {
-            self.publish(0);
-            shared.answered.set_started(self.lane.number, self.passes[0]);
-        }
+        self.publish(0);
+        shared.answered.set_started(self.lane.number, self.passes[0]);
     }
 
     /// Tells the receivers how far a pass is. Behind the last of ours it ends where that does: what follows may be another's.
@@ -304,10 +319,9 @@ impl<P: Probe> Sender<P> {
         }
     }
 
-    /// Makes the probe of `sequence` in the next slot; false when its host has no hardware address.
+    /// Makes the probe of `target`, which is that of `sequence`, in the next slot; false when its host has no hardware address.
     #[inline]
-    fn fill<T: Tx>(&mut self, sequence: u64, attempt: u8, link: &mut T) -> bool {
-        let target = self.shared.walk.target(sequence);
+    fn fill<T: Tx>(&mut self, sequence: u64, target: Target, attempt: u8, link: &mut T) -> bool {
         let Some(next_hop) = self.shared.next_hops.of(target.addr) else {
             return false;
         };

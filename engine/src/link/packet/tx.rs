@@ -110,7 +110,14 @@ impl Refusal {
             libc::EINTR => Self::Interrupted,
             // The device's ring is full; the send buffer is; the kernel has no memory for a copy.
             libc::ENOBUFS | libc::EAGAIN | libc::ENOMEM => Self::Busy,
-            libc::EMSGSIZE | libc::EINVAL => Self::Frame,
+            // The frame itself; or a tunnel that has no peer, or no way, for its address.
+            libc::EMSGSIZE
+            | libc::EINVAL
+            | libc::ENOKEY
+            | libc::EDESTADDRREQ
+            | libc::EPROTONOSUPPORT
+            | libc::EHOSTUNREACH
+            | libc::ENETUNREACH => Self::Frame,
             _ => Self::Link,
         }
     }
