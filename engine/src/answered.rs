@@ -194,6 +194,9 @@ impl Answered {
         loop {
             let start = self.reached.load(SeqCst);
             if start >= self.total {
+                if is_idle {
+                    own.store(IDLE, SeqCst);
+                }
                 return None;
             }
             // What is claimed lies at or behind it, and whoever sees the claim sees this too.

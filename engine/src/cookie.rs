@@ -9,12 +9,11 @@
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
-use siphasher::sip::SipHasher24;
-
 /// The secret of one scan, and the function it keys.
 #[derive(Clone)]
 pub struct Cookie {
-    hasher: SipHasher24,
+    /// The initial state: the key, and the constants of the algorithm.
+    state: [u64; 4],
 }
 
 impl Cookie {
@@ -31,7 +30,9 @@ impl Cookie {
 
     /// A known key: for the simulated world, whose runs must repeat.
     pub fn from_key(key: &[u8; 16]) -> Self {
-        Self { hasher: SipHasher24::new_with_key(key) }
+        let [k0, k1] = [word(&key[..8]), word(&key[8..])];
+        let [v0, v1] = [k0 ^ 0x736f_6d65_7073_6575, k1 ^ 0x646f_7261_6e64_6f6d];
+        Self { state: [v0, v1, k0 ^ 0x6c79_6765_6e65_7261, k1 ^ 0x7465_6462_7974_6573] }
     }
 
     /// The 64 bits of the connection between `ours` and `theirs`.
@@ -42,7 +43,7 @@ impl Cookie {
         tuple[4..8].copy_from_slice(&ours.0.octets());
         tuple[8..10].copy_from_slice(&theirs.1.to_be_bytes());
         tuple[10..12].copy_from_slice(&ours.1.to_be_bytes());
-        self.hasher.hash(&tuple)
+        self.hash(&tuple)
     }
 
     /// [`v4`](Self::v4) for IPv6. A tuple is never one of the other family, since the hash covers the length too.
@@ -53,8 +54,55 @@ impl Cookie {
         tuple[16..32].copy_from_slice(&ours.0.octets());
         tuple[32..34].copy_from_slice(&theirs.1.to_be_bytes());
         tuple[34..36].copy_from_slice(&ours.1.to_be_bytes());
-        self.hasher.hash(&tuple)
+        self.hash(&tuple)
     }
+
+    /// SipHash-2-4 of an input whose length is known when this is compiled: one word after the other without a branch, which
+    /// takes half the time of a hasher that takes its input in parts.
+    #[inline]
+    fn hash<const N: usize>(&self, input: &[u8; N]) -> u64 {
+        let mut v = self.state;
+        let (words, rest) = input.as_chunks::<8>();
+        for bytes in words {
+            compress(&mut v, u64::from_le_bytes(*bytes));
+        }
+        compress(&mut v, word(rest) | (N as u64) << 56);
+        v[2] ^= 0xff;
+        for _ in 0..4 {
+            round(&mut v);
+        }
+        v[0] ^ v[1] ^ v[2] ^ v[3]
+    }
+}
+
+/// At most eight octets as a number, the first the lowest.
+#[inline]
+fn word(bytes: &[u8]) -> u64 {
+    let mut word = [0; 8];
+    word[..bytes.len()].copy_from_slice(bytes);
+    u64::from_le_bytes(word)
+}
+
+#[inline]
+fn compress(v: &mut [u64; 4], word: u64) {
+    v[3] ^= word;
+    round(v);
+    round(v);
+    v[0] ^= word;
+}
+
+/// SipRound, figure 2.1 of the paper.
+#[inline]
+fn round(v: &mut [u64; 4]) {
+    v[0] = v[0].wrapping_add(v[1]);
+    v[2] = v[2].wrapping_add(v[3]);
+    v[1] = v[1].rotate_left(13) ^ v[0];
+    v[3] = v[3].rotate_left(16) ^ v[2];
+    v[0] = v[0].rotate_left(32).wrapping_add(v[3]);
+    v[2] = v[2].wrapping_add(v[1]);
+    v[1] = v[1].rotate_left(17) ^ v[2];
+    v[3] = v[3].rotate_left(21) ^ v[0];
+    v[2] = v[2].rotate_left(32);
 }
 
 impl std::fmt::Debug for Cookie {
@@ -66,10 +114,28 @@ impl std::fmt::Debug for Cookie {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+    use siphasher::sip::SipHasher24;
+
     use super::*;
 
     const OURS: (Ipv4Addr, u16) = (Ipv4Addr::new(198, 18, 0, 1), 61_000);
     const THEIRS: (Ipv4Addr, u16) = (Ipv4Addr::new(198, 19, 0, 7), 443);
+
+    proptest! {
+        /// The crate that does it for inputs of any length is the oracle.
+        #[test]
+        fn it_is_siphash_2_4(key: [u8; 16], ours: (Ipv4Addr, u16), theirs: (Ipv4Addr, u16)) {
+            let (cookie, oracle) = (Cookie::from_key(&key), SipHasher24::new_with_key(&key));
+            let octets = |addr: Ipv4Addr| addr.to_ipv6_mapped().octets();
+            let ports = [theirs.1.to_be_bytes(), ours.1.to_be_bytes()].concat();
+            let v4 = [&theirs.0.octets()[..], &ours.0.octets(), &ports].concat();
+            prop_assert_eq!(cookie.v4(ours, theirs), oracle.hash(&v4));
+            let v6 = [&octets(theirs.0)[..], &octets(ours.0), &ports].concat();
+            let mapped = |(addr, port): (Ipv4Addr, u16)| (addr.to_ipv6_mapped(), port);
+            prop_assert_eq!(cookie.v6(mapped(ours), mapped(theirs)), oracle.hash(&v6));
+        }
+    }
 
     #[test]
     fn every_part_of_the_tuple_and_the_key_matter() {

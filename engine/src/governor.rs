@@ -220,6 +220,11 @@ impl Governor {
         self.peak.set_rate(rate.map(peak));
     }
 
+    /// The rate of all frames in force; `None` without one.
+    pub fn rate(&self) -> Option<NonZeroU64> {
+        self.mean.rate()
+    }
+
     /// Sets the pace of new probes beside the bucket; `None` lifts it.
     pub fn pace_new(&self, rate: Option<NonZeroU64>) {
         self.new.set_rate(rate);

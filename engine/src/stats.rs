@@ -9,7 +9,10 @@
 //! The threads add to relaxed atomics, each on a cache line of its own; anyone may take a [`Counts`], a copy in which each
 //! number is exact and the sums hold once the threads have ended.
 
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{
+    AtomicU64,
+    Ordering::{Acquire, Relaxed, Release},
+};
 
 use crossbeam_utils::CachePadded;
 
@@ -103,6 +106,8 @@ counters! {
         arp_received,
         /// Frames that arrived and were lost before we could look (the receive ring was full).
         ring_drops,
+        /// On-link targets that nobody answers ARP for, and the record queue had no room to say so.
+        untold,
         /// Targets that never answered, known once the cooldown of their last attempt is over.
         silent,
         /// On-link targets that were not probed because nobody answered ARP for them.
@@ -141,7 +146,8 @@ impl Counts {
         if self.generated == 0 {
             return 0.0;
         }
-        (self.dropped() + self.ring_drops + self.refused) as f64 / self.generated as f64
+        (self.dropped() + self.ring_drops + self.refused + self.untold) as f64
+            / self.generated as f64
     }
 }
 
@@ -152,6 +158,15 @@ pub(crate) struct Counter(AtomicU64);
 impl Counter {
     pub(crate) fn add(&self, n: u64) {
         self.0.fetch_add(n, Relaxed);
+    }
+
+    /// As [`Self::add`]; whoever loads the sum after it sees what was done before.
+    pub(crate) fn add_after(&self, n: u64) {
+        self.0.fetch_add(n, Release);
+    }
+
+    pub(crate) fn load_before(&self) -> u64 {
+        self.0.load(Acquire)
     }
 
     pub(crate) fn load(&self) -> u64 {

@@ -19,7 +19,7 @@ const LEAST_SPEED: u64 = 1_000;
 
 impl Spread {
     pub(super) fn new(spacing: Duration) -> Self {
-        Self { spacing, bucket: Bucket::new(NonZeroU64::new(LEAST_SPEED)), until: Instant::START }
+        Self { spacing, bucket: Bucket::owing(NonZeroU64::new(LEAST_SPEED)), until: Instant::START }
     }
 
     /// Whether one more target may be passed at `now`, when `backlog` targets wait.
@@ -143,7 +143,11 @@ impl Losses {
         };
         let last = usize::from(retries.min(2));
         let [n0, n1, n2] = [of(0, last), of(1, last - 1), if last == 2 { of(2, 0) } else { 0 }];
-        if n0 < LEAST_ANSWERS || n1 == 0 && self.pace.is_none() {
+        if n0 < LEAST_ANSWERS {
+            // Too few to be slowed by; and what was slowed goes up again, or it would stay where too few answer to judge it.
+            return self.faster();
+        }
+        if n1 == 0 && self.pace.is_none() {
             return None;
         }
         let rate = ((head - before.head) as f64 / elapsed.as_secs_f64().max(0.001)) as u64;
@@ -155,6 +159,11 @@ impl Losses {
             self.wait = retries.min(2);
             return Some(Pace { rate: NonZeroU64::new(pace), is_slower: true });
         }
+        self.faster()
+    }
+
+    /// One step up, if new probes were slowed.
+    fn faster(&mut self) -> Option<Pace> {
         let pace = self.pace? + (self.full? / 20).max(LEAST_PACE / 20);
         self.pace = Some(pace);
         Some(Pace { rate: NonZeroU64::new(pace), is_slower: false })
@@ -241,6 +250,18 @@ mod tests {
         assert_eq!((intervals.next(500_000, good), intervals.next(500_000, good)), (None, None));
         let second = intervals.next(500_000, good).unwrap();
         assert_eq!((second.rate.unwrap().get(), second.is_slower), (550_000, false));
+    }
+
+    #[test]
+    fn a_pace_at_which_too_few_answer_to_judge_it_grows_again() {
+        let mut intervals = Intervals::new(2);
+        let bad = answers(200_000.0, 0.3, 0.0);
+        assert_eq!((intervals.next(1_000_000, bad), intervals.next(1_000_000, bad)), (None, None));
+        assert!(intervals.next(1_000_000, bad).unwrap().is_slower);
+        let few = answers(400.0, 0.0, 0.0);
+        assert_eq!((intervals.next(2_000, few), intervals.next(2_000, few)), (None, None));
+        let next = intervals.next(2_000, few).unwrap();
+        assert_eq!((next.rate.unwrap().get(), next.is_slower), (550_000, false));
     }
 
     #[test]

@@ -304,9 +304,10 @@ impl<P: Probe> Shared<P> {
     /// taken from it. It never decreases.
     pub fn mark(&self) -> u64 {
         // What was found is counted after it was queued.
-        let progress = self.progress();
-        if progress.settled >= progress.total {
-            return progress.total;
+        let Counters { first, silent, no_neighbour, .. } = &self.counters;
+        let settled = first.load_before() + silent.load_before() + no_neighbour.load_before();
+        if settled >= self.walk.len() {
+            return self.walk.start() + self.walk.len();
         }
         // A tail that a receiver saw before it rested: nothing below can be found any more, and what had been found was queued.
         let rested = self.rested.iter().map(|rested| rested.load(Acquire)).min();

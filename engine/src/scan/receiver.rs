@@ -2,25 +2,29 @@
 
 use std::{
     collections::VecDeque,
+    ops::RangeInclusive,
     sync::{Arc, atomic::Ordering::Release},
     time::Duration,
 };
 
 use crossbeam_channel::TrySendError;
 
-use super::{Found, Outcome, Shared};
+use super::{Found, Outcome, SINGLE_TIMES_UPTO, Shared};
 use crate::{
     answered::Grouping,
     governor::{Class, Waiting},
     link::{Frame, LinkError, MAX_BATCH, Tx},
     probe::{Claim, Probe},
     time::Instant,
-    wire::{self, Network, Packet},
+    wire::{self, Network, Packet, Transport},
 };
 
 /// Closing frames that may be owed at once; a burst of answers beyond it leaves connections half open at the hosts,
 /// which is counted.
 const MAX_OWED: usize = 8 << 10;
+
+/// The ICMPv6 types of neighbour discovery (RFC 4861, section 4).
+const NDP: RangeInclusive<u8> = 133..=137;
 
 /// Reads frames where they lie and says what they answer. See the [module](super).
 #[derive(Debug)]
@@ -64,8 +68,12 @@ impl<P: Probe> Receiver<P> {
             Ok(packet) => packet,
             Err(malformed) => return shared.counters.malformed(malformed),
         };
-        if let Network::Arp(_) = packet.network {
-            return shared.counters.arp_received.add(1);
+        match &packet.network {
+            Network::Arp(_) => return shared.counters.arp_received.add(1),
+            Network::Ipv6(_, Transport::Icmpv6(message)) if NDP.contains(&message.kind()) => {
+                return shared.counters.arp_received.add(1);
+            }
+            _ => {}
         }
         match shared.probe.validate(&packet) {
             Ok(claim) => self.take(claim, &packet, frame.at),
@@ -88,18 +96,9 @@ impl<P: Probe> Receiver<P> {
             return counters.invalid_target.add(1);
         }
         counters.valid.add(1);
-        // Each SYN-ACK gets one, a late or repeated one too: each attempt is a connection of its own at the host, and
-        // one that comes again tells that our first reset was lost.
-        if shared.settings.close
-            && let Some(closing) = shared.probe.closing(packet)
-        {
-            if self.owed.len() < MAX_OWED {
-                self.owed.push_back(closing);
-            } else {
-                counters.resets_skipped.add(1);
-            }
-        }
-        match shared.answered.mark(sequence) {
+        let before = shared.answered.mark(sequence);
+        owe(&mut self.owed, shared, packet, before == Some(false));
+        match before {
             None => return counters.late.add(1),
             Some(true) => return counters.duplicate.add(1),
             Some(false) => {}
@@ -109,7 +108,11 @@ impl<P: Probe> Receiver<P> {
             at,
             outcome: Outcome::Reply(shared.probe.classify(packet)),
             attempts: claim.attempt + 1,
-            rtt: if attempts == claim.attempt + 1 { self.elapsed(since_sent) } else { None },
+            rtt: if attempts == claim.attempt + 1 && self.is_timed() {
+                self.elapsed(since_sent)
+            } else {
+                None
+            },
         };
         match shared.queue.try_send(found) {
             Ok(()) => {}
@@ -125,7 +128,12 @@ impl<P: Probe> Receiver<P> {
             }
         }
         counters.answered_by_attempt[usize::from(claim.attempt)].add(1);
-        counters.first.add(1);
+        counters.first.add_after(1);
+    }
+
+    /// Whether so much was found that is not taken that the next frames may find no room.
+    pub(super) fn is_crowded(&self) -> bool {
+        self.shared.queue.len() * 8 >= self.shared.queue.capacity().unwrap_or(usize::MAX) * 7
     }
 
     /// Sends closing frames that are owed, as the governor allows; returns when to call again if some remain.
@@ -178,6 +186,17 @@ impl<P: Probe> Receiver<P> {
         self.shared.governor.set_waiting(&mut self.waiting, 0);
     }
 
+    /// Whether send times are those of single probes, or of blocks that leave within a millisecond: a scan that was slowed far
+    /// below the rate that it was made for takes longer for a block.
+    fn is_timed(&self) -> bool {
+        let Shared { answered, governor, .. } = &*self.shared;
+        answered.grouping() == Grouping::Single
+            || [governor.rate(), governor.new_pace()]
+                .into_iter()
+                .flatten()
+                .all(|rate| rate.get() > SINGLE_TIMES_UPTO)
+    }
+
     /// A round-trip time from wrapped microseconds; `None` when clocks do not agree.
     fn elapsed(&self, wrapped_micros: u32) -> Option<Duration> {
         /// Probes of one block leave within this time.
@@ -188,5 +207,25 @@ impl<P: Probe> Receiver<P> {
         // It seems to lie in the future: it is the time of a block whose last probe left after the one that was answered.
         let is_of_block = self.shared.answered.grouping() == Grouping::Block;
         (is_of_block && wrapped_micros.wrapping_neg() <= BLOCK_MICROS).then_some(Duration::ZERO)
+    }
+}
+
+/// Notes the closing frame that an answer asks for. Each attempt is a connection of its own at the host, and an answer that
+/// comes again tells that our first reset was lost, so a late or repeated one gets a reset too; but only while no other is
+/// owed, or a host that repeats itself without end would keep every other frame waiting.
+fn owe<P: Probe>(
+    owed: &mut VecDeque<P::Closing>,
+    shared: &Shared<P>,
+    packet: &Packet<'_>,
+    is_first: bool,
+) {
+    if !shared.settings.close {
+        return;
+    }
+    let Some(closing) = shared.probe.closing(packet) else { return };
+    if owed.is_empty() || is_first && owed.len() < MAX_OWED {
+        owed.push_back(closing);
+    } else if is_first {
+        shared.counters.resets_skipped.add(1);
     }
 }

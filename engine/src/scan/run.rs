@@ -22,6 +22,8 @@ use crate::{
 
 /// How long the receiver waits for frames before it looks whether the scan has ended.
 const LOOK: Duration = Duration::from_millis(20);
+/// How long to leave a consumer that is far behind alone.
+const CROWDED: Duration = Duration::from_millis(1);
 /// How long answers are taken after a scan was stopped: what was in flight is mostly there by then.
 const LINGER: Duration = Duration::from_secs(1);
 
@@ -223,7 +225,13 @@ fn receive<P: Probe>(
     let mut wait = LOOK;
     loop {
         receiver.rest();
-        let count = rx.receive(wait, |frame| receiver.handle(frame))?;
+        // While nobody takes what is found, frames are better left where the kernel has room for them.
+        let count = if receiver.is_crowded() {
+            thread::sleep(CROWDED);
+            1
+        } else {
+            rx.receive(wait, |frame| receiver.handle(frame))?
+        };
         let now = clock.now();
         let again = receiver.poll_transmit(now, &mut tx)?;
         wait = again.map_or(LOOK, |at| at.since(now).min(LOOK));

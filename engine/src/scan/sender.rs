@@ -56,6 +56,8 @@ pub struct Sender<P: Probe> {
     losses: Option<Losses>,
     lens: [u16; MAX_BATCH],
     filled: usize,
+    /// When the batch under way was last stamped.
+    stamped: Instant,
     /// Probes of the batch under way, by attempt.
     made: [u64; MAX_RETRIES as usize + 1],
     /// Their numbers, by slot.
@@ -94,6 +96,7 @@ impl<P: Probe> Sender<P> {
                 .then(|| Losses::new(shared.settings.spacing, retries)),
             lens: [0; MAX_BATCH],
             filled: 0,
+            stamped: Instant::START,
             made: [0; MAX_RETRIES as usize + 1],
             sequences: [0; MAX_BATCH],
             is_starved: false,
@@ -129,19 +132,23 @@ impl<P: Probe> Sender<P> {
         }
         self.is_paused = false;
         self.adapt(now);
+        if self.filled > 0 && now.since(self.stamped) >= WORTH_A_STAMP {
+            self.stamp_again(now);
+        }
         self.filled = 0;
         self.retry(now, link);
         if !self.is_starved {
             self.first_attempts(now, link);
         }
         if self.filled > 0 {
+            // Others need not wait for us while the link does.
+            self.shared.governor.set_waiting(&mut self.waiting, 0);
             let sent = link.send(&self.lens[..self.filled])?;
             self.shared.counters.batch(sent);
             self.shared.counters.probes.add(u64::from(sent.sent));
+            self.stamped = now;
             if sent.waited >= WORTH_A_STAMP {
-                for sequence in &self.sequences[..self.filled] {
-                    self.shared.answered.stamp(*sequence, now + sent.waited);
-                }
+                self.stamp_again(now + sent.waited);
             }
             for (made, counter) in
                 self.made.iter_mut().zip(self.shared.counters.made_by_attempt.iter())
@@ -162,6 +169,14 @@ impl<P: Probe> Sender<P> {
             self.shared.counters.stalls.add(1);
             self.shared.counters.stalled_us.add(late.as_micros() as u64);
         }
+    }
+
+    /// The batch under way has left at `now`, or a little earlier: the machine or the link kept it since it was stamped.
+    fn stamp_again(&mut self, now: Instant) {
+        for sequence in &self.sequences[..self.filled] {
+            self.shared.answered.stamp(*sequence, now);
+        }
+        self.stamped = now;
     }
 
     fn is_done(&self) -> bool {
@@ -196,7 +211,7 @@ impl<P: Probe> Sender<P> {
             let waits = self.tail < self.lane.end;
             let tail = waits.then(|| self.lane.sequence(self.tail));
             shared.answered.set_tail(self.lane.number, tail);
-            shared.counters.silent.add(silent);
+            shared.counters.silent.add_after(silent);
             self.lane.forget(self.tail);
         }
         self.tail - from < u64::from(BOUND)
@@ -219,8 +234,13 @@ impl<P: Probe> Sender<P> {
             attempts: shared.settings.retries + 1,
             rtt: None,
         };
-        if shared.settings.silent && shared.queue.try_send(found).is_err() {
+        if shared.settings.silent
+            && let Err(error) = shared.queue.try_send(found)
+        {
             shared.answered.unmark(sequence);
+            if error.is_disconnected() {
+                shared.stop.stop();
+            }
             return None;
         }
         Some(true)
@@ -347,8 +367,8 @@ impl<P: Probe> Sender<P> {
         let found =
             Found { target, at: now, outcome: Outcome::NoNeighbour, attempts: 0, rtt: None };
         match shared.queue.try_send(found) {
-            Ok(()) => shared.counters.no_neighbour.add(1),
-            Err(_) => shared.counters.refused.add(1),
+            Ok(()) => shared.counters.no_neighbour.add_after(1),
+            Err(_) => shared.counters.untold.add(1),
         }
     }
 
@@ -406,7 +426,8 @@ impl<P: Probe> Sender<P> {
     }
 }
 
-/// The ring's times are whole microseconds, so one more is what makes sure of the whole spacing.
+/// The ring's times are whole microseconds and may be too early by what is not worth a stamp, so so much more is what makes
+/// sure of the whole spacing.
 fn spacing_micros(spacing: Duration) -> u32 {
-    spacing.as_micros() as u32 + 1
+    (spacing + WORTH_A_STAMP).as_micros() as u32 + 1
 }

@@ -255,7 +255,7 @@ impl Scan {
                 Step::Later => return Next::Later,
                 Step::End => {
                     // The queue is empty, and nobody fills it any more.
-                    self.mark.reached = self.shared().mark();
+                    self.mark.reached = self.mark.reached.max(self.shared().mark());
                     self.ended = self.ended.or_else(|| Some(self.now()));
                     return Next::End;
                 }
@@ -313,7 +313,7 @@ impl Scan {
     /// Everything that was handed out so far may be final: see [`Mark`].
     fn move_mark(&mut self) {
         if self.mark.queued == 0 {
-            self.mark.reached = self.mark.next;
+            self.mark.reached = self.mark.reached.max(self.mark.next);
             // In this order: what lies below the number was queued before the queue is measured.
             let next = self.shared().mark();
             self.mark = Mark { next, queued: self.found.len(), ..self.mark };

@@ -20,6 +20,8 @@ use crate::{
 
 /// How long a frame waits in the ring for company. Its time of arrival is the kernel's, so this costs no accuracy.
 const RETIRE: Duration = Duration::from_millis(4);
+/// Blocks that are shown by one call: some 10,000 small frames, so that whoever takes them comes to do something else.
+const AT_ONCE: usize = 4;
 /// The longest that is asked of epoll at once; its own limit is 24 days.
 const LONGEST_WAIT: Duration = Duration::from_secs(3600);
 /// ETH_P_ALL of packet(7).
@@ -40,11 +42,22 @@ impl Default for RingSize {
     }
 }
 
+/// Blocks are not made shorter than the longest frame.
+const LEAST_BLOCK: u32 = 64 << 10;
+
 impl RingSize {
-    /// The part of one of `n` receivers that share this memory, four blocks at least.
+    /// The part of one of `n` receivers that share this memory: four blocks at least, of 64 KiB at least.
     #[must_use]
     pub fn shared_by(self, n: u8) -> Self {
-        Self { blocks: (self.blocks / u32::from(n.max(1))).max(4), ..self }
+        let blocks = (self.blocks / u32::from(n.max(1))).max(4);
+        let mut block_len = self.block_len;
+        while block_len > LEAST_BLOCK
+            && u64::from(blocks) * u64::from(block_len) * u64::from(n)
+                > u64::from(self.blocks) * u64::from(self.block_len)
+        {
+            block_len /= 2;
+        }
+        Self { blocks, block_len }
     }
 }
 
@@ -124,7 +137,7 @@ impl PacketRx {
     fn show(&mut self, take: &mut impl FnMut(Frame<'_>)) -> usize {
         let mut count = 0;
         let reading = self.clock.reading();
-        self.ring.drain(|captured| {
+        self.ring.drain(AT_ONCE, |captured| {
             if captured.is_outgoing {
                 return;
             }

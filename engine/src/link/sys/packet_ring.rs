@@ -78,9 +78,9 @@ impl PacketRing {
         Ok(Self { mapping, blocks, block_len, next: 0 })
     }
 
-    /// Shows the frames of all blocks that are ready, once around at most, and hands the blocks back.
-    pub(crate) fn drain(&mut self, mut take: impl FnMut(Captured<'_>)) {
-        for _ in 0..self.blocks {
+    /// Shows the frames of the blocks that are ready, `most` at most, and hands the blocks back.
+    pub(crate) fn drain(&mut self, most: usize, mut take: impl FnMut(Captured<'_>)) {
+        for _ in 0..most {
             let start = self.mapping.at(self.next * self.block_len, self.block_len).as_ptr();
             // SAFETY:
             // - Valid: STATUS is within the first page of the block, and a block is whole pages, or the kernel had refused
