@@ -235,14 +235,16 @@ fn scaled_wide(half: u64, key: u64, size: u128) -> u64 {
 /// `x + y` modulo `size`, for `x` and `y` below a `size` of at most 2^32.
 #[inline]
 fn add(x: u64, y: u64, size: u64) -> u64 {
+    // Below zero it wraps to what is larger than any sum: no branch, which would be guessed wrong half of the time.
     let sum = x + y;
-    if sum >= size { sum - size } else { sum }
+    sum.min(sum.wrapping_sub(size))
 }
 
 /// `x - y` modulo `size`; as [`add`].
 #[inline]
 fn subtract(x: u64, y: u64, size: u64) -> u64 {
-    if x >= y { x - y } else { x + size - y }
+    let difference = x.wrapping_sub(y);
+    difference.min(difference.wrapping_add(size))
 }
 
 /// [`add`] for a size up to 2^64.
