@@ -2,6 +2,7 @@
 //! ip(8). Nothing is sent here but by `neighbours.rs`, which asks for hardware addresses over a veth pair.
 
 mod neighbours;
+mod sources;
 
 use std::{
     fs,

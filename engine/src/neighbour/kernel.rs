@@ -196,7 +196,7 @@ impl<A: Address> Asker<A> {
         self.look_up(netlink, addr, RouteFlags::LookupTable, None)
     }
 
-    /// The way of `first` and `last`, two targets that no prefix divides. Of several next hops of one route the first that
+    /// The way of `first` and `last`, two targets (or one) that no prefix divides. Of several next hops of one route the first that
     /// leaves by `interface`, or else the one that the kernel took.
     pub(super) fn way(
         &self,
@@ -215,15 +215,12 @@ impl<A: Address> Asker<A> {
             return Ok(answer.way);
         }
         // Of IPv6 routes only this answer weighs which routers are alive (RFC 4191), as sending does.
-        let mut answer = self.look_up(netlink, first, exact, Some(interface))?;
-        if answer.is_exception && last != first {
-            answer = self.look_up(netlink, last, exact, Some(interface))?;
-        }
+        let mut answer = self.unlearnt(netlink, interface, (first, last))?;
         if self.bound_to.is_some() && answer.interface != self.bound_to {
             // IPv6 keeps a socket that is bound to the routes of its interface, but a question only when that names no
             // source address. So the question is put without; rules that look at the source are passed over then.
             let strict = Self { source: None, ..*self };
-            answer = strict.look_up(netlink, first, exact, Some(interface))?;
+            answer = strict.unlearnt(netlink, interface, (first, last))?;
         }
         if self.bound_to.is_none() && answer.interface.is_some_and(|other| other != interface) {
             // One route with several next hops, of which the kernel took another?
@@ -234,6 +231,28 @@ impl<A: Address> Asker<A> {
             }
         }
         Ok(answer.way)
+    }
+
+    /// The answer for one of two targets of a cell that is not what the kernel has learnt of the one host, which must not
+    /// become the way of all: if it has learnt of both, the route of the first as it was before.
+    fn unlearnt(
+        &self,
+        netlink: &mut Netlink,
+        interface: u32,
+        (first, last): (A, A),
+    ) -> Result<Answer<A>, NeighbourError> {
+        let exact = RouteFlags::LookupTable;
+        let mut answer = self.look_up(netlink, first, exact, Some(interface))?;
+        if answer.is_exception && last != first {
+            answer = self.look_up(netlink, last, exact, Some(interface))?;
+        }
+        if answer.is_exception {
+            let matched = exact | RouteFlags::FibMatch;
+            let route = self.look_up(netlink, first, matched, Some(interface))?;
+            // A bare one says less than what was learnt.
+            answer = if route.is_bare { answer } else { route };
+        }
+        Ok(answer)
     }
 
     fn look_up(

@@ -1,0 +1,86 @@
+//! One source address for all targets of a family, or none: what the kernel would choose differs where networks and scopes do.
+
+use std::net::{IpAddr, Ipv6Addr};
+
+use mrpf_engine::{
+    neighbour::{NeighbourError, route_for},
+    sources::Sources,
+};
+use mrpf_lab::gate::{self, Need};
+
+use super::{any_route, ip, targets, two_uplinks};
+
+/// Two targets, and the sources that the kernel would choose for them.
+#[track_caller]
+fn check_two(spec: &str, expected: [(&str, &str); 2]) {
+    let error = any_route(spec).unwrap_err();
+    let text = error.to_string();
+    let NeighbourError::TwoSources { first, source_address, addr, other } = error else {
+        panic!("{spec}: {error}")
+    };
+    let expected = expected
+        .map(|(addr, source)| [addr.parse::<IpAddr>().unwrap(), source.parse::<IpAddr>().unwrap()]);
+    assert_eq!([[first, source_address], [addr, other]], expected, "{spec}");
+    assert!(text.contains("--source-ip"), "{text}");
+}
+
+#[test]
+fn targets_that_want_different_source_addresses_are_not_scanned_from_one() {
+    if !gate::permits(&[Need::Netns]) {
+        return;
+    }
+    let _inside = two_uplinks();
+    ip("addr add 198.18.32.1/24 dev s0");
+    ip("addr add fd00:1::1/64 dev s0 nodad");
+    ip("addr add fe80::5/64 dev s0 nodad");
+    ip("-4 route add 198.19.0.0/17 via 198.18.0.101 dev s0");
+    ip("-4 route add 198.19.128.0/17 via 198.18.32.101 dev s0");
+    ip("-6 route add default via 2001:db8::101 dev s0");
+
+    check_two(
+        "198.18.0.7 198.18.32.7",
+        [("198.18.0.7", "198.18.0.1"), ("198.18.32.7", "198.18.32.1")],
+    );
+    check_two("198.19.0.0/16", [("198.19.0.0", "198.18.0.1"), ("198.19.128.0", "198.18.32.1")]);
+    // By one route: the kernel chooses by the label of the destination.
+    check_two("2001:db9::1 fc00::1", [("2001:db9::1", "2001:db8::1"), ("fc00::1", "fd00:1::1")]);
+    for spec in ["198.19.0.0/17 198.18.0.7", "2001:db9::1 2001:dba::/64"] {
+        any_route(spec).unwrap_or_else(|error| panic!("{spec}: {error}"));
+    }
+    // Bound to the interface no less; and what the user says is done.
+    let both = targets("198.19.0.0/16 2001:db9::1 fc00::1");
+    let error = route_for(&both, Some("s0"), Sources::default(), None).unwrap_err();
+    assert!(matches!(error, NeighbourError::TwoSources { .. }), "{error}");
+    let wish = Sources {
+        v4: Some("198.18.32.1".parse().unwrap()),
+        v6: Some("2001:db8::1".parse().unwrap()),
+    };
+    for interface in [None, Some("s0")] {
+        assert_eq!(route_for(&both, interface, wish, None).unwrap().sources, wish);
+    }
+}
+
+#[test]
+fn a_link_local_target_needs_a_link() {
+    if !gate::permits(&[Need::Netns]) {
+        return;
+    }
+    let _inside = two_uplinks();
+    ip("addr add fe80::5/64 dev t0 nodad");
+    for (spec, first) in
+        [("fe80::9", "fe80::9"), ("2001:db8::7 fe80::7:0/112 fec0::1", "fe80::7:0")]
+    {
+        let error = any_route(spec).unwrap_err();
+        let expected = first.parse::<IpAddr>().unwrap();
+        assert!(
+            matches!(&error, NeighbourError::LinkLocal { addr } if *addr == expected),
+            "{spec}: {error}"
+        );
+        assert!(error.to_string().contains("-i"), "{error}");
+    }
+    let route = route_for(&targets("fe80::9"), Some("t0"), Sources::default(), None).unwrap();
+    assert_eq!(route.interface.name(), "t0");
+    assert!(route.sources.v6.is_some_and(|addr| addr.is_unicast_link_local()));
+    let global = "2001:db8::7".parse::<Ipv6Addr>().unwrap();
+    assert_eq!(any_route(&global.to_string()).unwrap().interface.name(), "s0");
+}
