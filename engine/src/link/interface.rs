@@ -221,18 +221,20 @@ impl Interface {
 
     /// Which of its IPv6 addresses suits the destination `to`, by the rules of RFC 6724, section 5, that need no more than
     /// addresses: `to` itself, the scope, not deprecated, the longest common prefix; and then rather not a temporary one. The
-    /// kernel's own choice, for a route, knows more.
+    /// kernel's own choice, for a route, knows more. An address whose scope is narrower than that of `to` suits only on
+    /// loopback: no router takes a packet out of its scope, and no answer comes back (RFC 4007, section 9).
     pub fn source_v6(&self, to: Ipv6Addr) -> Option<Ipv6Addr> {
         let wanted = scope_of(to);
         let rank = |addr: Ipv6Addr| {
             let scope = scope_of(addr);
-            // Of scopes that are wide enough the narrowest, and else the widest.
-            let suits = if scope >= wanted { (true, !scope) } else { (false, scope) };
+            // Of scopes that are wide enough the narrowest.
+            let suits = (scope >= wanted, !scope);
             let common = (addr.to_bits() ^ to.to_bits()).leading_zeros();
             let is_fresh = !self.deprecated.contains(&addr);
             (addr == to, suits, is_fresh, common, !self.temporary.contains(&addr))
         };
-        let addrs = self.v6.iter().map(|(addr, _)| *addr);
+        let reaches = |addr: &Ipv6Addr| scope_of(*addr) >= wanted || self.is_loopback();
+        let addrs = self.v6.iter().map(|(addr, _)| *addr).filter(reaches);
         // Of equals the first, as max_by_key takes the last.
         addrs.rev().max_by_key(|addr| rank(*addr))
     }

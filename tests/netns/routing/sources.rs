@@ -1,9 +1,11 @@
 //! One source address for all targets of a family, or none: what the kernel would choose differs where networks and scopes do.
 
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddrV6, TcpListener};
 
 use mrpf_engine::{
+    link::interface::Interface,
     neighbour::{NeighbourError, route_for},
+    port_guard::PortGuard,
     sources::Sources,
 };
 use mrpf_lab::gate::{self, Need};
@@ -83,4 +85,26 @@ fn a_link_local_target_needs_a_link() {
     assert!(route.sources.v6.is_some_and(|addr| addr.is_unicast_link_local()));
     let global = "2001:db8::7".parse::<Ipv6Addr>().unwrap();
     assert_eq!(any_route(&global.to_string()).unwrap().interface.name(), "s0");
+}
+
+#[test]
+fn ports_are_held_at_the_link_local_address_of_the_scans_interface() {
+    if !gate::permits(&[Need::Netns]) {
+        return;
+    }
+    let _inside = two_uplinks();
+    // Both links may have it, and an address alone does not say which is meant.
+    let ours = "fe80::5".parse::<Ipv6Addr>().unwrap();
+    let devices = ["s0", "t0"].map(|name| {
+        ip(&format!("addr add {ours}/64 dev {name} nodad"));
+        Interface::by_name(name).unwrap().index()
+    });
+    for held in devices {
+        let guard = PortGuard::claim(ours, held, None, 4).unwrap();
+        guard.self_test().unwrap();
+        for device in devices {
+            let bound = TcpListener::bind(SocketAddrV6::new(ours, guard.ports().0, 0, device));
+            assert_eq!(bound.is_err(), device == held, "{held} {device}: {bound:?}");
+        }
+    }
 }

@@ -91,6 +91,9 @@ impl Netlink {
                     NetlinkPayload::Error(error) if error.code.is_some() => {
                         return Err(error.to_io());
                     }
+                    NetlinkPayload::Done(done) if done.code < 0 => {
+                        return Err(io::Error::from_raw_os_error(done.code.saturating_neg()));
+                    }
                     // An acknowledgement or the end of a dump.
                     NetlinkPayload::Error(_) | NetlinkPayload::Done(_) => {
                         return Ok(if is_torn { Answer::Torn } else { Answer::Whole(messages) });
