@@ -318,12 +318,11 @@ impl Counters {
 /// Every link of the namespace, of whatever type.
 pub(super) fn links(netlink: &mut Netlink) -> Result<Vec<LinkMessage>, LinkError> {
     let question = RouteNetlinkMessage::GetLink(LinkMessage::default());
-    let messages = netlink.dump(&question).map_err(asking)?;
     let link = |message| match message {
         RouteNetlinkMessage::NewLink(link) => Some(link),
         _ => None,
     };
-    Ok(messages.into_iter().filter_map(link).collect())
+    netlink.dump(&question, link).map_err(asking)
 }
 
 pub(super) fn link_name(link: &LinkMessage) -> String {
@@ -351,12 +350,11 @@ pub(super) fn link_kind(link: &LinkMessage) -> String {
 fn addresses(netlink: &mut Netlink) -> Result<Vec<AddressMessage>, LinkError> {
     let mut question = AddressMessage::default();
     question.header.family = AddressFamily::Unspec;
-    let messages = netlink.dump(&RouteNetlinkMessage::GetAddress(question)).map_err(asking)?;
     let address = |message| match message {
         RouteNetlinkMessage::NewAddress(address) => Some(address),
         _ => None,
     };
-    Ok(messages.into_iter().filter_map(address).collect())
+    netlink.dump(&RouteNetlinkMessage::GetAddress(question), address).map_err(asking)
 }
 
 /// On a point-to-point link IFA_ADDRESS is the far end and IFA_LOCAL is ours; elsewhere they agree or IFA_LOCAL is missing.
