@@ -133,7 +133,7 @@ pub enum NeighbourError {
     },
     /// The interface has no address to send from.
     #[error(
-        "interface {interface} has no {family} address to send from (a tentative one does not count): give it one with `ip address add ADDRESS/PREFIX dev {interface}`, or choose another with -i"
+        "interface {interface} has no {family} address to send from (a tentative one does not count, nor a link-local one for targets beyond the link): give it one with `ip address add ADDRESS/PREFIX dev {interface}`, or choose another with -i"
     )]
     NoAddress {
         /// IPv4 or IPv6.

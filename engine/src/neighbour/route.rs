@@ -87,6 +87,11 @@ pub fn route_for(
     Ok(Route { interface, sources, v4: v4.map(|half| half.plan), v6: v6.map(|half| half.plan) })
 }
 
+/// Whether an address is one of IPv6 that no router takes beyond its link.
+fn is_link_local(addr: IpAddr) -> bool {
+    matches!(addr, IpAddr::V6(addr) if addr.is_unicast_link_local())
+}
+
 /// The first target that means another host on each link: fe80::/10 (RFC 4291, section 2.5.6).
 fn first_link_local(targets: &Targets) -> Option<IpAddr> {
     const FIRST: Ipv6Addr = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 0);
@@ -149,6 +154,10 @@ fn half_for<A: Address>(
     };
     check_usable(&interface, wish)?;
     let source = source_of(&interface, wish, answer.source, first)?;
+    // The kernel would send from it, and the gateway throw it away (RFC 4291, section 2.5.6).
+    if wish.is_none() && matches!(answer.way, Way::Via(..)) && is_link_local(source.ip()) {
+        return Err(no_address::<A>(&interface));
+    }
     if let Some(mac) = gateway_mac {
         return Ok(Some(Half { interface, source, plan: Plan::Fixed(mac) }));
     }

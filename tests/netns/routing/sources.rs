@@ -10,7 +10,7 @@ use mrpf_engine::{
 };
 use mrpf_lab::gate::{self, Need};
 
-use super::{any_route, ip, targets, two_uplinks};
+use super::{any_route, gateway_mac, ip, targets, two_uplinks};
 
 /// Two targets, and the sources that the kernel would choose for them.
 #[track_caller]
@@ -85,6 +85,32 @@ fn a_link_local_target_needs_a_link() {
     assert!(route.sources.v6.is_some_and(|addr| addr.is_unicast_link_local()));
     let global = "2001:db8::7".parse::<Ipv6Addr>().unwrap();
     assert_eq!(any_route(&global.to_string()).unwrap().interface.name(), "s0");
+}
+
+#[test]
+fn nobody_beyond_the_link_is_sent_to_from_a_link_local_address() {
+    if !gate::permits(&[Need::Netns]) {
+        return;
+    }
+    let _inside = two_uplinks();
+    ip("addr add fe80::5/64 dev s0 nodad");
+    ip("-6 route add default via fe80::101 dev s0");
+    ip("addr del 2001:db8::1/64 dev s0");
+    ip("addr del 2001:db8:0:64::1/64 dev t0");
+    for interface in [None, Some("s0")] {
+        for mac in [None, Some(gateway_mac(101))] {
+            let error =
+                route_for(&targets("2001:db9::1"), interface, Sources::default(), mac).unwrap_err();
+            assert!(
+                matches!(&error, NeighbourError::NoAddress { family: "IPv6", interface } if interface == "s0"),
+                "{interface:?} {mac:?}: {error}"
+            );
+        }
+    }
+    // A host on the link may answer.
+    ip("-6 route add 2001:db9::/64 dev s0");
+    let route = any_route("2001:db9::1").unwrap();
+    assert!(route.sources.v6.is_some_and(|addr| addr.is_unicast_link_local()));
 }
 
 #[test]
