@@ -22,7 +22,7 @@ use std::{
     hash::BuildHasher,
     io,
     mem::MaybeUninit,
-    net::{IpAddr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6},
+    net::{IpAddr, SocketAddr, SocketAddrV4, SocketAddrV6},
     ops::RangeInclusive,
     time::Duration,
 };
@@ -49,6 +49,8 @@ const LISTEN: Duration = Duration::from_millis(200);
 /// Source ports held and silenced until it is dropped.
 pub struct PortGuard {
     sources: Sources,
+    /// The number of the interface that link-local addresses are those of.
+    interface: u32,
     ports: (u16, u16),
     sockets: Vec<Socket>,
 }
@@ -56,7 +58,7 @@ pub struct PortGuard {
 impl fmt::Debug for PortGuard {
     /// Without the addresses of its sockets, each of which would be asked of the kernel.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { sources, ports: (first, last), sockets } = self;
+        let Self { sources, interface: _, ports: (first, last), sockets } = self;
         f.write_str("PortGuard(")?;
         for addr in addrs(sources) {
             write!(f, "{addr} ")?;
@@ -69,6 +71,8 @@ impl PortGuard {
     /// Holds the ports `ports.0..=ports.1` at each of `sources` or, when none are asked for, `count` consecutive ones that
     /// are free at all of them: above the range that connections use if there is room, else below.
     ///
+    /// A link-local address means that of the interface with the number `interface`: others may have the same.
+    ///
     /// Raises this process's soft limit of open files where it must: a port takes two for each address.
     ///
     /// # Errors
@@ -76,6 +80,7 @@ impl PortGuard {
     /// [`PortGuardError`]; nothing is held then.
     pub fn claim(
         sources: impl Into<Sources>,
+        interface: u32,
         ports: Option<(u16, u16)>,
         count: u16,
     ) -> Result<Self, PortGuardError> {
@@ -95,13 +100,13 @@ impl PortGuard {
             if first <= high && low <= last {
                 return Err(PortGuardError::Ephemeral { first, last, low, high });
             }
-            return Self::hold(sources, first..=last);
+            return Self::hold(sources, interface, first..=last);
         }
         let count = count.max(1);
         // A random block first: a scan that follows another does not inherit its late answers.
         let turn = RandomState::new().hash_one("source ports");
         for block in blocks((low, high), count, turn) {
-            match Self::hold(sources, block) {
+            match Self::hold(sources, interface, block) {
                 Err(PortGuardError::InUse { .. }) => {}
                 held => return held,
             }
@@ -110,17 +115,20 @@ impl PortGuard {
         Err(PortGuardError::NoneFree { count, source_addrs: source_addrs.join(" and "), low, high })
     }
 
-    fn hold(sources: Sources, ports: RangeInclusive<u16>) -> Result<Self, PortGuardError> {
+    fn hold(
+        sources: Sources,
+        interface: u32,
+        ports: RangeInclusive<u16>,
+    ) -> Result<Self, PortGuardError> {
         let (first, last) = (*ports.start(), *ports.end());
         let count = u32::from(last - first) + 1;
         make_room(count, 2 * u64::from(count) * addrs(&sources).count() as u64)?;
         let filter = Filter::drop_all();
         let mut sockets = Vec::new();
         for addr in addrs(&sources) {
-            let scope = scope_id(addr)?;
             for port in ports.clone() {
                 let refused = |protocol| move |error| refused(error, addr, port, protocol);
-                let at = at(addr, scope, port).into();
+                let at = at(addr, interface, port).into();
                 let tcp = silent(addr, Type::STREAM, &filter)?;
                 tcp.bind(&at).map_err(refused("tcp"))?;
                 tcp.listen(1).map_err(refused("tcp"))?;
@@ -129,7 +137,7 @@ impl PortGuard {
                 sockets.extend([tcp, udp]);
             }
         }
-        Ok(Self { sources, ports: (first, last), sockets })
+        Ok(Self { sources, interface, ports: (first, last), sockets })
     }
 
     /// The first and the last port held.
@@ -151,7 +159,7 @@ impl PortGuard {
         }
         let port = self.ports.0;
         for source_addr in addrs(&self.sources) {
-            match knock(at(source_addr, scope_id(source_addr)?, port)) {
+            match knock(at(source_addr, self.interface, port)) {
                 Ok(None) => {}
                 Ok(Some((protocol, how))) => {
                     return Err(PortGuardError::Answers { source_addr, port, protocol, how });
@@ -172,25 +180,14 @@ fn addrs(sources: &Sources) -> impl Iterator<Item = IpAddr> {
     [Family::V4, Family::V6].into_iter().filter_map(move |family| sources.of(family))
 }
 
-fn at(addr: IpAddr, scope_id: u32, port: u16) -> SocketAddr {
+/// A port of an address, which means nothing without its interface if it is link-local.
+fn at(addr: IpAddr, interface: u32, port: u16) -> SocketAddr {
     match addr {
         IpAddr::V4(addr) => SocketAddrV4::new(addr, port).into(),
-        IpAddr::V6(addr) => SocketAddrV6::new(addr, port, 0, scope_id).into(),
-    }
-}
-
-/// The number of the interface that has a link-local address, which means nothing without; 0 for all others.
-fn scope_id(addr: IpAddr) -> Result<u32, PortGuardError> {
-    let has = |addr: Ipv6Addr| {
-        move |interface: &Interface| interface.v6().iter().any(|(own, _)| *own == addr)
-    };
-    match addr {
-        IpAddr::V6(v6) if v6.is_unicast_link_local() => Interface::list()?
-            .into_iter()
-            .find(has(v6))
-            .map(|interface| interface.index())
-            .ok_or(PortGuardError::NotLocal { source_addr: addr }),
-        _ => Ok(0),
+        IpAddr::V6(addr) => {
+            let scope_id = if addr.is_unicast_link_local() { interface } else { 0 };
+            SocketAddrV6::new(addr, port, 0, scope_id).into()
+        }
     }
 }
 
@@ -213,11 +210,22 @@ fn knock(at: SocketAddr) -> io::Result<Option<(&'static str, String)>> {
     }
 }
 
-/// An error that the far end caused is an answer; any other is ours.
+/// An error that the far end caused is an answer; any other is ours. By the time of asking a packet has left for the address,
+/// so these are a RST or what the kernel makes of an ICMP message: rules that reject may choose any code.
 fn came_back(error: io::Error) -> io::Result<String> {
-    use io::ErrorKind::{ConnectionRefused, ConnectionReset, HostUnreachable};
-    match error.kind() {
-        ConnectionRefused | ConnectionReset | HostUnreachable => Ok(error.to_string()),
+    match error.raw_os_error() {
+        Some(
+            libc::ECONNREFUSED
+            | libc::ECONNRESET
+            | libc::EHOSTUNREACH
+            | libc::ENETUNREACH
+            | libc::EACCES
+            | libc::ENOPROTOOPT
+            | libc::EOPNOTSUPP
+            | libc::EHOSTDOWN
+            | libc::ENONET
+            | libc::EPROTO,
+        ) => Ok(error.to_string()),
         _ => Err(error),
     }
 }
@@ -245,7 +253,7 @@ fn refused(
 ) -> PortGuardError {
     match error.raw_os_error() {
         Some(libc::EADDRINUSE) => PortGuardError::InUse { port, protocol, source_addr },
-        Some(libc::EADDRNOTAVAIL) => PortGuardError::NotLocal { source_addr },
+        Some(libc::EADDRNOTAVAIL | libc::ENODEV) => PortGuardError::NotLocal { source_addr },
         Some(libc::EACCES) => PortGuardError::Privileged { port },
         _ => PortGuardError::Io { what: "binding a source port", source: error },
     }

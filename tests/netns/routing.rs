@@ -1,7 +1,10 @@
 //! The way of every target is the kernel's, whatever its tables and rules: asked of a real kernel, in namespaces made by
-//! ip(8). Nothing is sent here but by `neighbours.rs`, which asks for hardware addresses over a veth pair.
+//! ip(8). Nothing is sent here but by `neighbours.rs`, which asks for hardware addresses, and by `redirect.rs`, each over a
+//! veth pair.
 
 mod neighbours;
+mod redirect;
+mod sources;
 
 use std::{
     fs,

@@ -231,14 +231,13 @@ fn way_out(devices: &[Device], routes: &[Path]) -> Option<String> {
 fn dump(netlink: &mut Netlink, family: AddressFamily) -> io::Result<Vec<Path>> {
     let mut question = RouteMessage::default();
     question.header.address_family = family;
-    let messages = netlink.dump(&RouteNetlinkMessage::GetRoute(question))?;
-    messages
-        .iter()
-        .map(|message| match message {
-            RouteNetlinkMessage::NewRoute(route) => Path::of(route),
+    let paths = netlink.dump(&RouteNetlinkMessage::GetRoute(question), |message| {
+        Some(match message {
+            RouteNetlinkMessage::NewRoute(route) => Path::of(&route),
             other => Err(unreadable(&format!("{other:?} in place of a route"))),
         })
-        .collect()
+    })?;
+    paths.into_iter().collect()
 }
 
 /// What cannot be read might lead out, so it must not be passed over.

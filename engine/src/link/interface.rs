@@ -221,18 +221,20 @@ impl Interface {
 
     /// Which of its IPv6 addresses suits the destination `to`, by the rules of RFC 6724, section 5, that need no more than
     /// addresses: `to` itself, the scope, not deprecated, the longest common prefix; and then rather not a temporary one. The
-    /// kernel's own choice, for a route, knows more.
+    /// kernel's own choice, for a route, knows more. An address whose scope is narrower than that of `to` suits only on
+    /// loopback: no router takes a packet out of its scope, and no answer comes back (RFC 4007, section 9).
     pub fn source_v6(&self, to: Ipv6Addr) -> Option<Ipv6Addr> {
         let wanted = scope_of(to);
         let rank = |addr: Ipv6Addr| {
             let scope = scope_of(addr);
-            // Of scopes that are wide enough the narrowest, and else the widest.
-            let suits = if scope >= wanted { (true, !scope) } else { (false, scope) };
+            // Of scopes that are wide enough the narrowest.
+            let suits = (scope >= wanted, !scope);
             let common = (addr.to_bits() ^ to.to_bits()).leading_zeros();
             let is_fresh = !self.deprecated.contains(&addr);
             (addr == to, suits, is_fresh, common, !self.temporary.contains(&addr))
         };
-        let addrs = self.v6.iter().map(|(addr, _)| *addr);
+        let reaches = |addr: &Ipv6Addr| scope_of(*addr) >= wanted || self.is_loopback();
+        let addrs = self.v6.iter().map(|(addr, _)| *addr).filter(reaches);
         // Of equals the first, as max_by_key takes the last.
         addrs.rev().max_by_key(|addr| rank(*addr))
     }
@@ -316,12 +318,11 @@ impl Counters {
 /// Every link of the namespace, of whatever type.
 pub(super) fn links(netlink: &mut Netlink) -> Result<Vec<LinkMessage>, LinkError> {
     let question = RouteNetlinkMessage::GetLink(LinkMessage::default());
-    let messages = netlink.dump(&question).map_err(asking)?;
     let link = |message| match message {
         RouteNetlinkMessage::NewLink(link) => Some(link),
         _ => None,
     };
-    Ok(messages.into_iter().filter_map(link).collect())
+    netlink.dump(&question, link).map_err(asking)
 }
 
 pub(super) fn link_name(link: &LinkMessage) -> String {
@@ -349,12 +350,11 @@ pub(super) fn link_kind(link: &LinkMessage) -> String {
 fn addresses(netlink: &mut Netlink) -> Result<Vec<AddressMessage>, LinkError> {
     let mut question = AddressMessage::default();
     question.header.family = AddressFamily::Unspec;
-    let messages = netlink.dump(&RouteNetlinkMessage::GetAddress(question)).map_err(asking)?;
     let address = |message| match message {
         RouteNetlinkMessage::NewAddress(address) => Some(address),
         _ => None,
     };
-    Ok(messages.into_iter().filter_map(address).collect())
+    netlink.dump(&RouteNetlinkMessage::GetAddress(question), address).map_err(asking)
 }
 
 /// On a point-to-point link IFA_ADDRESS is the far end and IFA_LOCAL is ours; elsewhere they agree or IFA_LOCAL is missing.

@@ -36,6 +36,8 @@ pub(super) trait Address: Copy + fmt::Debug + Hash + Ord + 'static {
     fn all_of(interface: &Interface) -> Vec<Self>;
     /// The one of them that suits `to` best.
     fn best_of(interface: &Interface, to: Self) -> Option<Self>;
+    /// Prefixes at whose ends the kernel's choice among the addresses of an interface may change, though the route does not.
+    fn source_bounds(interface: &Interface) -> Vec<(Self, Self)>;
     /// A number whose highest bits differ between addresses that are alike.
     fn scatter(self) -> u64;
 
@@ -101,11 +103,30 @@ impl Address for u32 {
         interface.v4().first().map(|(addr, _)| addr.to_bits())
     }
 
+    /// It follows from the route alone.
+    fn source_bounds(_: &Interface) -> Vec<(Self, Self)> {
+        Vec::new()
+    }
+
     #[inline]
     fn scatter(self) -> u64 {
         u64::from(self).wrapping_mul(GOLDEN)
     }
 }
+
+/// Prefixes with a scope (RFC 4291, section 2.5.6; RFC 3879) or a label (RFC 6724, section 2.1) of their own.
+const SCOPES_AND_LABELS: [(u128, u8); 10] = [
+    (1, 128),
+    (0, 96),
+    (0xffff << 32, 96),
+    (0x2001 << 112, 32),
+    (0x2001_0010 << 96, 28),
+    (0x2002 << 112, 16),
+    (0x3ffe << 112, 16),
+    (0xfc << 120, 7),
+    (0xfe80 << 112, 10),
+    (0xfec0 << 112, 10),
+];
 
 impl Address for u128 {
     const FIRST: Self = 0;
@@ -147,6 +168,16 @@ impl Address for u128 {
 
     fn best_of(interface: &Interface, to: Self) -> Option<Self> {
         interface.source_v6(Ipv6Addr::from_bits(to)).map(Ipv6Addr::to_bits)
+    }
+
+    /// It follows from the destination's scope, label and common prefix with each address (RFC 6724, section 5), of which the
+    /// kernel compares no more than the network's. Labels are those of section 2.1; `ip addrlabel` may add some.
+    fn source_bounds(interface: &Interface) -> Vec<(Self, Self)> {
+        let lens = interface
+            .v6()
+            .iter()
+            .flat_map(|(addr, len)| (1..=*len).map(|len| Self::prefix(addr.to_bits(), len)));
+        lens.chain(SCOPES_AND_LABELS.iter().map(|(addr, len)| Self::prefix(*addr, *len))).collect()
     }
 
     /// Networks differ in the upper half and hosts in the lower, so neither may cancel the other out.

@@ -54,6 +54,29 @@ pub enum NeighbourError {
         /// That of the IPv6 targets.
         v6: String,
     },
+    /// The kernel would send to some targets from another address than to the first, as they lie in other networks or have
+    /// a wider or narrower scope. Answers to the wrong one may go another way, or nowhere.
+    #[error(
+        "the kernel would send to {first} from {source_address} and to {addr} from {other}, and a scan has one source address of each family: say which with --source-ip, or split the targets"
+    )]
+    TwoSources {
+        /// A target with the source address of the scan.
+        first: IpAddr,
+        /// That address.
+        source_address: IpAddr,
+        /// The first target with another.
+        addr: IpAddr,
+        /// The other.
+        other: IpAddr,
+    },
+    /// A link-local target, and no link for it.
+    #[error(
+        "{addr} is a link-local address, which may be another host on each link: say which with -i, or exclude it"
+    )]
+    LinkLocal {
+        /// The first such target.
+        addr: IpAddr,
+    },
     /// A rule of policy routing decides by ports.
     #[error(
         "rule {priority} of `ip rule` chooses the route by port, so that one target has several: name the interface with -i, which passes that rule over"
@@ -110,7 +133,7 @@ pub enum NeighbourError {
     },
     /// The interface has no address to send from.
     #[error(
-        "interface {interface} has no {family} address to send from (a tentative one does not count): give it one with `ip address add ADDRESS/PREFIX dev {interface}`, or choose another with -i"
+        "interface {interface} has no {family} address to send from (a tentative one does not count, nor a link-local one for targets beyond the link): give it one with `ip address add ADDRESS/PREFIX dev {interface}`, or choose another with -i"
     )]
     NoAddress {
         /// IPv4 or IPv6.

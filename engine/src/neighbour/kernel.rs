@@ -4,7 +4,10 @@
 //! (RTM_GETROUTE), for a TCP socket of this user without a mark, with our source address and, where an interface was named,
 //! bound to it (SO_BINDTODEVICE).
 
-use std::io;
+use std::{
+    collections::{BTreeSet, HashMap},
+    io,
+};
 
 use netlink_packet_core::DefaultNla;
 use netlink_packet_route::{
@@ -32,8 +35,10 @@ const RTA_IP_PROTO: u16 = 27;
 #[derive(Clone, Debug)]
 pub(super) struct Tables<A> {
     pub(super) cells: Cells<A>,
-    /// Prefixes of the local table: first and last address, length, and what they are.
-    local: Vec<(A, A, u8, Way<A>)>,
+    /// Prefixes of the local table, by first address and length, and what they are.
+    local: HashMap<(A, u8), Kind>,
+    /// The lengths of these, the longest first.
+    local_lens: Vec<u8>,
     /// The priority of a rule that looks at ports.
     pub(super) port_rule: Option<u32>,
 }
@@ -43,8 +48,8 @@ impl<A: Address> Tables<A> {
         Ok(Self::of(&routes::<A>(netlink).map_err(asking)?, &rules::<A>(netlink).map_err(asking)?))
     }
 
-    pub(super) fn of(routes: &[RouteMessage], rules: &[RuleMessage]) -> Self {
-        let of_routes = routes.iter().map(|route| prefix_of::<A>(route));
+    pub(super) fn of(routes: &[Prefix<A>], rules: &[RuleMessage]) -> Self {
+        let of_routes = routes.iter().map(|route| (route.first, route.last));
         let of_rules = rules.iter().flat_map(|rule| {
             rule.attributes.iter().filter_map(|attribute| match attribute {
                 RuleAttribute::Destination(to) => {
@@ -54,19 +59,14 @@ impl<A: Address> Tables<A> {
             })
         });
         let cells = Cells::between(of_routes.chain(of_rules));
-        let local = routes.iter().filter(|route| table_of(route) == LOCAL_TABLE);
-        let local = local.filter_map(|route| {
-            let (first, last) = prefix_of::<A>(route);
-            let way = match route.header.kind {
-                RouteType::Local => Way::Own,
-                RouteType::Broadcast | RouteType::Anycast | RouteType::Multicast => Way::Group,
-                _ => return None,
-            };
-            Some((first, last, route.header.destination_prefix_length, way))
-        });
+        let local = routes.iter().filter(|route| route.kind != Kind::Other);
+        let local = local.map(|route| ((route.first, route.len), route.kind));
+        let local = local.collect::<HashMap<_, _>>();
+        let lens = local.keys().map(|(_, len)| *len).collect::<BTreeSet<_>>();
         Self {
             cells,
-            local: local.collect(),
+            local,
+            local_lens: lens.into_iter().rev().collect(),
             port_rule: rules.iter().find(|rule| looks_at_ports(rule)).map(priority),
         }
     }
@@ -76,9 +76,48 @@ impl<A: Address> Tables<A> {
         if addr.is_group() {
             return Way::Group;
         }
-        let holding =
-            self.local.iter().filter(|(first, last, ..)| (*first..=*last).contains(&addr));
-        holding.max_by_key(|(_, _, len, _)| *len).map_or(Way::None, |(.., way)| *way)
+        let holding = |len: &u8| self.local.get(&(A::prefix(addr, *len).0, *len));
+        match self.local_lens.iter().find_map(holding) {
+            Some(Kind::Own) => Way::Own,
+            Some(Kind::Group) => Way::Group,
+            Some(Kind::Other) | None => Way::None,
+        }
+    }
+}
+
+/// What is kept of a route. A router has a million of them.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Prefix<A> {
+    first: A,
+    last: A,
+    len: u8,
+    kind: Kind,
+}
+
+/// What the local table says of a prefix.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Kind {
+    /// Nothing, or the prefix is of another table.
+    Other,
+    Own,
+    Group,
+}
+
+impl<A: Address> Prefix<A> {
+    fn of(route: &RouteMessage) -> Self {
+        let to = route.attributes.iter().find_map(|attribute| match attribute {
+            RouteAttribute::Destination(to) => address_of(to),
+            _ => None,
+        });
+        let len = route.header.destination_prefix_length;
+        let (first, last) = A::prefix(to.unwrap_or(A::FIRST), len);
+        let kind = match route.header.kind {
+            _ if table_of(route) != LOCAL_TABLE => Kind::Other,
+            RouteType::Local => Kind::Own,
+            RouteType::Broadcast | RouteType::Anycast | RouteType::Multicast => Kind::Group,
+            _ => Kind::Other,
+        };
+        Self { first, last, len, kind }
     }
 }
 
@@ -107,15 +146,6 @@ fn priority(rule: &RuleMessage) -> u32 {
     priority.unwrap_or(0)
 }
 
-/// The first and last address of a route's prefix.
-fn prefix_of<A: Address>(route: &RouteMessage) -> (A, A) {
-    let to = route.attributes.iter().find_map(|attribute| match attribute {
-        RouteAttribute::Destination(to) => address_of(to),
-        _ => None,
-    });
-    A::prefix(to.unwrap_or(A::FIRST), route.header.destination_prefix_length)
-}
-
 fn address_of<A: Address>(addr: &RouteAddress) -> Option<A> {
     match addr {
         RouteAddress::Inet(addr) => A::of((*addr).into()),
@@ -133,34 +163,31 @@ fn table_of(route: &RouteMessage) -> u32 {
     table.unwrap_or_else(|| route.header.table.into())
 }
 
-fn routes<A: Address>(netlink: &mut Netlink) -> io::Result<Vec<RouteMessage>> {
+fn routes<A: Address>(netlink: &mut Netlink) -> io::Result<Vec<Prefix<A>>> {
     let mut question = RouteMessage::default();
     question.header.address_family = A::FAMILY;
-    let messages = netlink.dump(&RouteNetlinkMessage::GetRoute(question))?;
-    let route = |message| match message {
-        RouteNetlinkMessage::NewRoute(route) => Some(route),
+    netlink.dump(&RouteNetlinkMessage::GetRoute(question), |message| match message {
+        RouteNetlinkMessage::NewRoute(route) => Some(Prefix::of(&route)),
         _ => None,
-    };
-    Ok(messages.into_iter().filter_map(route).collect())
+    })
 }
 
 fn rules<A: Address>(netlink: &mut Netlink) -> io::Result<Vec<RuleMessage>> {
     let mut question = RuleMessage::default();
     question.header.family = A::FAMILY;
-    let messages = match netlink.dump(&RouteNetlinkMessage::GetRule(question)) {
-        // A kernel that was built without policy routing.
-        Err(error)
-            if matches!(error.raw_os_error(), Some(libc::EOPNOTSUPP | libc::EAFNOSUPPORT)) =>
-        {
-            return Ok(Vec::new());
-        }
-        messages => messages?,
-    };
     let rule = |message| match message {
         RouteNetlinkMessage::NewRule(rule) => Some(rule),
         _ => None,
     };
-    Ok(messages.into_iter().filter_map(rule).collect())
+    match netlink.dump(&RouteNetlinkMessage::GetRule(question), rule) {
+        // A kernel that was built without policy routing.
+        Err(error)
+            if matches!(error.raw_os_error(), Some(libc::EOPNOTSUPP | libc::EAFNOSUPPORT)) =>
+        {
+            Ok(Vec::new())
+        }
+        rules => rules,
+    }
 }
 
 /// How the kernel is asked.
@@ -196,7 +223,7 @@ impl<A: Address> Asker<A> {
         self.look_up(netlink, addr, RouteFlags::LookupTable, None)
     }
 
-    /// The way of `first` and `last`, two targets that no prefix divides. Of several next hops of one route the first that
+    /// The way of `first` and `last`, two targets (or one) that no prefix divides. Of several next hops of one route the first that
     /// leaves by `interface`, or else the one that the kernel took.
     pub(super) fn way(
         &self,
@@ -215,15 +242,12 @@ impl<A: Address> Asker<A> {
             return Ok(answer.way);
         }
         // Of IPv6 routes only this answer weighs which routers are alive (RFC 4191), as sending does.
-        let mut answer = self.look_up(netlink, first, exact, Some(interface))?;
-        if answer.is_exception && last != first {
-            answer = self.look_up(netlink, last, exact, Some(interface))?;
-        }
+        let mut answer = self.unlearnt(netlink, interface, (first, last))?;
         if self.bound_to.is_some() && answer.interface != self.bound_to {
             // IPv6 keeps a socket that is bound to the routes of its interface, but a question only when that names no
             // source address. So the question is put without; rules that look at the source are passed over then.
             let strict = Self { source: None, ..*self };
-            answer = strict.look_up(netlink, first, exact, Some(interface))?;
+            answer = strict.unlearnt(netlink, interface, (first, last))?;
         }
         if self.bound_to.is_none() && answer.interface.is_some_and(|other| other != interface) {
             // One route with several next hops, of which the kernel took another?
@@ -234,6 +258,28 @@ impl<A: Address> Asker<A> {
             }
         }
         Ok(answer.way)
+    }
+
+    /// The answer for one of two targets of a cell that is not what the kernel has learnt of the one host, which must not
+    /// become the way of all: if it has learnt of both, the route of the first as it was before.
+    fn unlearnt(
+        &self,
+        netlink: &mut Netlink,
+        interface: u32,
+        (first, last): (A, A),
+    ) -> Result<Answer<A>, NeighbourError> {
+        let exact = RouteFlags::LookupTable;
+        let mut answer = self.look_up(netlink, first, exact, Some(interface))?;
+        if answer.is_exception && last != first {
+            answer = self.look_up(netlink, last, exact, Some(interface))?;
+        }
+        if answer.is_exception {
+            let matched = exact | RouteFlags::FibMatch;
+            let route = self.look_up(netlink, first, matched, Some(interface))?;
+            // A bare one says less than what was learnt.
+            answer = if route.is_bare { answer } else { route };
+        }
+        Ok(answer)
     }
 
     fn look_up(

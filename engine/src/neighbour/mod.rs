@@ -317,14 +317,14 @@ fn neighbours<A: Address>(interface: u32) -> Result<HashMap<A, MacAddr>, LinkErr
     let mut question = NeighbourMessage::default();
     question.header.family = A::FAMILY;
     let mut netlink = Netlink::open().map_err(asking)?;
-    let messages = netlink.dump(&RouteNetlinkMessage::GetNeighbour(question)).map_err(asking)?;
-    let neighbour = |message: &RouteNetlinkMessage| match message {
+    let neighbour = |message| match message {
         RouteNetlinkMessage::NewNeighbour(message) if message.header.ifindex == interface => {
-            known(message)
+            known(&message)
         }
         _ => None,
     };
-    Ok(messages.iter().filter_map(neighbour).collect())
+    let question = RouteNetlinkMessage::GetNeighbour(question);
+    Ok(netlink.dump(&question, neighbour).map_err(asking)?.into_iter().collect())
 }
 
 /// A neighbour whose hardware address the kernel holds for true. One that it would have to ask again (stale, delay, probe) is

@@ -2,7 +2,10 @@
 //!
 //! The kernel is asked for the route of one target of each family, and which source address it would take. With that address
 //! it is then asked for every cell of addresses that has targets (see [`ways`](super::ways)), so that rules that look at the
-//! source count too. Nothing is sent.
+//! source count too; and, where the source address was the kernel's choice, whether it would choose the same for that cell.
+//! Nothing is sent.
+
+use std::net::{IpAddr, Ipv6Addr};
 
 use crate::{
     link::{LinkError, interface::Interface, sys::netlink::Netlink},
@@ -59,6 +62,9 @@ pub fn route_for(
     wish: Sources,
     gateway_mac: Option<MacAddr>,
 ) -> Result<Route, NeighbourError> {
+    if let (None, Some(addr)) = (interface, first_link_local(targets)) {
+        return Err(NeighbourError::LinkLocal { addr });
+    }
     let named = interface.map(Interface::by_name).transpose()?;
     let named = named.as_ref();
     let v4 = half_for(targets, named, wish.v4.map(|addr| addr.to_bits()), gateway_mac)?;
@@ -79,6 +85,18 @@ pub fn route_for(
         v6: v6.as_ref().map(|half| half.source.into()),
     };
     Ok(Route { interface, sources, v4: v4.map(|half| half.plan), v6: v6.map(|half| half.plan) })
+}
+
+/// Whether an address is one of IPv6 that no router takes beyond its link.
+fn is_link_local(addr: IpAddr) -> bool {
+    matches!(addr, IpAddr::V6(addr) if addr.is_unicast_link_local())
+}
+
+/// The first target that means another host on each link: fe80::/10 (RFC 4291, section 2.5.6).
+fn first_link_local(targets: &Targets) -> Option<IpAddr> {
+    const FIRST: Ipv6Addr = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 0);
+    let first = targets.v6_ranges().find(|(_, last)| *last >= FIRST)?.0.max(FIRST);
+    first.is_unicast_link_local().then_some(first.into())
 }
 
 /// The way to the targets of one family.
@@ -136,19 +154,43 @@ fn half_for<A: Address>(
     };
     check_usable(&interface, wish)?;
     let source = source_of(&interface, wish, answer.source, first)?;
+    // The kernel would send from it, and the gateway throw it away (RFC 4291, section 2.5.6).
+    if wish.is_none() && matches!(answer.way, Way::Via(..)) && is_link_local(source.ip()) {
+        return Err(no_address::<A>(&interface));
+    }
     if let Some(mac) = gateway_mac {
         return Ok(Some(Half { interface, source, plan: Plan::Fixed(mac) }));
     }
 
+    let index = interface.index();
     let asker = Asker { bound_to, source: Some(source) };
-    let ways = Ways::of(A::ranges(targets), &tables.cells, |first, last| {
+    let free = Asker { bound_to, source: None };
+    let mut elsewhence = None;
+    let cells = tables.cells.cut_at(A::source_bounds(&interface).into_iter());
+    let ways = Ways::of(A::ranges(targets), &cells, |first, last| {
         // A socket that is bound to one interface may send to the address of another, but what for?
-        match tables.local(first) {
-            way if first.is_group() || bound_to.is_some() && way != Way::None => Ok(way),
-            _ => asker.way(&mut netlink, interface.index(), (first, last)),
+        let local = tables.local(first);
+        if first.is_group() || bound_to.is_some() && local != Way::None {
+            return Ok(local);
         }
+        let way = asker.way(&mut netlink, index, (first, last))?;
+        if wish.is_none() && elsewhence.is_none() && way.interface() == Some(index) {
+            let answer = free.choose(&mut netlink, first)?;
+            // Of a route with several next hops it may have taken that of another interface, whose address says nothing.
+            let other = answer.source.filter(|_| answer.way.interface() == Some(index));
+            elsewhence = other.filter(|other| *other != source).map(|other| (first, other));
+        }
+        Ok::<_, NeighbourError>(way)
     })?;
     check_ways(targets, &ways, &mut netlink, &interface)?;
+    if let Some((addr, other)) = elsewhence {
+        return Err(NeighbourError::TwoSources {
+            first: first.ip(),
+            source_address: source.ip(),
+            addr: addr.ip(),
+            other: other.ip(),
+        });
+    }
     let plan = if interface.uses_arp() { Plan::Ask(ways) } else { Plan::Fixed(MacAddr::ZERO) };
     Ok(Some(Half { interface, source, plan }))
 }

@@ -73,6 +73,15 @@ impl<A: Address> Cells<A> {
         Self { firsts }
     }
 
+    /// These cells, cut at the ends of `prefixes` too.
+    pub(super) fn cut_at(&self, prefixes: impl Iterator<Item = (A, A)>) -> Self {
+        let ends = prefixes.flat_map(|(first, last)| [Some(first), last.next()]);
+        let mut firsts = self.firsts.iter().copied().chain(ends.flatten()).collect::<Vec<_>>();
+        firsts.sort_unstable();
+        firsts.dedup();
+        Self { firsts }
+    }
+
     /// The last address of the cell at `at`.
     fn last(&self, at: usize) -> A {
         self.firsts.get(at + 1).map_or(A::LAST, |next| A::narrow(next.widen() - 1))
@@ -85,7 +94,7 @@ pub(super) struct Ways<A>(Vec<Span<A>>);
 
 impl<A: Address> Ways<A> {
     /// The ways of `ranges`, which are ascending and disjoint, by asking for each cell that has a target. `ask` is given two
-    /// targets of the cell, which are the same when there is only one.
+    /// targets of the cell: the ends of its first range, which are the same when that is one address.
     pub(super) fn of<E>(
         ranges: impl Iterator<Item = (A, A)>,
         cells: &Cells<A>,

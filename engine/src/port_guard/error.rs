@@ -68,7 +68,7 @@ pub enum PortGuardError {
     },
     /// The address is not one of this machine.
     #[error(
-        "{source_addr} is no address of this machine (ip -br addr shows them): give another --source, or add it with: ip addr add"
+        "{source_addr} is no address of this machine (ip -br addr shows them): give another --source-ip, or add it with: ip addr add"
     )]
     NotLocal {
         /// The address.

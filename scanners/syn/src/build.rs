@@ -147,8 +147,10 @@ impl ScanError {
                         | NeighbourError::NoTargets
                         | NeighbourError::NoSource { .. }
                         | NeighbourError::SourceElsewhere { .. }
+                        | NeighbourError::LinkLocal { .. }
                         | NeighbourError::TooMany { .. }
                         | NeighbourError::TwoInterfaces { .. }
+                        | NeighbourError::TwoSources { .. }
                 )
         )
     }

@@ -118,7 +118,8 @@ impl Builder {
         };
         // Before anything else is taken: it is what a user without privileges is refused.
         let mut tx = PacketTx::open(interface, SLOT_LEN)?;
-        let guard = PortGuard::claim(route.sources, self.source_ports, SOURCE_PORTS)?;
+        let guard =
+            PortGuard::claim(route.sources, interface.index(), self.source_ports, SOURCE_PORTS)?;
         guard.self_test()?;
         let source_ports = guard.ports();
         let ports = self.cut_ports(source_ports)?;

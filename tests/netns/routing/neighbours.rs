@@ -113,7 +113,7 @@ fn neighbours_are_found_and_forged_advertisements_are_not_believed() {
     assert!(rx.sent >= 9, "{}", rx.sent);
     assert!(counts.received >= 2 + 3, "they arrived, and were not believed: {counts:?}");
 
-    let guard = PortGuard::claim(route.sources, None, 4).unwrap();
+    let guard = PortGuard::claim(route.sources, route.interface.index(), None, 4).unwrap();
     guard.self_test().unwrap();
 }
 

@@ -142,7 +142,10 @@ fn the_source_follows_from_the_destination() {
     check_source(&all, "2001:db8:1::9", "2001:db8:1::1");
     check_source(&all, "2001:db8:2::9", "2001:db8:1::1"); // fresh before near
     check_source(&all, "2001:db8:2::1", "2001:db8:2::1"); // to ourselves
-    check_source(&[("fe80::1", none)], "2001:db8::9", "fe80::1");
+    // Nobody answers a link-local address from beyond the link.
+    for to in ["2001:db8::9", "fd00::9", "ff0e::1"] {
+        assert_eq!(with_v6(&[("fe80::1", none)]).source_v6(v6(to)), None, "{to}");
+    }
     check_source(
         &[("2001:db8::1", AddressFlags::Secondary), ("2001:db8::2", none)],
         "2001:db8:1::9",

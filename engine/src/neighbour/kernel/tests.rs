@@ -121,7 +121,7 @@ fn the_local_table_says_which_addresses_are_ours() {
         local(RouteType::Unicast, "198.19.0.0", 16),
         elsewhere,
     ];
-    let tables = Tables::<u32>::of(&routes, &[]);
+    let tables = Tables::<u32>::of(&routes.map(|route| Prefix::of(&route)), &[]);
     assert_eq!(tables.local(addr("198.18.0.1")), Way::Own);
     assert_eq!(tables.local(addr("198.18.0.255")), Way::Group, "the longest prefix");
     assert_eq!(tables.local(addr("198.19.0.1")), Way::None);
