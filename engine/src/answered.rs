@@ -44,8 +44,9 @@ pub const MAX_LANES: u8 = 64;
 /// The longest block that a sender claims at once.
 pub const MAX_BLOCK: u64 = 1_024;
 
-/// Numbers in a word of bits. A group of [`Grouping::Block`] is one word.
-const PER_WORD: u64 = 64;
+/// Numbers in a group of [`Grouping::Block`], which is one word of bits.
+pub const GROUP: u64 = 64;
+const PER_WORD: u64 = GROUP;
 
 /// How many sequence numbers share one send time.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -283,6 +284,13 @@ impl Answered {
             return None;
         }
         Some(before)
+    }
+
+    /// Sender: gives the [`GROUP`] numbers from `first` on, which are its own and live, an outcome, and returns how many of them
+    /// had none. `first` is a multiple of [`GROUP`].
+    pub fn mark_group(&self, first: u64) -> u32 {
+        debug_assert!(first.is_multiple_of(GROUP), "{first} begins no group");
+        self.word(first).swap(u64::MAX, AcqRel).count_zeros()
     }
 
     /// Takes a [mark](Self::mark) back: for whoever was told `false` and could not pass the outcome on.

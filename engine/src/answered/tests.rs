@@ -112,6 +112,19 @@ fn a_block_is_claimed_only_when_its_place_is_free() {
 }
 
 #[test]
+fn a_group_is_marked_at_once_and_counts_those_without_an_outcome() {
+    let ring = ring(200, Grouping::Block);
+    sent(&ring, 192, Instant::START);
+    for sequence in [64, 70, 127] {
+        assert_eq!(ring.mark(sequence), Some(false));
+    }
+    assert_eq!(ring.mark_group(64), 61);
+    assert!((64..128).all(|sequence| ring.is_answered(sequence)));
+    assert!(!ring.is_answered(63) && !ring.is_answered(128));
+    assert_eq!(ring.mark(100), Some(true));
+}
+
+#[test]
 fn the_last_block_ends_with_the_scan() {
     let ring = Answered::new(Plan { total: 100, ..plan(100, Grouping::Single) }).unwrap();
     assert_eq!((ring.claim(0), ring.claim(0)), (Some(0..64), Some(64..100)));

@@ -12,7 +12,7 @@ use super::{
     lane::Lane,
 };
 use crate::{
-    answered::MAX_RETRIES,
+    answered::{GROUP, Grouping, MAX_RETRIES},
     governor::{Class, DEBT, Rate, Waiting},
     link::{LinkError, MAX_BATCH, Tx},
     probe::{Probe, Shot},
@@ -192,12 +192,19 @@ impl<P: Probe> Sender<P> {
         let shared = &*self.shared;
         let limit = self.passes[usize::from(shared.settings.retries)];
         let cooldown = shared.settings.cooldown.as_micros() as u32;
+        let is_by_group = shared.answered.grouping() == Grouping::Block && !shared.settings.silent;
         let mut silent = 0;
         let from = self.tail;
         while self.tail < limit && self.tail - from < u64::from(BOUND) {
             let sequence = self.lane.sequence(self.tail);
             if shared.answered.since_sent(sequence, now) < cooldown {
                 break;
+            }
+            if is_by_group && sequence.is_multiple_of(GROUP) && limit - self.tail >= GROUP {
+                // One time for all of them, and nothing to say of each.
+                silent += u64::from(shared.answered.mark_group(sequence));
+                self.tail += GROUP;
+                continue;
             }
             if !shared.answered.is_answered(sequence) {
                 match self.call_silent(sequence, now) {
