@@ -25,8 +25,6 @@ use crate::{Failure, machine};
 const PERIOD: Duration = Duration::from_millis(10);
 /// The memory is looked at once in so many periods.
 const MEMORY_EVERY: u32 = 5;
-/// How far the times of the machine, which come in ticks, may be off.
-const STEPS: Duration = Duration::from_millis(50);
 /// How long a tool that was asked to end may take.
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -48,8 +46,9 @@ pub(crate) struct Run {
     pub(crate) wall: Duration,
     /// CPU time of the process and its children.
     pub(crate) process: Duration,
-    /// CPU time of the machine, less what it takes idle and less what this program used itself. `None` when that is less
-    /// than the process alone took: something else ran in the idle stretch.
+    /// CPU time of the machine, less what it takes idle and less what this program used itself; `None` when that is below zero.
+    /// The kernel counts it by samples and the process' exactly, so where nearly all is the process' it may come out a little
+    /// less.
     pub(crate) machine: Option<Duration>,
     /// Most memory resident, in octets.
     pub(crate) memory: u64,
@@ -123,10 +122,7 @@ impl Measure<'_> {
             sending: watch.sending(),
             wall,
             process,
-            machine: busy
-                .saturating_sub(own)
-                .checked_sub(idle)
-                .filter(|machine| *machine + STEPS >= process),
+            machine: busy.saturating_sub(own).checked_sub(idle),
             memory: watch.memory,
         })
     }
