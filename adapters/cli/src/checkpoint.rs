@@ -7,6 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use mrpf_engine::stats::Counts;
 use mrpf_records::{State, Timestamp};
 use mrpf_syn::Summary;
 use serde::{Deserialize, Serialize};
@@ -55,6 +56,9 @@ pub(crate) struct Checkpoint {
     pub(crate) may_have_repeated: u64,
     /// All runs together.
     pub(crate) so_far: Totals,
+    /// Why a finished scan is not complete all the same; empty for one that is.
+    #[serde(default)]
+    pub(crate) incomplete: Vec<String>,
 }
 
 /// How far the output was on the disk.
@@ -95,6 +99,21 @@ impl Totals {
             *before = sum(before, &value);
         }
         all
+    }
+
+    /// What is known to be lost, and of how much; nothing else is in these.
+    pub(crate) fn losses(&self) -> Counts {
+        let count = |name| self.counters.get(name).and_then(Value::as_u64).unwrap_or(0);
+        Counts {
+            generated: count("generated"),
+            dropped_busy: count("dropped_busy"),
+            dropped_too_long: count("dropped_too_long"),
+            dropped_forbidden: count("dropped_forbidden"),
+            dropped_other: count("dropped_other"),
+            ring_drops: count("ring_drops"),
+            refused: count("refused"),
+            ..Counts::default()
+        }
     }
 }
 
@@ -198,6 +217,7 @@ pub(crate) mod tests {
             may_repeat: 3,
             may_have_repeated: 4,
             so_far: Totals::default(),
+            incomplete: Vec::new(),
         }
     }
 
@@ -265,6 +285,16 @@ pub(crate) mod tests {
         assert_eq!(twice.counters["sent"], 2 * driven.summary.counts.sent);
         let attempts = |totals: &Totals| totals.counters["made_by_attempt"][0].as_u64().unwrap();
         assert_eq!(attempts(&twice), 2 * attempts(&once));
+        let mut lossy = driven.summary.clone();
+        lossy.counts.dropped_busy = 1;
+        lossy.counts.dropped_too_long = 2;
+        lossy.counts.dropped_forbidden = 3;
+        lossy.counts.dropped_other = 4;
+        lossy.counts.ring_drops = 5;
+        lossy.counts.refused = 6;
+        let losses = Totals::default().plus(&lossy, 0).losses();
+        assert_eq!((losses.dropped(), losses.ring_drops, losses.refused), (10, 5, 6));
+        assert!((losses.loss() - lossy.counts.loss()).abs() < 1e-12);
         // A file that was edited by hand.
         let mut odd = once.clone();
         odd.counters.insert("sent".to_owned(), "x".into());

@@ -218,7 +218,12 @@ impl<S: Sink> Output<S> {
             return Broken::ReaderClosed;
         }
         let kept = self.written;
-        Broken::Error(Box::new(CliError::Write { name: self.name.clone(), source, kept }))
+        Broken::Error(Box::new(CliError::Write {
+            name: self.name.clone(),
+            source,
+            kept,
+            resume: None,
+        }))
     }
 }
 
@@ -421,7 +426,7 @@ pub(crate) mod tests {
                 }
             }
             let Some(Broken::Error(error)) = broken else { panic!("room {room}: {broken:?}") };
-            let CliError::Write { name, source, kept } = *error else {
+            let CliError::Write { name, source, kept, .. } = *error else {
                 panic!("room {room}: {error}")
             };
             assert_eq!((name.as_str(), source.kind()), ("list", io::ErrorKind::StorageFull));

@@ -68,6 +68,7 @@ impl Resumed {
                 name: "standard output".to_owned(),
                 source,
                 kept: 0,
+                resume: None,
             });
         };
         let path = prepared.path().to_owned();

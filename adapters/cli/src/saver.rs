@@ -21,6 +21,7 @@ use mrpf_syn::Scan;
 
 use crate::{
     checkpoint::{Checkpoint, Totals, Written},
+    drive::Ended,
     error::CliError,
     output::{Broken, Output, Sink},
     place::{Keep, Place},
@@ -76,6 +77,10 @@ pub(crate) struct Saver {
     is_frozen: bool,
     /// Records that were written are perhaps not on the disk.
     is_lost: bool,
+    /// The mark of the last checkpoint that this run has kept.
+    kept: Option<u64>,
+    /// The last checkpoint, to be kept by [`close`](Self::close).
+    last_one: Option<Checkpoint>,
     trouble: Option<String>,
 }
 
@@ -122,6 +127,8 @@ impl Saver {
             safe,
             is_frozen: false,
             is_lost: false,
+            kept: None,
+            last_one: None,
             trouble: None,
         }
     }
@@ -140,6 +147,12 @@ impl Saver {
     /// No record is written after the last flush, so the mark stays where it is.
     pub(crate) fn freeze(&mut self) {
         self.is_frozen = true;
+    }
+
+    /// Writing has failed. Some systems tell the loss of an octet at a later write, and tell it once: what was written since
+    /// the last checkpoint is in doubt, and another try that succeeds would prove nothing.
+    pub(crate) fn lose(&mut self) {
+        self.is_lost = true;
     }
 
     /// After a flush: everything below `mark`, which was read before it, is written.
@@ -188,8 +201,7 @@ impl Saver {
         let octets = match output.sync() {
             Ok(octets) => octets,
             Err(broken) => {
-                // The system tells this once: another try that succeeds would prove nothing.
-                self.is_lost = true;
+                self.lose();
                 return Err(broken);
             }
         };
@@ -209,31 +221,58 @@ impl Saver {
         Ok(())
     }
 
-    /// Saves at the end: where it was asked for, and if `is_interrupted` in any case.
-    pub(crate) fn close<S: Sink>(
+    /// At the end: waits until the records are on the disk, and makes the last checkpoint, for where it was asked for and for
+    /// any scan that was interrupted. What fails here changes how the scan has `ended`.
+    pub(crate) fn conclude<S: Sink>(
         &mut self,
         scan: &Scan,
         output: &mut Output<S>,
-        is_finished: bool,
-        is_interrupted: bool,
-    ) -> Saved {
+        ended: &mut Ended,
+        error: &mut Option<CliError>,
+    ) {
+        let octets = output.sync().unwrap_or_else(|broken| {
+            self.lose();
+            if let Broken::Error(lost) = broken {
+                error.get_or_insert(*lost);
+                if *ended == Ended::Through {
+                    *ended = Ended::WriteFailed;
+                }
+            }
+            None
+        });
+        if let (Some(CliError::Write { resume, .. }), Some(_)) = (error.as_mut(), self.kept) {
+            *resume = Some(self.path());
+        }
         if self.keep.is_none() {
-            let Some(place) = self.place.clone().filter(|_| is_interrupted) else {
-                return Saved::Not;
+            let Some(place) = self.place.clone().filter(|_| *ended == Ended::Interrupted) else {
+                return;
             };
             self.keep = Some(Box::new(place));
         }
+        let is_finished = *ended == Ended::Through && error.is_none();
+        self.last_one = Some(self.checkpoint(scan, output.written(), octets, true, is_finished));
+        if self.is_lost {
+            self.safe = self.kept.or(self.before.mark).unwrap_or(0);
+        }
+    }
+
+    /// Keeps the last checkpoint; `incomplete` is why the scan is not complete.
+    pub(crate) fn close(&mut self, incomplete: Vec<String>) -> Saved {
+        let Some(mut checkpoint) = self.last_one.take() else { return Saved::Not };
         let path = self.path();
-        let octets = match output.sync() {
-            Ok(octets) if !self.is_lost => octets,
-            _ => {
-                let why = "the records are perhaps not on the disk; the checkpoint before holds";
-                return Saved::Failed(path, why.to_owned());
+        match self.kept {
+            Some(_) if self.is_lost => return Saved::At(path),
+            None if self.is_lost => {
+                return Saved::Failed(path, "the records are perhaps not on the disk".to_owned());
             }
-        };
-        let checkpoint = self.checkpoint(scan, output.written(), octets, true, is_finished);
+            _ => {}
+        }
+        checkpoint.incomplete = incomplete;
         match self.write(&checkpoint) {
             Ok(()) => Saved::At(path),
+            Err(why) if self.kept.is_some() => {
+                Saved::Failed(path, format!("{why}; it is still the one before"))
+            }
             Err(why) => Saved::Failed(path, why),
         }
     }
@@ -255,7 +294,9 @@ impl Saver {
         self.fixed.words.to_text().map_err(|error| error.to_string())?;
         let text = checkpoint.to_json().map_err(|error| error.to_string())?;
         let keep = self.keep.as_mut().ok_or("there is no place for it")?;
-        keep.keep(&text).map_err(|error| error.to_string())
+        keep.keep(&text).map_err(|error| error.to_string())?;
+        self.kept = Some(checkpoint.mark);
+        Ok(())
     }
 
     fn checkpoint(
@@ -294,6 +335,7 @@ impl Saver {
             may_repeat: if finished { 0 } else { self.history.beyond(self.safe, records) },
             may_have_repeated: self.before.may_have_repeated,
             so_far: self.before.so_far.plus(&summary, records),
+            incomplete: Vec::new(),
         }
     }
 }

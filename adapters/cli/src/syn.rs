@@ -15,8 +15,8 @@ use mrpf_syn::{Builder, Scan, ScanError};
 use crate::{
     answer,
     args::SynArgs,
-    drive::{Driven, Ended, Limits, drive},
-    error::{CliError, DONE},
+    drive::{Driven, Limits, drive},
+    error::{CliError, DONE, INCOMPLETE},
     files::Files,
     output::Output,
     plan::plan,
@@ -41,14 +41,19 @@ pub(crate) fn run(asked: &Asked) -> Result<u8, CliError> {
     let mut asked = resumed.asked(asked)?;
     let checkpoint = &resumed.checkpoint;
     if checkpoint.finished {
-        if !asked.args.quiet {
+        let is_complete = checkpoint.incomplete.is_empty();
+        if !asked.args.quiet || !is_complete {
+            let but = match is_complete {
+                true => String::new(),
+                false => format!(", but is not complete: {}", checkpoint.incomplete.join("; ")),
+            };
             say(&format!(
-                "nothing left: the scan of {} has come to its end, with {} records",
+                "nothing left: the scan of {} has come to its end, with {} records{but}",
                 path.display(),
                 HumanCount(checkpoint.so_far.records)
             ));
         }
-        return Ok(DONE);
+        return Ok(if is_complete { DONE } else { INCOMPLETE });
     }
     asked.args.checkpoint.get_or_insert_with(|| path.clone());
     start(asked, Some(resumed))
@@ -117,7 +122,7 @@ fn conduct(
     let driven = drive(&mut scan, output, limits, &mut progress, signals, &mut saver);
     drop(scan);
     let told = told(args, output.name(), output.format().to_string());
-    finish(args, driven, &told, report)
+    finish(args, driven, &told, report, saver)
 }
 
 /// Compiles the targets and starts; also what standard input held.
@@ -172,6 +177,7 @@ fn open(
             name: "standard output".to_owned(),
             source,
             kept: 0,
+            resume: None,
         })?,
     };
     // Two scans of one folder must not have one name.
@@ -193,10 +199,16 @@ fn check_sources(args: &SynArgs) -> Result<(), CliError> {
 /// Tells how it went, and gives the exit code or what failed.
 fn finish(
     args: &SynArgs,
-    driven: Driven,
+    mut driven: Driven,
     told: &report::Settings,
     report: Option<Prepared>,
+    mut saver: Saver,
 ) -> Result<u8, CliError> {
+    let incomplete = summary::incomplete(&driven);
+    // Whoever is killed between the two goes on, and writes the summary then: nobody does after a checkpoint that says
+    // there is nothing left.
+    let written = report.map_or(Ok(()), |report| report::write(&driven, told, report));
+    driven.saved = saver.close(incomplete);
     if !args.quiet {
         say(&summary::text(&driven, told, &told.output, args.verbose));
     } else if !driven.is_complete() && driven.error.is_none() {
@@ -204,17 +216,14 @@ fn finish(
     }
     // What was asked for and is not there is a failure, unless something worse has happened.
     let unsaved = match &driven.saved {
-        Saved::Failed(path, why)
-            if driven.ended != Ended::Interrupted && driven.error.is_none() =>
-        {
+        Saved::Failed(path, why) if driven.error.is_none() => {
             Some(CliError::Save { path: path.clone(), why: why.clone() })
         }
         _ => None,
     };
-    if let Some(line) = summary::going_on(&driven).filter(|_| unsaved.is_none()) {
+    if let Some(line) = summary::going_on(&driven, told).filter(|_| unsaved.is_none()) {
         say(&line);
     }
-    let written = report.map_or(Ok(()), |report| report::write(&driven, told, report));
     let code = driven.exit_code();
     match (driven.error.or(unsaved), written) {
         (Some(error), Err(second)) => {
@@ -385,6 +394,9 @@ pub(crate) mod tests {
         std::fs::write(&path, finished.to_json().unwrap()).unwrap();
         let resume = asked(&format!("--resume {}", path.display()));
         assert_eq!(run(&resume).unwrap(), DONE);
+        let lossy = Checkpoint { incomplete: vec!["9 frames not sent".to_owned()], ..finished };
+        std::fs::write(&path, lossy.to_json().unwrap()).unwrap();
+        assert_eq!(run(&resume).unwrap(), INCOMPLETE);
         let other = asked(&format!("198.51.100.1 --resume {}", path.display()));
         assert!(matches!(run(&other), Err(CliError::GivenAgain(_))));
         let missing = run(&asked("--resume /no/such/file")).unwrap_err();
