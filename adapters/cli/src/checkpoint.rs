@@ -54,6 +54,9 @@ pub(crate) struct Checkpoint {
     pub(crate) may_repeat: u64,
     /// At most so many records came again in the runs until now.
     pub(crate) may_have_repeated: u64,
+    /// Those aside that a killed run had sent to a pipe.
+    #[serde(default)]
+    pub(crate) uncounted: bool,
     /// All runs together.
     pub(crate) so_far: Totals,
     /// Why a finished scan is not complete all the same; empty for one that is.
@@ -87,13 +90,15 @@ impl Totals {
     /// With one run more, which wrote `records`.
     pub(crate) fn plus(&self, summary: &Summary, records: u64) -> Self {
         let mut all = self.clone();
-        all.runs += 1;
-        all.records += records;
+        // A file may hold any number.
+        all.runs = all.runs.saturating_add(1);
+        all.records = all.records.saturating_add(records);
         all.elapsed_s += summary.elapsed.as_secs_f64();
         for state in State::ALL {
-            *all.states.entry(state.as_str().to_owned()).or_default() += summary.count(state);
+            let count = all.states.entry(state.as_str().to_owned()).or_default();
+            *count = count.saturating_add(summary.count(state));
         }
-        all.noisy_hosts += summary.noisy_hosts;
+        all.noisy_hosts = all.noisy_hosts.saturating_add(summary.noisy_hosts);
         for (name, value) in counters(&summary.counts) {
             let before = all.counters.entry(name).or_insert(Value::Null);
             *before = sum(before, &value);
@@ -204,7 +209,9 @@ pub(crate) mod tests {
             mrpf,
             scan: "0123456789abcdef".to_owned(),
             saved: Timestamp::from_unix_micros(0),
-            command: vec!["--ports=80".to_owned(), "--".to_owned(), "198.19.0.0/24".to_owned()],
+            command: ["--ports=80", "--output=/x/out.jsonl", "--", "198.19.0.0/24"]
+                .map(str::to_owned)
+                .to_vec(),
             stdin: Some("198.19.1.1\n".to_owned()),
             seed: u64::MAX,
             shard: "1/1".to_owned(),
@@ -216,6 +223,7 @@ pub(crate) mod tests {
             output: Written { path: Some("/x/out.jsonl".into()), octets: Some(77) },
             may_repeat: 3,
             may_have_repeated: 4,
+            uncounted: false,
             so_far: Totals::default(),
             incomplete: Vec::new(),
         }
@@ -299,6 +307,10 @@ pub(crate) mod tests {
         let mut odd = once.clone();
         odd.counters.insert("sent".to_owned(), "x".into());
         odd.counters.insert("made_by_attempt".to_owned(), 7.into());
-        assert_eq!(odd.plus(&driven.summary, 0).counters["sent"], driven.summary.counts.sent);
+        (odd.runs, odd.records, odd.noisy_hosts) = (u32::MAX, u64::MAX, u64::MAX);
+        odd.states.insert("open".to_owned(), u64::MAX);
+        let sum = odd.plus(&driven.summary, 1);
+        assert_eq!(sum.counters["sent"], driven.summary.counts.sent);
+        assert_eq!((sum.runs, sum.records, sum.states["open"]), (u32::MAX, u64::MAX, u64::MAX));
     }
 }

@@ -64,6 +64,23 @@ pub(crate) enum CliError {
     /// A checkpoint would replace something else.
     #[error("{0} holds something that is no checkpoint: give --checkpoint another path")]
     NotACheckpoint(String),
+    /// A list that nobody can read again.
+    #[error(
+        "{flag} {path} cannot be read again when the scan goes on: give a regular file, or - for standard input, which a \
+         checkpoint keeps", path = .path.display()
+    )]
+    NotLastingInput {
+        /// Which flag.
+        flag: &'static str,
+        /// Which file.
+        path: PathBuf,
+    },
+    /// An output that nobody can write on.
+    #[error(
+        "-o {path} cannot be opened again when the scan goes on: give the path of a file, or leave -o out for standard output",
+        path = .0.display()
+    )]
+    NotLastingOutput(PathBuf),
     /// A path that is not UTF-8.
     #[error("{0:?} is no text (UTF-8), which a checkpoint cannot hold: give it another name")]
     NotText(OsString),
@@ -86,7 +103,8 @@ pub(crate) enum CliError {
         source: io::Error,
     },
     /// The output of a scan that is to go on is not what it was.
-    #[error("{path} is not the output of this scan ({why}): put it back, or scan anew", path = .path.display())]
+    #[error("{path} is not the output of this scan ({why}): put it back (>> appends to a file, > empties it), or scan \
+         anew", path = .path.display())]
     OutputChanged {
         /// Which.
         path: PathBuf,
@@ -180,6 +198,8 @@ impl CliError {
             | Self::GivenAgain(_)
             | Self::NotACheckpoint(_)
             | Self::NotAFile(_)
+            | Self::NotLastingInput { .. }
+            | Self::NotLastingOutput(_)
             | Self::NotText(_)
             | Self::Open { .. }
             | Self::OutputChanged { .. }

@@ -65,6 +65,10 @@ impl Prepared {
         self.is_new.then(|| self.path.clone())
     }
 
+    pub(crate) fn file(&self) -> &File {
+        &self.file
+    }
+
     /// The file as it is.
     pub(crate) fn into_file(self) -> File {
         self.file

@@ -56,6 +56,8 @@ pub(crate) struct Before {
     pub(crate) so_far: Totals,
     /// At most so many records come twice by then.
     pub(crate) may_have_repeated: u64,
+    /// More may come twice than that: what went to a pipe after the last checkpoint of a killed run is not known.
+    pub(crate) is_uncounted: bool,
 }
 
 /// Saves one run of a scan.
@@ -99,7 +101,7 @@ impl Saver {
     /// For one run; `keep` is the file of `--checkpoint`, tried out.
     pub(crate) fn new(fixed: Fixed, before: Before, keep: Option<Place>) -> Self {
         let here = format!("mrpf-{}.checkpoint", fixed.scan);
-        let place = keep.clone().unwrap_or_else(|| Place::new(here.as_ref()));
+        let place = keep.clone().unwrap_or_else(|| Place::new(here.as_ref(), &fixed.scan));
         let keep = keep.map(|place| Box::new(place) as Box<dyn Keep>);
         Self::with(fixed, before, keep, Some(place))
     }
@@ -334,6 +336,7 @@ impl Saver {
             output: Written { path: self.fixed.output.clone(), octets },
             may_repeat: if finished { 0 } else { self.history.beyond(self.safe, records) },
             may_have_repeated: self.before.may_have_repeated,
+            uncounted: self.before.is_uncounted,
             so_far: self.before.so_far.plus(&summary, records),
             incomplete: Vec::new(),
         }

@@ -14,7 +14,7 @@ use mrpf_syn::{Builder, Scan, ScanError};
 
 use crate::{
     answer,
-    args::SynArgs,
+    args::{Format, SynArgs},
     drive::{Driven, Limits, drive},
     error::{CliError, DONE, INCOMPLETE},
     files::Files,
@@ -39,6 +39,7 @@ pub(crate) fn run(asked: &Asked) -> Result<u8, CliError> {
     };
     let resumed = Resumed::read(path)?;
     let mut asked = resumed.asked(asked)?;
+    resumed.check_output(asked.args.output.as_deref(), path)?;
     let checkpoint = &resumed.checkpoint;
     if checkpoint.finished {
         let is_complete = checkpoint.incomplete.is_empty();
@@ -60,16 +61,25 @@ pub(crate) fn run(asked: &Asked) -> Result<u8, CliError> {
 }
 
 /// Starts a scan, or goes on with one.
-fn start(mut asked: Asked, resumed: Option<Resumed>) -> Result<u8, CliError> {
+fn start(mut asked: Asked, mut resumed: Option<Resumed>) -> Result<u8, CliError> {
     check_sources(&asked.args)?;
     if asked.args.dry_run {
         answer(&plan(&asked.args)?);
         return Ok(DONE);
     }
     let signals = Signals::install().map_err(CliError::Signals)?;
-    let files = Files::prepare(&asked.args, resumed.is_some())?;
+    // Two scans of one folder must not have one name.
+    let new = || format!("{:016x}", RandomState::new().hash_one(std::process::id()));
+    let id = resumed.as_ref().map_or_else(new, |resumed| resumed.checkpoint.scan.clone());
+    let files = Files::prepare(&asked.args, &id, resumed.is_some())?;
     let preparing = signals.end_at_once(files.made()).map_err(CliError::Signals)?;
-    let (scan, stdin) = match build(&asked, resumed.as_ref()) {
+    let format = asked.args.format.unwrap_or(Format::Jsonl);
+    let examined = match &mut resumed {
+        // Before anything is sent.
+        Some(resumed) => resumed.examine(files.output.as_ref(), format),
+        None => Ok(()),
+    };
+    let (scan, stdin) = match examined.and_then(|()| build(&asked, resumed.as_ref())) {
         Ok(built) => built,
         Err(error) => {
             files.discard();
@@ -78,8 +88,7 @@ fn start(mut asked: Asked, resumed: Option<Resumed>) -> Result<u8, CliError> {
     };
     drop(preparing);
     let Files { output, report, checkpoint } = files;
-    let is_counted = resumed.as_ref().is_none_or(|resumed| resumed.is_counted);
-    let (mut output, before, id) = open(&asked.args, output, resumed)?;
+    let (mut output, before) = open(&asked.args, output, resumed)?;
     // What follows from chance or from the terminal is the same in every run.
     asked.words.set("seed", vec![scan.summary().seed.to_string().into()]);
     asked.words.set("format", vec![output.format().to_string().into()]);
@@ -92,7 +101,7 @@ fn start(mut asked: Asked, resumed: Option<Resumed>) -> Result<u8, CliError> {
         words: asked.words,
     };
     let saver = Saver::new(fixed, before, checkpoint);
-    conduct(&asked.args, scan, &mut output, saver, &signals, report, is_counted)
+    conduct(&asked.args, scan, &mut output, saver, &signals, report)
 }
 
 /// Conducts a scan from its start to what is told at its end.
@@ -103,11 +112,10 @@ fn conduct(
     mut saver: Saver,
     signals: &Signals,
     report: Option<Prepared>,
-    is_counted: bool,
 ) -> Result<u8, CliError> {
     saver.begin(&scan, output)?;
     announce(args, &scan, saver.before());
-    if !is_counted {
+    if saver.before().is_uncounted {
         say(
             "what went to standard output after the checkpoint comes twice too, and is not counted",
         );
@@ -154,22 +162,25 @@ fn build(asked: &Asked, resumed: Option<&Resumed>) -> Result<(Scan, Stdin), CliE
         Err(ScanError::Changed) => return Err(CliError::Changed(file.to_owned())),
         built => built?,
     };
-    if fingerprint.is_some_and(|fingerprint| fingerprint != scan.fingerprint()) {
+    let is_other = |resumed: &Resumed| resumed.checkpoint.total != scan.summary().progress.total;
+    if fingerprint.is_some_and(|fingerprint| fingerprint != scan.fingerprint())
+        || resumed.is_some_and(is_other)
+    {
         return Err(CliError::Changed(file.to_owned()));
     }
     Ok((scan, stdin))
 }
 
-/// Where records go, what was before, and the name of the scan.
+/// Where records go, and what was before.
 fn open(
     args: &SynArgs,
     prepared: Option<Prepared>,
     resumed: Option<Resumed>,
-) -> Result<(Output<File>, Before, String), CliError> {
-    if let Some(mut resumed) = resumed {
-        let format = args.format.unwrap_or(crate::args::Format::Jsonl);
+) -> Result<(Output<File>, Before), CliError> {
+    if let Some(resumed) = resumed {
+        let format = args.format.unwrap_or(Format::Jsonl);
         let output = resumed.output(prepared, format)?;
-        return Ok((output, resumed.before, resumed.checkpoint.scan));
+        return Ok((output, resumed.before));
     }
     let output = match prepared {
         Some(prepared) => Output::file(prepared, args.format)?,
@@ -180,9 +191,7 @@ fn open(
             resume: None,
         })?,
     };
-    // Two scans of one folder must not have one name.
-    let id = RandomState::new().hash_one(std::process::id());
-    Ok((output, Before::default(), format!("{id:016x}")))
+    Ok((output, Before::default()))
 }
 
 /// That each family has one source address at most.

@@ -47,7 +47,7 @@ impl Memory {
     fn saver(&self) -> Saver {
         let words = crate::words::tests::asked("198.19.0.0/24 -p 80 --seed 7").words;
         let fixed = Fixed { scan: "0f".to_owned(), words, ..Fixed::default() };
-        let place = Some(Place::new("nowhere/checkpoint".as_ref()));
+        let place = Some(Place::new("nowhere/checkpoint".as_ref(), "0f"));
         let mut saver = Saver::with(fixed, Before::default(), Some(Box::new(self.clone())), place);
         saver.wait = Duration::ZERO;
         saver
@@ -101,7 +101,7 @@ fn an_interrupted_scan_is_saved_without_being_asked() {
     let signals = Signals::default();
     signals.ask();
     let fixed = Fixed { scan: "0f".to_owned(), ..Fixed::default() };
-    let mut saver = Saver::with(fixed, Before::default(), None, Some(Place::new(&path)));
+    let mut saver = Saver::with(fixed, Before::default(), None, Some(Place::new(&path, "0f")));
     let driven = run(&mut saver, &mut disk(1 << 20), Limits::default(), &signals);
     assert_eq!(driven.exit_code(), INTERRUPTED);
     assert!(matches!(&driven.saved, Saved::At(at) if *at == path));
