@@ -109,7 +109,7 @@ impl Files {
 }
 
 /// That the files which a scan needs again when it goes on can be opened again then.
-fn check_lasting(args: &SynArgs) -> Result<(), CliError> {
+pub(crate) fn check_lasting(args: &SynArgs) -> Result<(), CliError> {
     let inputs =
         [("-f", &args.file), ("--exclude-file", &args.exclude_file), ("--scope", &args.scope)];
     for (flag, path) in

@@ -46,6 +46,8 @@ pub(crate) struct Fixed {
     /// The file of the records; none for standard output.
     pub(crate) output: Option<PathBuf>,
     pub(crate) shard: String,
+    /// Why the scan can not go on at all, if it can not.
+    pub(crate) trouble: Option<String>,
 }
 
 /// What the runs before this one have left.
@@ -291,6 +293,9 @@ impl Saver {
     fn write(&mut self, checkpoint: &Checkpoint) -> Result<(), String> {
         if matches!(self.fixed.stdin, Stdin::TooLong) {
             return Err(CliError::StdinTooLong.to_string());
+        }
+        if let Some(why) = &self.fixed.trouble {
+            return Err(why.clone());
         }
         // Again, as a path that is no text must not pass for none.
         self.fixed.words.to_text().map_err(|error| error.to_string())?;

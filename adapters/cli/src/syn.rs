@@ -17,7 +17,7 @@ use crate::{
     args::{Format, SynArgs},
     drive::{Driven, Limits, drive},
     error::{CliError, DONE, INCOMPLETE},
-    files::Files,
+    files::{Files, check_lasting},
     output::Output,
     plan::plan,
     prepared::Prepared,
@@ -99,6 +99,7 @@ fn start(mut asked: Asked, mut resumed: Option<Resumed>) -> Result<u8, CliError>
         output: path.map(|path| std::path::absolute(path).unwrap_or_else(|_| path.to_owned())),
         shard: asked.args.shard.unwrap_or_default().to_string(),
         words: asked.words,
+        trouble: check_lasting(&asked.args).err().map(|error| error.to_string()),
     };
     let saver = Saver::new(fixed, before, checkpoint);
     conduct(&asked.args, scan, &mut output, saver, &signals, report)

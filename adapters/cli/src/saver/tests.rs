@@ -206,6 +206,18 @@ fn standard_input_that_was_too_long_is_not_saved() {
     assert!(error.to_string().contains("give the targets in a file"), "{error}");
 }
 
+/// Ctrl-C must not promise that a list from a pipe can be read again.
+#[test]
+fn what_cannot_go_on_is_not_saved() {
+    let (memory, signals) = (Memory::default(), Signals::default());
+    signals.ask();
+    let mut saver = memory.saver();
+    saver.fixed.trouble = Some("no such list".to_owned());
+    let driven = run(&mut saver, &mut disk(1 << 20), Limits::default(), &signals);
+    assert!(matches!(&driven.saved, Saved::Failed(_, why) if why == "no such list"));
+    assert_eq!(driven.exit_code(), FAILED);
+}
+
 /// Records against the rule: those written while at most `mark` positions had begun stay.
 #[test]
 fn history_tells_what_can_come_again() {
