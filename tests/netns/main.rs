@@ -9,6 +9,7 @@
 //! silence.rs   the kernel of the scanner says nothing, and nothing is left behind
 //! command.rs   flags, files, pipes, signals and exit codes of `mrpf syn`
 //! resume.rs    scans that are killed or interrupted, and go on
+//! killed.rs    such a scan
 //! demo.rs      `mrpf demo` and `mrpf lab`, as root and as an ordinary user
 //! world.rs     what they share
 //! ```
@@ -22,6 +23,7 @@ mod command;
 mod demo;
 mod exact;
 mod hostile;
+mod killed;
 mod resume;
 mod routing;
 mod silence;

@@ -3,10 +3,8 @@
 use std::{
     collections::BTreeMap,
     fs,
-    hash::{BuildHasher, RandomState},
-    net::IpAddr,
-    path::{Path, PathBuf},
-    process::{Child, Command, Output, Stdio},
+    path::Path,
+    process::{Child, Output, Stdio},
     thread,
     time::Duration,
 };
@@ -19,91 +17,18 @@ use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
 };
-use serde_json::Value;
 
-use crate::world::{json, mrpf, records, stderr};
-
-/// A scan in a folder of its own, which may take several runs of the command.
-struct Killed {
-    folder: tempfile::TempDir,
-}
-
-impl Killed {
-    fn new() -> Self {
-        Self { folder: tempfile::tempdir().unwrap() }
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
-    }
-
-    /// `mrpf` in that folder. Not under timeout(1), which would be what the signals end.
-    fn mrpf(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(mrpf());
-        command.args(args).current_dir(&self.folder).env("MRPF_FENCE", "lab");
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
-        command
-    }
-
-    #[track_caller]
-    fn run(&self, args: &[&str]) -> Output {
-        self.mrpf(args).output().unwrap()
-    }
-
-    /// Kills a run of `args` after at most `most`; false when it had come to its end before.
-    #[track_caller]
-    fn kill(&self, args: &[&str], most: Duration) -> bool {
-        let mut child = self.mrpf(args).spawn().unwrap();
-        thread::sleep(most.mul_f64(random()));
-        child.kill().unwrap();
-        let output = child.wait_with_output().unwrap();
-        let was_killed = output.status.code().is_none();
-        assert!(was_killed || output.status.success(), "{}", stderr(&output));
-        was_killed
-    }
-
-    /// How many records each target has, of an output that must be whole lines of JSON.
-    #[track_caller]
-    fn found(&self, output: &str) -> BTreeMap<(IpAddr, u16), u64> {
-        let mut found = BTreeMap::new();
-        for record in records(&fs::read(self.path(output)).unwrap()) {
-            *found.entry((record.ip, record.port)).or_default() += 1;
-        }
-        found
-    }
-
-    /// That `hosts` were found in `output`, and that no more came twice than `summary` says. Gives the summary.
-    #[track_caller]
-    fn check(&self, output: &str, summary: &str, hosts: usize) -> Value {
-        let (found, summary) = (self.found(output), json(&self.path(summary)));
-        assert_eq!(found.len(), hosts, "hosts are missing: {summary}");
-        let lines: u64 = found.values().sum();
-        let (repeated, said) = (lines - found.len() as u64, number(&summary, "/may_repeat"));
-        eprintln!("{repeated} of {lines} records came twice, at most {said} were to");
-        assert!(repeated <= said, "{repeated} came twice: {summary}");
-        if summary.get("all_runs").is_some() {
-            assert_eq!(number(&summary, "/all_runs/records"), lines, "{summary}");
-        }
-        assert_eq!(summary["complete"], true, "{summary}");
-        summary
-    }
-}
-
-#[track_caller]
-fn number(json: &Value, path: &str) -> u64 {
-    json.pointer(path).and_then(Value::as_u64).unwrap_or_else(|| panic!("{path}: {json}"))
-}
-
-/// From 0 to 1, differently each time: no moment is safe from being tried.
-fn random() -> f64 {
-    RandomState::new().hash_one("when") as f64 / u64::MAX as f64
-}
+use crate::{
+    killed::{Killed, number},
+    world::{json, stderr},
+};
 
 fn lab() -> Lab {
     Lab::builder().open(80).start().unwrap()
 }
 
-/// Kills a scan of `first` up to `most` times and lets it end; how often it was killed.
+/// Kills a scan of `first` up to `most` times and lets it end; how often it was killed. Every second kill waits until there
+/// is something to go on from, so that runs begin in the middle, and from one middle after another.
 #[track_caller]
 fn kill_and_resume(scan: &Killed, first: &[&str], checkpoint: &str, most: u32) -> u32 {
     let resume = ["syn", "--resume", checkpoint, "-q"];
@@ -112,11 +37,20 @@ fn kill_and_resume(scan: &Killed, first: &[&str], checkpoint: &str, most: u32) -
         // Killed before the first checkpoint it has nothing to go on from, and begins again.
         let has_begun = scan.path(checkpoint).exists();
         let args = if has_begun { &resume[..] } else { first };
-        if !scan.kill(args, Duration::from_millis(900)) {
+        let from = scan.mark(checkpoint);
+        let (beyond, longest) = match kills % 2 {
+            0 if most > 1 => (None, 900),
+            _ => (Some((checkpoint, from)), 100),
+        };
+        if !scan.kill(args, beyond, Duration::from_millis(longest)) {
             break;
         }
         kills += 1;
+        let mark = scan.mark(checkpoint);
+        assert!(mark >= from && (beyond.is_none() || mark > from), "{from} {mark}");
     }
+    let from = scan.mark(checkpoint);
+    assert!(from > 0, "a kill has waited for that");
     let args = if scan.path(checkpoint).exists() { &resume[..] } else { first };
     let output = scan.run(args);
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
@@ -145,8 +79,10 @@ fn a_scan_killed_at_twenty_moments_finds_every_host() {
             "--allow-reserved",
             "--rate",
             "20k",
-            "--cooldown",
+            "--retries",
             "1",
+            "--cooldown",
+            "0.5",
             "-q",
             "-o",
             "out.jsonl",
@@ -155,8 +91,11 @@ fn a_scan_killed_at_twenty_moments_finds_every_host() {
             "--checkpoint",
             "checkpoint",
         ];
-        kills += kill_and_resume(&scan, &first, "checkpoint", 20 - kills);
-        scan.check("out.jsonl", "summary.json", 65_536);
+        let killed = kill_and_resume(&scan, &first, "checkpoint", 20 - kills);
+        assert!(killed > 0, "it came to its end before it was killed");
+        kills += killed;
+        let summary = scan.check("out.jsonl", "summary.json", 65_536);
+        assert!(number(&summary, "/resumed_from") > 0, "{summary}");
         let again = scan.run(&["syn", "--resume", "checkpoint"]);
         assert_eq!(again.status.code(), Some(0));
         assert!(stderr(&again).contains("nothing left"), "{}", stderr(&again));
@@ -179,9 +118,11 @@ fn shards_on_two_threads_are_killed_and_find_all_hosts_between_them() {
             "80",
             "--allow-reserved",
             "--rate",
-            "10k",
-            "--cooldown",
+            "4k",
+            "--retries",
             "1",
+            "--cooldown",
+            "0.5",
             "-q",
             "--seed",
             "5",
@@ -199,6 +140,7 @@ fn shards_on_two_threads_are_killed_and_find_all_hosts_between_them() {
         kill_and_resume(&scan, &first, "checkpoint", 4);
         let found = scan.found("out.jsonl");
         let summary = scan.check("out.jsonl", "summary.json", found.len());
+        assert!(number(&summary, "/resumed_from") > 0, "{summary}");
         assert_eq!(number(&summary, "/settings/threads"), 2);
         assert_eq!(number(&summary, "/targets/total"), found.len() as u64);
         for target in found.into_keys() {
@@ -208,10 +150,11 @@ fn shards_on_two_threads_are_killed_and_find_all_hosts_between_them() {
     assert_eq!(all.len(), 32_768);
 }
 
-/// Waits until `output` holds records.
-fn wait_for_records(output: &Path) {
+/// Waits until `output` holds so many records.
+fn wait_for_records(output: &Path, records: usize) {
     for _ in 0..1_000 {
-        if fs::metadata(output).is_ok_and(|file| file.len() > 20_000) {
+        let text = fs::read(output).unwrap_or_default();
+        if text.iter().filter(|byte| **byte == b'\n').count() >= records {
             return;
         }
         thread::sleep(Duration::from_millis(20));
@@ -250,8 +193,10 @@ fn an_interrupted_scan_prints_the_command_that_goes_on() {
                 "--allow-reserved",
                 "--rate",
                 "5k",
-                "--cooldown",
+                "--retries",
                 "1",
+                "--cooldown",
+                "0.5",
                 loud,
                 "-o",
                 "out.jsonl",
@@ -260,7 +205,8 @@ fn an_interrupted_scan_prints_the_command_that_goes_on() {
             ])
             .spawn()
             .unwrap();
-        wait_for_records(&scan.path("out.jsonl"));
+        // At this rate it takes longer than a target without an answer is given.
+        wait_for_records(&scan.path("out.jsonl"), 11_000);
         let output = interrupt(child, signal);
         assert_eq!(output.status.code(), Some(130), "{}", stderr(&output));
         let first = json(&scan.path("summary.json"));
@@ -268,11 +214,13 @@ fn an_interrupted_scan_prints_the_command_that_goes_on() {
 
         let words = resuming(&stderr(&output));
         let words: Vec<&str> = words.iter().map(String::as_str).collect();
-        assert!(words[2].starts_with("mrpf-") && words[2].ends_with(".checkpoint"), "{words:?}");
+        let file = words[1].strip_prefix("--resume=").unwrap_or_default();
+        assert!(file.starts_with("mrpf-") && file.ends_with(".checkpoint"), "{words:?}");
         let again = scan.run(&[words.as_slice(), &["--rate", "20k"]].concat());
         assert_eq!(again.status.code(), Some(0), "{}", stderr(&again));
         let summary = scan.check("out.jsonl", "summary.json", 16_384);
         assert_eq!(summary["resumed_from"], first["mark"]);
+        assert!(number(&summary, "/resumed_from") > 0, "{summary}");
         assert_eq!(summary["settings"]["rate"], "20000");
     }
 }
@@ -291,11 +239,13 @@ fn a_limit_stops_a_scan_and_its_checkpoint_goes_on() {
         "80",
         "--allow-reserved",
         "--rate",
-        "20k",
-        "--cooldown",
+        "2k",
+        "--retries",
         "1",
+        "--cooldown",
+        "0.5",
         "--max-results",
-        "1000",
+        "5000",
         "-o",
         "out.jsonl",
         "--summary",
@@ -304,12 +254,13 @@ fn a_limit_stops_a_scan_and_its_checkpoint_goes_on() {
         "checkpoint",
     ]);
     assert_eq!(output.status.code(), Some(3), "{}", stderr(&output));
-    assert_eq!(scan.found("out.jsonl").len(), 1_000);
+    assert_eq!(scan.found("out.jsonl").len(), 5_000);
     let words = resuming(&stderr(&output));
-    assert_eq!(words, ["syn", "--resume", "checkpoint"]);
+    assert_eq!(words, ["syn", "--resume=checkpoint"]);
     let again = scan.run(&["syn", "--resume", "checkpoint", "--max-results", "100000"]);
     assert_eq!(again.status.code(), Some(0), "{}", stderr(&again));
-    scan.check("out.jsonl", "summary.json", 8_192);
+    let summary = scan.check("out.jsonl", "summary.json", 8_192);
+    assert!(number(&summary, "/resumed_from") > 0, "{summary}");
 }
 
 /// A list that came from a pipe is in the checkpoint, the header of the records stands once, and a torn line is cut.
@@ -330,9 +281,11 @@ fn a_list_from_a_pipe_goes_on_in_csv() {
             "80",
             "--allow-reserved",
             "--rate",
-            "5k",
-            "--cooldown",
+            "2k",
+            "--retries",
             "1",
+            "--cooldown",
+            "0.5",
             "-q",
             "-o",
             "out.csv",
@@ -344,7 +297,7 @@ fn a_list_from_a_pipe_goes_on_in_csv() {
         .stdin(fs::File::open(scan.path("list")).unwrap())
         .spawn()
         .unwrap();
-    wait_for_records(&scan.path("out.csv"));
+    scan.wait_beyond("checkpoint", 0, &mut child);
     child.kill().unwrap();
     child.wait().unwrap();
     let mut text = fs::read_to_string(scan.path("out.csv")).unwrap();
@@ -407,6 +360,36 @@ fn a_list_that_was_changed_is_refused_and_nothing_is_touched() {
     assert_eq!(scan.found("out.jsonl").len(), 256);
 }
 
+/// What the shell does: > empties a file and >> appends to it.
+#[test]
+fn standard_output_goes_on_in_a_file() {
+    if !gate::permits(&[Need::Netns]) {
+        return;
+    }
+    let _lab = lab();
+    let scan = Killed::new();
+    let out = scan.path("out.jsonl");
+    let append = || fs::OpenOptions::new().append(true).create(true).open(&out).unwrap();
+    let first = "syn 198.19.0.0/19 -p 80 --allow-reserved --rate 2k --retries 1 --cooldown 0.5 -q --checkpoint checkpoint \
+                 --summary summary.json";
+    let first: Vec<&str> = first.split_whitespace().collect();
+    let mut child = scan.mrpf(&first).stdout(append()).spawn().unwrap();
+    scan.wait_beyond("checkpoint", 0, &mut child);
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let before = fs::read(&out).unwrap();
+    let resume = ["syn", "--resume", "checkpoint", "-q", "--rate", "20k"];
+    let emptied = scan.mrpf(&resume).stdout(fs::File::create(&out).unwrap()).output().unwrap();
+    assert_eq!(emptied.status.code(), Some(2), "{}", stderr(&emptied));
+    assert!(stderr(&emptied).contains(">> appends"), "{}", stderr(&emptied));
+    fs::write(&out, [&before, &b"{\"type\":\"sy"[..]].concat()).unwrap();
+    let again = scan.mrpf(&resume).stdout(append()).output().unwrap();
+    assert_eq!(again.status.code(), Some(0), "{}", stderr(&again));
+    let summary = scan.check("out.jsonl", "summary.json", 8_192);
+    assert_eq!(summary["may_repeat_is_counted"], true);
+    assert!(number(&summary, "/resumed_from") > 0, "{summary}");
+}
+
 /// It waits for its list, so there is nothing to be saved: no file of it stays.
 #[test]
 fn an_interrupt_before_the_scan_leaves_nothing() {
@@ -427,4 +410,17 @@ fn an_interrupt_before_the_scan_leaves_nothing() {
     assert_eq!(output.status.code(), Some(130), "{}", stderr(&output));
     assert!(stderr(&output).contains("before the scan began"), "{}", stderr(&output));
     assert_eq!(fs::read_dir(scan.folder.path()).unwrap().count(), 0);
+}
+
+#[test]
+fn a_checkpoint_does_not_replace_what_standard_output_writes_to() {
+    let scan = Killed::new();
+    for flag in ["--checkpoint", "--summary"] {
+        let out = fs::File::create(scan.path("out")).unwrap();
+        let words = ["syn", "198.19.0.1", "-p", "80", "--allow-reserved", flag, "out"];
+        let output = scan.mrpf(&words).stdout(out).output().unwrap();
+        assert_eq!(output.status.code(), Some(2), "{}", stderr(&output));
+        let text = format!("standard output and {flag} name the same file");
+        assert!(stderr(&output).contains(&text), "{}", stderr(&output));
+    }
 }

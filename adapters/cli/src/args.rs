@@ -86,7 +86,8 @@ Examples:
 
 With --resume everything is as it was. Only these can be given again: --rate, --threads, --max-time,
 --max-results and --checkpoint; -q and -v are of one run. Limits count anew. Ctrl-C without
---checkpoint saves in mrpf-SCANID.checkpoint in this folder.
+--checkpoint saves in mrpf-SCANID.checkpoint in this folder; a second one, a second later or more, ends at once.
+A checkpoint is a command line: resume only files that you trust.
 
 Records are JSON, a line each (jsonl), when stdout is not a terminal. Sending needs CAP_NET_RAW: run with sudo, or once
   sudo setcap cap_net_raw,cap_net_admin+ep $(command -v mrpf)";

@@ -7,6 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use mrpf_engine::stats::Counts;
 use mrpf_records::{State, Timestamp};
 use mrpf_syn::Summary;
 use serde::{Deserialize, Serialize};
@@ -53,8 +54,14 @@ pub(crate) struct Checkpoint {
     pub(crate) may_repeat: u64,
     /// At most so many records came again in the runs until now.
     pub(crate) may_have_repeated: u64,
+    /// Those aside that a killed run had sent to a pipe.
+    #[serde(default)]
+    pub(crate) uncounted: bool,
     /// All runs together.
     pub(crate) so_far: Totals,
+    /// Why a finished scan is not complete all the same; empty for one that is.
+    #[serde(default)]
+    pub(crate) incomplete: Vec<String>,
 }
 
 /// How far the output was on the disk.
@@ -83,18 +90,35 @@ impl Totals {
     /// With one run more, which wrote `records`.
     pub(crate) fn plus(&self, summary: &Summary, records: u64) -> Self {
         let mut all = self.clone();
-        all.runs += 1;
-        all.records += records;
+        // A file may hold any number.
+        all.runs = all.runs.saturating_add(1);
+        all.records = all.records.saturating_add(records);
         all.elapsed_s += summary.elapsed.as_secs_f64();
         for state in State::ALL {
-            *all.states.entry(state.as_str().to_owned()).or_default() += summary.count(state);
+            let count = all.states.entry(state.as_str().to_owned()).or_default();
+            *count = count.saturating_add(summary.count(state));
         }
-        all.noisy_hosts += summary.noisy_hosts;
+        all.noisy_hosts = all.noisy_hosts.saturating_add(summary.noisy_hosts);
         for (name, value) in counters(&summary.counts) {
             let before = all.counters.entry(name).or_insert(Value::Null);
             *before = sum(before, &value);
         }
         all
+    }
+
+    /// What is known to be lost, and of how much; nothing else is in these.
+    pub(crate) fn losses(&self) -> Counts {
+        let count = |name| self.counters.get(name).and_then(Value::as_u64).unwrap_or(0);
+        Counts {
+            generated: count("generated"),
+            dropped_busy: count("dropped_busy"),
+            dropped_too_long: count("dropped_too_long"),
+            dropped_forbidden: count("dropped_forbidden"),
+            dropped_other: count("dropped_other"),
+            ring_drops: count("ring_drops"),
+            refused: count("refused"),
+            ..Counts::default()
+        }
     }
 }
 
@@ -185,7 +209,9 @@ pub(crate) mod tests {
             mrpf,
             scan: "0123456789abcdef".to_owned(),
             saved: Timestamp::from_unix_micros(0),
-            command: vec!["--ports=80".to_owned(), "--".to_owned(), "198.19.0.0/24".to_owned()],
+            command: ["--ports=80", "--output=/x/out.jsonl", "--", "198.19.0.0/24"]
+                .map(str::to_owned)
+                .to_vec(),
             stdin: Some("198.19.1.1\n".to_owned()),
             seed: u64::MAX,
             shard: "1/1".to_owned(),
@@ -197,7 +223,9 @@ pub(crate) mod tests {
             output: Written { path: Some("/x/out.jsonl".into()), octets: Some(77) },
             may_repeat: 3,
             may_have_repeated: 4,
+            uncounted: false,
             so_far: Totals::default(),
+            incomplete: Vec::new(),
         }
     }
 
@@ -265,10 +293,24 @@ pub(crate) mod tests {
         assert_eq!(twice.counters["sent"], 2 * driven.summary.counts.sent);
         let attempts = |totals: &Totals| totals.counters["made_by_attempt"][0].as_u64().unwrap();
         assert_eq!(attempts(&twice), 2 * attempts(&once));
+        let mut lossy = driven.summary.clone();
+        lossy.counts.dropped_busy = 1;
+        lossy.counts.dropped_too_long = 2;
+        lossy.counts.dropped_forbidden = 3;
+        lossy.counts.dropped_other = 4;
+        lossy.counts.ring_drops = 5;
+        lossy.counts.refused = 6;
+        let losses = Totals::default().plus(&lossy, 0).losses();
+        assert_eq!((losses.dropped(), losses.ring_drops, losses.refused), (10, 5, 6));
+        assert!((losses.loss() - lossy.counts.loss()).abs() < 1e-12);
         // A file that was edited by hand.
         let mut odd = once.clone();
         odd.counters.insert("sent".to_owned(), "x".into());
         odd.counters.insert("made_by_attempt".to_owned(), 7.into());
-        assert_eq!(odd.plus(&driven.summary, 0).counters["sent"], driven.summary.counts.sent);
+        (odd.runs, odd.records, odd.noisy_hosts) = (u32::MAX, u64::MAX, u64::MAX);
+        odd.states.insert("open".to_owned(), u64::MAX);
+        let sum = odd.plus(&driven.summary, 1);
+        assert_eq!(sum.counters["sent"], driven.summary.counts.sent);
+        assert_eq!((sum.runs, sum.records, sum.states["open"]), (u32::MAX, u64::MAX, u64::MAX));
     }
 }

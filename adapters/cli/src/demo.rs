@@ -125,8 +125,12 @@ fn records_file(asked: Option<&Path>) -> Result<Prepared, CliError> {
 
 /// Holds the file against the truth and shows both.
 fn report(driven: Driven, path: &Path) -> Result<u8, CliError> {
-    let read =
-        |source| CliError::Write { name: path.display().to_string(), source, kept: driven.written };
+    let read = |source| CliError::Write {
+        name: path.display().to_string(),
+        source,
+        kept: driven.written,
+        resume: None,
+    };
     let tally =
         File::open(path).and_then(|file| Tally::read(BufReader::new(file))).map_err(read)?;
     answer(&table(&tally, &driven, path));

@@ -78,11 +78,12 @@ pub(crate) struct Driven {
     pub(crate) before: Before,
     /// Everything before this position of the order is final and written.
     pub(crate) mark: u64,
-    /// Where the scan can go on.
+    /// Where the scan can go on, once [`Saver::close`] has kept it.
     pub(crate) saved: Saved,
 }
 
-/// Drives a scan to its end, which a signal, a limit or a failure may bring early. What was found is written then too.
+/// Drives a scan to its end, which a signal, a limit or a failure may bring early. What was found is written then too, and
+/// is on the disk. The last checkpoint is kept by [`Saver::close`], after what else there is to write.
 pub(crate) fn drive<S: Sink>(
     scan: &mut Scan,
     output: &mut Output<S>,
@@ -121,10 +122,9 @@ pub(crate) fn drive<S: Sink>(
     if let Some(failure) = scan.take_failure() {
         driving.fail(failure);
     }
-    let Driving { ended, error, output, saver, .. } = driving;
-    let ended = ended.unwrap_or(Ended::Through);
-    let is_finished = ended == Ended::Through && error.is_none();
-    let saved = saver.close(scan, output, is_finished, ended == Ended::Interrupted);
+    let Driving { ended, mut error, output, saver, .. } = driving;
+    let mut ended = ended.unwrap_or(Ended::Through);
+    saver.conclude(scan, output, &mut ended, &mut error);
     Driven {
         summary: scan.summary(),
         ended,
@@ -134,7 +134,7 @@ pub(crate) fn drive<S: Sink>(
         finished: SystemTime::now(),
         before: saver.before().clone(),
         mark: saver.mark(),
-        saved,
+        saved: Saved::Not,
     }
 }
 
@@ -202,6 +202,7 @@ impl<S: Sink> Driving<'_, S> {
             Ok(()) => {}
             Err(Broken::ReaderClosed) => self.end(Ended::ReaderClosed),
             Err(Broken::Error(error)) => {
+                self.saver.lose();
                 self.end(Ended::WriteFailed);
                 self.error = Some(*error);
             }

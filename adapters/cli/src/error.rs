@@ -1,6 +1,10 @@
 //! What ends the command early, and with which exit code.
 
-use std::{ffi::OsString, io, path::PathBuf};
+use std::{
+    ffi::OsString,
+    io,
+    path::{Path, PathBuf},
+};
 
 use mrpf_engine::{scan::Failure, target::TargetError};
 use mrpf_lab::LabError;
@@ -60,6 +64,23 @@ pub(crate) enum CliError {
     /// A checkpoint would replace something else.
     #[error("{0} holds something that is no checkpoint: give --checkpoint another path")]
     NotACheckpoint(String),
+    /// A list that nobody can read again.
+    #[error(
+        "{flag} {path} cannot be read again when the scan goes on: give a regular file, or - for standard input, which a \
+         checkpoint keeps", path = .path.display()
+    )]
+    NotLastingInput {
+        /// Which flag.
+        flag: &'static str,
+        /// Which file.
+        path: PathBuf,
+    },
+    /// An output that nobody can write on.
+    #[error(
+        "-o {path} cannot be opened again when the scan goes on: give the path of a file, or leave -o out for standard output",
+        path = .0.display()
+    )]
+    NotLastingOutput(PathBuf),
     /// A path that is not UTF-8.
     #[error("{0:?} is no text (UTF-8), which a checkpoint cannot hold: give it another name")]
     NotText(OsString),
@@ -82,7 +103,8 @@ pub(crate) enum CliError {
         source: io::Error,
     },
     /// The output of a scan that is to go on is not what it was.
-    #[error("{path} is not the output of this scan ({why}): put it back, or scan anew", path = .path.display())]
+    #[error("{path} is not the output of this scan ({why}): put it back (>> appends to a file, > empties it), or scan \
+         anew", path = .path.display())]
     OutputChanged {
         /// Which.
         path: PathBuf,
@@ -125,7 +147,7 @@ pub(crate) enum CliError {
     #[error(transparent)]
     Targets(#[from] TargetError),
     /// Writing failed on the way.
-    #[error("writing {name}: {source}; {}", mend(.source, *.kept))]
+    #[error("writing {name}: {source}; {}", mend(.source, *.kept, .resume.as_deref()))]
     Write {
         /// The file, or standard output.
         name: String,
@@ -133,6 +155,8 @@ pub(crate) enum CliError {
         source: io::Error,
         /// Whole records that are there.
         kept: u64,
+        /// The checkpoint with which the scan can go on, if there is one.
+        resume: Option<PathBuf>,
     },
     /// The summary could not be written.
     #[error("writing the summary {path}: {source}; the records are complete", path = .path.display())]
@@ -144,15 +168,25 @@ pub(crate) enum CliError {
     },
 }
 
-fn mend(source: &io::Error, kept: u64) -> String {
-    let how = match source.kind() {
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
-            "free some space or give -o a path on another disk"
-        }
+fn mend(source: &io::Error, kept: u64, resume: Option<&Path>) -> String {
+    let told = format!("the scan was stopped and {kept} whole records are kept");
+    let kind = source.kind();
+    let is_full = matches!(kind, io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded);
+    // A scan that goes on writes where it did.
+    if let Some(checkpoint) = resume {
+        let how = match kind {
+            _ if is_full => "free some space",
+            io::ErrorKind::FileTooLarge => "raise the limit (ulimit -f)",
+            _ => "mend what the file is on",
+        };
+        return format!("{told}; {how}, and go on with --resume={}", checkpoint.display());
+    }
+    let how = match kind {
+        _ if is_full => "free some space or give -o a path on another disk",
         io::ErrorKind::FileTooLarge => "raise the limit (ulimit -f) or scan less at a time",
         _ => "give -o another path",
     };
-    format!("the scan was stopped and {kept} whole records are kept; {how}, and scan again")
+    format!("{told}; {how}, and scan again")
 }
 
 impl CliError {
@@ -164,6 +198,8 @@ impl CliError {
             | Self::GivenAgain(_)
             | Self::NotACheckpoint(_)
             | Self::NotAFile(_)
+            | Self::NotLastingInput { .. }
+            | Self::NotLastingOutput(_)
             | Self::NotText(_)
             | Self::Open { .. }
             | Self::OutputChanged { .. }
@@ -204,7 +240,7 @@ mod tests {
     #[test]
     fn a_full_disk_is_named_with_its_mend() {
         let source = io::Error::from(io::ErrorKind::StorageFull);
-        let error = CliError::Write { name: "a.jsonl".to_owned(), source, kept: 7 };
+        let error = CliError::Write { name: "a.jsonl".to_owned(), source, kept: 7, resume: None };
         let text = error.to_string();
         assert!(text.starts_with("writing a.jsonl: "), "{text}");
         assert!(
@@ -212,5 +248,10 @@ mod tests {
             "{text}"
         );
         assert_eq!(error.exit_code(), FAILED);
+        let source = io::Error::from(io::ErrorKind::StorageFull);
+        let resume = Some("c".into());
+        let error = CliError::Write { name: "a.jsonl".to_owned(), source, kept: 7, resume };
+        let text = error.to_string();
+        assert!(text.ends_with("free some space, and go on with --resume=c"), "{text}");
     }
 }

@@ -10,6 +10,9 @@ use crate::{
     args::SynArgs, checkpoint::Checkpoint, error::CliError, place::Place, prepared::Prepared,
 };
 
+/// Whatever standard output is, as a path.
+pub(crate) const STDOUT: &str = "/proc/self/fd/1";
+
 /// Ready to be written to, and not yet changed.
 #[derive(Debug, Default)]
 pub(crate) struct Files {
@@ -20,10 +23,10 @@ pub(crate) struct Files {
 }
 
 impl Files {
-    /// Opens what the flags name. The output of a scan that goes on must be there.
-    pub(crate) fn prepare(args: &SynArgs, is_resumed: bool) -> Result<Self, CliError> {
+    /// Opens what the flags name, for the scan of this name. The output of a scan that goes on must be there.
+    pub(crate) fn prepare(args: &SynArgs, scan: &str, is_resumed: bool) -> Result<Self, CliError> {
         let mut files = Self::default();
-        match files.open(args, is_resumed) {
+        match files.open(args, scan, is_resumed) {
             Ok(()) => Ok(files),
             Err(error) => {
                 files.discard();
@@ -32,7 +35,10 @@ impl Files {
         }
     }
 
-    fn open(&mut self, args: &SynArgs, is_resumed: bool) -> Result<(), CliError> {
+    fn open(&mut self, args: &SynArgs, scan: &str, is_resumed: bool) -> Result<(), CliError> {
+        if args.checkpoint.is_some() {
+            check_lasting(args)?;
+        }
         let output = args.output.as_deref().filter(|path| *path != Path::new("-"));
         let open = |path| match is_resumed {
             true => Prepared::existing(path),
@@ -41,16 +47,13 @@ impl Files {
         self.output = output.map(open).transpose()?;
         let report = args.summary.as_deref();
         self.report = report.map(|path| Prepared::open("--summary", path)).transpose()?;
-        let place = args.checkpoint.as_deref().map(Place::new);
+        let mut place = args.checkpoint.as_deref().map(|path| Place::new(path, scan));
         if let Some((one, other)) = self.clash(args, place.as_ref()) {
             return Err(CliError::SameFile(one, other));
         }
-        if let Some(place) = &place {
-            let open = |source| CliError::Open {
-                flag: "--checkpoint",
-                path: place.path().to_owned(),
-                source,
-            };
+        if let Some(place) = &mut place {
+            let path = place.path().to_owned();
+            let open = |source| CliError::Open { flag: "--checkpoint", path: path.clone(), source };
             if !Checkpoint::may_replace(place.path()).map_err(open)? {
                 return Err(CliError::NotACheckpoint(place.path().display().to_string()));
             }
@@ -81,6 +84,15 @@ impl Files {
         if let Some((flag, _)) = written().find(|(_, file)| places().any(|place| file.is(&place))) {
             return Some((flag, "--checkpoint"));
         }
+        let stdout = Path::new(STDOUT);
+        if self.output.is_none() {
+            if places().any(|place| are_one(&place, stdout)) {
+                return Some(("standard output", "--checkpoint"));
+            }
+            if self.report.as_ref().is_some_and(|report| report.is(stdout)) {
+                return Some(("standard output", "--summary"));
+            }
+        }
         let (output, report) = (self.output.as_ref()?, self.report.as_ref()?);
         output.is(report.path()).then_some(("-o", "--summary"))
     }
@@ -96,6 +108,33 @@ impl Files {
     }
 }
 
+/// That the files which a scan needs again when it goes on can be opened again then.
+pub(crate) fn check_lasting(args: &SynArgs) -> Result<(), CliError> {
+    let inputs =
+        [("-f", &args.file), ("--exclude-file", &args.exclude_file), ("--scope", &args.scope)];
+    for (flag, path) in
+        inputs.into_iter().flat_map(|(flag, paths)| paths.iter().map(move |path| (flag, path)))
+    {
+        // What is not there at all is for those to tell who read it.
+        let is_file = fs::metadata(path).map_or(true, |facts| facts.is_file());
+        if path != Path::new("-") && (is_of_process(path) || !is_file) {
+            return Err(CliError::NotLastingInput { flag, path: path.clone() });
+        }
+    }
+    match args.output.as_deref().filter(|path| is_of_process(path)) {
+        Some(path) => Err(CliError::NotLastingOutput(path.to_owned())),
+        None => Ok(()),
+    }
+}
+
+/// Whether a path means something else in another process.
+fn is_of_process(path: &Path) -> bool {
+    let whole = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    ["/dev/fd", "/dev/stdin", "/dev/stdout", "/dev/stderr", "/proc"]
+        .iter()
+        .any(|folder| whole.starts_with(folder))
+}
+
 /// Whether two paths lead to one regular file.
 fn are_one(one: &Path, other: &Path) -> bool {
     let (Ok(one), Ok(other)) = (fs::metadata(one), fs::metadata(other)) else { return false };
@@ -109,7 +148,7 @@ mod tests {
 
     #[track_caller]
     fn check_refused(words: &str) -> CliError {
-        let error = Files::prepare(&asked(words).args, false).unwrap_err();
+        let error = Files::prepare(&asked(words).args, "0f", false).unwrap_err();
         assert_eq!(error.exit_code(), USAGE, "{error}");
         error
     }
@@ -139,7 +178,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("x");
         let path = path.display();
-        let error = check_refused(&format!("8.8.8.8:80 -o {path}.tmp --checkpoint {path}"));
+        let error = check_refused(&format!("8.8.8.8:80 -o {path}.0f.tmp --checkpoint {path}"));
         assert!(matches!(error, CliError::SameFile(..)), "{error}");
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "nothing is left");
     }
@@ -157,12 +196,29 @@ mod tests {
     }
 
     #[test]
+    fn what_cannot_be_opened_again_is_no_part_of_a_scan_that_may_go_on() {
+        let folder = tempfile::tempdir().unwrap();
+        let checkpoint = folder.path().join("x");
+        let checkpoint = checkpoint.display();
+        for input in ["/dev/stdin", "/dev/fd/63", "/proc/self/fd/0", "/dev/null"] {
+            for flag in ["-f", "--scope", "--exclude-file"] {
+                let error = check_refused(&format!("a {flag} {input} --checkpoint {checkpoint}"));
+                assert!(error.to_string().contains("or - for standard input"), "{error}");
+            }
+        }
+        let error = check_refused(&format!("a -o /dev/fd/63 --checkpoint {checkpoint}"));
+        assert!(error.to_string().contains("leave -o out"), "{error}");
+        let words = format!("a -f - -o /dev/null --checkpoint {checkpoint}");
+        assert!(Files::prepare(&asked(&words).args, "0f", false).is_ok());
+    }
+
+    #[test]
     fn what_was_made_is_known() {
         let folder = tempfile::tempdir().unwrap();
         let (old, new) = (folder.path().join("old"), folder.path().join("new"));
         std::fs::write(&old, "").unwrap();
         let words = format!("a -o {} --summary {}", old.display(), new.display());
-        let files = Files::prepare(&asked(&words).args, false).unwrap();
+        let files = Files::prepare(&asked(&words).args, "0f", false).unwrap();
         assert_eq!(files.made(), std::slice::from_ref(&new));
         files.discard();
         assert!(old.exists() && !new.exists());

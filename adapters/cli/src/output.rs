@@ -10,6 +10,7 @@ use std::{
 };
 
 use mrpf_records::{Record, SynRecord};
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
 
 use crate::{args::Format, csv, error::CliError, prepared::Prepared};
 
@@ -83,7 +84,12 @@ impl Output<File> {
         let format = format
             .unwrap_or_else(|| if stdout.is_terminal() { Format::Pretty } else { Format::Jsonl });
         // Not `Stdout`, which would write line by line.
-        let file = File::from(stdout.as_fd().try_clone_to_owned()?);
+        let mut file = File::from(stdout.as_fd().try_clone_to_owned()?);
+        let flags = OFlag::from_bits_retain(fcntl(&file, FcntlArg::F_GETFL)?);
+        if flags.contains(OFlag::O_APPEND) && file.metadata()?.is_file() {
+            // As the first write would: what stands there before is not ours to count or cut.
+            file.seek(io::SeekFrom::End(0))?;
+        }
         Ok(Self::new(file, "standard output".to_owned(), format))
     }
 
@@ -94,12 +100,6 @@ impl Output<File> {
         let file =
             prepared.commit().map_err(|source| CliError::Open { flag: "-o", path, source })?;
         Ok(Self::new(file, name, format.unwrap_or(Format::Jsonl)))
-    }
-
-    /// Standard output, of a scan that goes on.
-    pub(crate) fn stdout_again(format: Format) -> io::Result<Self> {
-        let Self { sink, name, .. } = Self::stdout(Some(format))?;
-        Ok(Self::again(sink, name, format))
     }
 
     /// Whether people are watching: each record is then shown at once.
@@ -218,7 +218,12 @@ impl<S: Sink> Output<S> {
             return Broken::ReaderClosed;
         }
         let kept = self.written;
-        Broken::Error(Box::new(CliError::Write { name: self.name.clone(), source, kept }))
+        Broken::Error(Box::new(CliError::Write {
+            name: self.name.clone(),
+            source,
+            kept,
+            resume: None,
+        }))
     }
 }
 
@@ -421,7 +426,7 @@ pub(crate) mod tests {
                 }
             }
             let Some(Broken::Error(error)) = broken else { panic!("room {room}: {broken:?}") };
-            let CliError::Write { name, source, kept } = *error else {
+            let CliError::Write { name, source, kept, .. } = *error else {
                 panic!("room {room}: {error}")
             };
             assert_eq!((name.as_str(), source.kind()), ("list", io::ErrorKind::StorageFull));

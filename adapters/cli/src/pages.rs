@@ -68,7 +68,7 @@ fn show(text: &[u8]) -> Result<u8, CliError> {
 }
 
 fn stdout(source: io::Error) -> CliError {
-    CliError::Write { name: "standard output".to_owned(), source, kept: 0 }
+    CliError::Write { name: "standard output".to_owned(), source, kept: 0, resume: None }
 }
 
 #[cfg(test)]

@@ -43,9 +43,16 @@ impl Prepared {
     }
 
     /// Opens a file that must be there, to be read and written on; not one that a scan is still writing to.
+    ///
+    /// What is no regular file is only written to. A pipe of a name that were opened for both would have its own writer for
+    /// a reader: it would fill up with nobody there, and nobody would be told when the reader goes away.
     pub(crate) fn existing(path: &Path) -> Result<Self, CliError> {
-        let file = OpenOptions::new().read(true).write(true).open(path);
-        let file = file.map_err(|source| CliError::OutputGone { path: path.to_owned(), source })?;
+        let open = || {
+            let is_file = std::fs::metadata(path)?.is_file();
+            OpenOptions::new().read(is_file).write(true).open(path)
+        };
+        let file =
+            open().map_err(|source| CliError::OutputGone { path: path.to_owned(), source })?;
         let is_file = file.metadata().is_ok_and(|facts| facts.is_file());
         if is_file && matches!(file.try_lock(), Err(TryLockError::WouldBlock)) {
             return Err(CliError::OutputInUse(path.to_owned()));
@@ -56,6 +63,10 @@ impl Prepared {
     /// The path, if the file was not there before.
     pub(crate) fn new_path(&self) -> Option<PathBuf> {
         self.is_new.then(|| self.path.clone())
+    }
+
+    pub(crate) fn file(&self) -> &File {
+        &self.file
     }
 
     /// The file as it is.
@@ -92,6 +103,8 @@ impl Prepared {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Write as _;
+
     use super::*;
 
     #[test]
@@ -123,6 +136,19 @@ mod tests {
         // Devices are everybody's.
         let device = Prepared::existing(Path::new("/dev/null"));
         assert!(Prepared::existing(Path::new("/dev/null")).is_ok() && device.is_ok());
+    }
+
+    #[test]
+    fn a_named_pipe_is_not_its_own_reader() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("pipe");
+        nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        // Opened for both, so that neither side waits for the other.
+        let reader = OpenOptions::new().read(true).write(true).open(&path).unwrap();
+        let mut file = Prepared::existing(&path).unwrap().into_file();
+        drop(reader);
+        let error = file.write(b"x").unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::BrokenPipe);
     }
 
     #[test]

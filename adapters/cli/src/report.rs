@@ -71,6 +71,7 @@ struct Report<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     resumed_from: Option<u64>,
     may_repeat: u64,
+    may_repeat_is_counted: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     all_runs: Option<Totals>,
     loss: f64,
@@ -182,6 +183,7 @@ pub(crate) fn json(driven: &Driven, settings: &Settings) -> serde_json::Result<S
         mark: driven.mark,
         resumed_from: driven.before.mark,
         may_repeat: driven.before.may_have_repeated,
+        may_repeat_is_counted: !driven.before.is_uncounted,
         all_runs: driven.before.mark.map(|_| driven.before.so_far.plus(summary, driven.written)),
         loss: summary.counts.loss(),
         rate: summary.rate.to_string(),
@@ -283,6 +285,7 @@ pub(crate) mod tests {
             "targets",
             "mark",
             "may_repeat",
+            "may_repeat_is_counted",
             "loss",
             "rate",
             "seed",
@@ -319,10 +322,12 @@ pub(crate) mod tests {
             mark: Some(7),
             so_far: Totals::default().plus(&driven.summary, 256),
             may_have_repeated: 3,
+            is_uncounted: true,
         };
         let json: serde_json::Value =
             serde_json::from_str(&json(&driven, &settings()).unwrap()).unwrap();
         assert_eq!((&json["resumed_from"], &json["may_repeat"]), (&7.into(), &3.into()));
+        assert_eq!(json["may_repeat_is_counted"], false);
         let sent = driven.summary.counts.sent;
         assert_eq!((&json["counters"]["sent"], &json["records"]), (&sent.into(), &HOSTS.into()));
         let all = &json["all_runs"];

@@ -8,14 +8,15 @@
 //! What was written after the checkpoint stays, as it is true; it comes again, and is counted. A torn last line is cut.
 
 use std::{
-    fs::File,
+    fs::{self, File},
     io::{self, Seek as _, SeekFrom},
+    os::fd::AsFd as _,
     path::Path,
 };
 
 use crate::{
-    args::Format, checkpoint::Checkpoint, error::CliError, output::Output, prepared::Prepared,
-    saver::Before, words::Asked,
+    args::Format, checkpoint::Checkpoint, error::CliError, files::STDOUT, output::Output,
+    prepared::Prepared, saver::Before, words::Asked,
 };
 
 /// A scan that is to go on.
@@ -24,8 +25,8 @@ pub(crate) struct Resumed {
     pub(crate) checkpoint: Checkpoint,
     /// What is known of the runs before.
     pub(crate) before: Before,
-    /// How many records come twice is known; not so where they went to a pipe after the last checkpoint.
-    pub(crate) is_counted: bool,
+    /// What the output holds, if that can be known.
+    found: Option<Found>,
 }
 
 impl Resumed {
@@ -36,10 +37,10 @@ impl Resumed {
             mark: Some(checkpoint.mark),
             so_far: checkpoint.so_far.clone(),
             may_have_repeated: checkpoint.may_have_repeated.saturating_add(checkpoint.may_repeat),
+            is_uncounted: checkpoint.uncounted
+                || !checkpoint.closed && checkpoint.output.octets.is_none(),
         };
-        let is_counted = checkpoint.closed
-            || checkpoint.output.octets.is_some() && checkpoint.output.path.is_some();
-        Ok(Self { checkpoint, before, is_counted })
+        Ok(Self { checkpoint, before, found: None })
     }
 
     /// The hash that the targets must have.
@@ -56,39 +57,89 @@ impl Resumed {
         first.with(later)
     }
 
-    /// The output, cut after its last whole line, to be written on.
-    pub(crate) fn output(
+    /// That the output of the flags is the one that the checkpoint of `path` knows.
+    pub(crate) fn check_output(&self, output: Option<&Path>, path: &Path) -> Result<(), CliError> {
+        let known = self.checkpoint.output.path.as_deref();
+        if output.filter(|path| *path != Path::new("-")) == known {
+            return Ok(());
+        }
+        Err(CliError::Checkpoint {
+            path: path.to_owned(),
+            why: "is damaged (its output is not that of its flags)".to_owned(),
+        })
+    }
+
+    /// Looks at the output, which must be the one of the runs before, and leaves it as it is.
+    pub(crate) fn examine(
         &mut self,
+        prepared: Option<&Prepared>,
+        format: Format,
+    ) -> Result<(), CliError> {
+        let path = prepared.map_or_else(|| Path::new(STDOUT), Prepared::path);
+        let gone = |source| CliError::OutputGone { path: path.to_owned(), source };
+        match prepared {
+            Some(prepared) => {
+                let is_file = prepared.file().metadata().map_err(gone)?.is_file();
+                let known = self.checkpoint.output.octets.unwrap_or(0);
+                if is_file { self.find(prepared.file(), path, known, format) } else { Ok(()) }
+            }
+            // What the shell has opened can mostly not be read: another look at the same file.
+            None => match (self.checkpoint.output.octets, fs::metadata(STDOUT)) {
+                (Some(known), Ok(facts)) if facts.is_file() => {
+                    let file = File::open(STDOUT).map_err(gone)?;
+                    self.find(&file, Path::new("standard output"), known, format)
+                }
+                // A file that is a pipe today: what went to it after the checkpoint cannot be counted any more.
+                (Some(_), _) if !self.checkpoint.closed => {
+                    self.before.is_uncounted = true;
+                    Ok(())
+                }
+                _ => Ok(()),
+            },
+        }
+    }
+
+    fn find(
+        &mut self,
+        mut file: &File,
+        path: &Path,
+        known: u64,
+        format: Format,
+    ) -> Result<(), CliError> {
+        let gone = |source| CliError::OutputGone { path: path.to_owned(), source };
+        let changed = |why: String| CliError::OutputChanged { path: path.to_owned(), why };
+        let found = look(&mut file, known).map_err(gone)?.map_err(changed)?;
+        let header = u64::from(format == Format::Csv && known == 0);
+        let later = found.lines.saturating_sub(header);
+        self.before.may_have_repeated = self.before.may_have_repeated.saturating_add(later);
+        self.before.so_far.records = self.before.so_far.records.saturating_add(later);
+        self.found = Some(found);
+        Ok(())
+    }
+
+    /// The output, cut after the last whole line that was found in it, to be written on.
+    pub(crate) fn output(
+        &self,
         prepared: Option<Prepared>,
         format: Format,
     ) -> Result<Output<File>, CliError> {
-        let Some(prepared) = prepared else {
-            let stdout = Output::stdout_again(format);
-            return stdout.map_err(|source| CliError::Write {
-                name: "standard output".to_owned(),
-                source,
-                kept: 0,
-            });
+        let name = prepared.as_ref().map_or_else(
+            || "standard output".to_owned(),
+            |prepared| prepared.path().display().to_string(),
+        );
+        let gone = |source| CliError::OutputGone { path: name.clone().into(), source };
+        let mut file = match prepared {
+            Some(prepared) => prepared.into_file(),
+            None => File::from(io::stdout().as_fd().try_clone_to_owned().map_err(gone)?),
         };
-        let path = prepared.path().to_owned();
-        let name = path.display().to_string();
-        let mut file = prepared.into_file();
-        let gone = |source| CliError::OutputGone { path: path.clone(), source };
-        if !file.metadata().map_err(gone)?.is_file() {
+        let Some(found) = self.found else {
             return Ok(Output::again(file, name, format));
-        }
-        let known = self.checkpoint.output.octets.unwrap_or(0);
-        let changed = |why: String| CliError::OutputChanged { path: path.clone(), why };
-        let found = look(&mut file, known).map_err(gone)?.map_err(changed)?;
+        };
         file.set_len(found.cut).and_then(|()| file.sync_all()).map_err(gone)?;
         file.seek(SeekFrom::Start(found.cut)).map_err(gone)?;
         if found.cut == 0 {
             return Ok(Output::new(file, name, format));
         }
-        let header = u64::from(format == Format::Csv && known == 0);
-        let later = found.lines.saturating_sub(header);
-        self.before.may_have_repeated = self.before.may_have_repeated.saturating_add(later);
-        self.before.so_far.records = self.before.so_far.records.saturating_add(later);
         Ok(Output::again(file, name, format))
     }
 }
@@ -135,7 +186,7 @@ fn look(file: &mut (impl io::Read + io::Seek), known: u64) -> io::Result<Result<
 
 #[cfg(test)]
 mod tests {
-    use std::{fs, io::Write as _, path::PathBuf};
+    use std::{io::Write as _, path::PathBuf};
 
     use super::*;
     use crate::{
@@ -159,7 +210,11 @@ mod tests {
         fs::write(&path, text).unwrap();
         let (_folder, mut resumed) = resumed(known, &path);
         let told = resumed.before.may_have_repeated;
-        let mut output = resumed.output(Some(Prepared::existing(&path)?), format)?;
+        let prepared = Prepared::existing(&path)?;
+        let examined = resumed.examine(Some(&prepared), format);
+        assert_eq!(fs::read_to_string(&path).unwrap(), text, "looking changes nothing");
+        examined?;
+        let mut output = resumed.output(Some(prepared), format)?;
         assert!(output.flush().is_ok());
         let repeat = resumed.before.may_have_repeated - told;
         assert_eq!(resumed.before.so_far.records, repeat);
@@ -230,6 +285,17 @@ mod tests {
         assert_eq!(both.args.rate.to_string(), "7");
         assert_eq!(resumed.fingerprint(Path::new("f")).unwrap(), 255);
         assert_eq!((resumed.before.mark, resumed.before.may_have_repeated), (Some(5), 7));
+    }
+
+    #[test]
+    fn another_output_than_that_of_the_flags_is_damage() {
+        let (_folder, resumed) = resumed(0, Path::new("/x"));
+        let check =
+            |output: Option<&str>| resumed.check_output(output.map(Path::new), Path::new("f"));
+        assert!(check(Some("/x")).is_ok());
+        for other in [Some("/y"), Some("-"), None] {
+            assert_eq!(check(other).unwrap_err().exit_code(), crate::error::USAGE);
+        }
     }
 
     #[test]

@@ -21,6 +21,7 @@ use mrpf_syn::Scan;
 
 use crate::{
     checkpoint::{Checkpoint, Totals, Written},
+    drive::Ended,
     error::CliError,
     output::{Broken, Output, Sink},
     place::{Keep, Place},
@@ -45,6 +46,8 @@ pub(crate) struct Fixed {
     /// The file of the records; none for standard output.
     pub(crate) output: Option<PathBuf>,
     pub(crate) shard: String,
+    /// Why the scan can not go on at all, if it can not.
+    pub(crate) trouble: Option<String>,
 }
 
 /// What the runs before this one have left.
@@ -55,6 +58,8 @@ pub(crate) struct Before {
     pub(crate) so_far: Totals,
     /// At most so many records come twice by then.
     pub(crate) may_have_repeated: u64,
+    /// More may come twice than that: what went to a pipe after the last checkpoint of a killed run is not known.
+    pub(crate) is_uncounted: bool,
 }
 
 /// Saves one run of a scan.
@@ -76,6 +81,10 @@ pub(crate) struct Saver {
     is_frozen: bool,
     /// Records that were written are perhaps not on the disk.
     is_lost: bool,
+    /// The mark of the last checkpoint that this run has kept.
+    kept: Option<u64>,
+    /// The last checkpoint, to be kept by [`close`](Self::close).
+    last_one: Option<Checkpoint>,
     trouble: Option<String>,
 }
 
@@ -94,7 +103,7 @@ impl Saver {
     /// For one run; `keep` is the file of `--checkpoint`, tried out.
     pub(crate) fn new(fixed: Fixed, before: Before, keep: Option<Place>) -> Self {
         let here = format!("mrpf-{}.checkpoint", fixed.scan);
-        let place = keep.clone().unwrap_or_else(|| Place::new(here.as_ref()));
+        let place = keep.clone().unwrap_or_else(|| Place::new(here.as_ref(), &fixed.scan));
         let keep = keep.map(|place| Box::new(place) as Box<dyn Keep>);
         Self::with(fixed, before, keep, Some(place))
     }
@@ -122,6 +131,8 @@ impl Saver {
             safe,
             is_frozen: false,
             is_lost: false,
+            kept: None,
+            last_one: None,
             trouble: None,
         }
     }
@@ -140,6 +151,12 @@ impl Saver {
     /// No record is written after the last flush, so the mark stays where it is.
     pub(crate) fn freeze(&mut self) {
         self.is_frozen = true;
+    }
+
+    /// Writing has failed. Some systems tell the loss of an octet at a later write, and tell it once: what was written since
+    /// the last checkpoint is in doubt, and another try that succeeds would prove nothing.
+    pub(crate) fn lose(&mut self) {
+        self.is_lost = true;
     }
 
     /// After a flush: everything below `mark`, which was read before it, is written.
@@ -188,8 +205,7 @@ impl Saver {
         let octets = match output.sync() {
             Ok(octets) => octets,
             Err(broken) => {
-                // The system tells this once: another try that succeeds would prove nothing.
-                self.is_lost = true;
+                self.lose();
                 return Err(broken);
             }
         };
@@ -209,31 +225,58 @@ impl Saver {
         Ok(())
     }
 
-    /// Saves at the end: where it was asked for, and if `is_interrupted` in any case.
-    pub(crate) fn close<S: Sink>(
+    /// At the end: waits until the records are on the disk, and makes the last checkpoint, for where it was asked for and for
+    /// any scan that was interrupted. What fails here changes how the scan has `ended`.
+    pub(crate) fn conclude<S: Sink>(
         &mut self,
         scan: &Scan,
         output: &mut Output<S>,
-        is_finished: bool,
-        is_interrupted: bool,
-    ) -> Saved {
+        ended: &mut Ended,
+        error: &mut Option<CliError>,
+    ) {
+        let octets = output.sync().unwrap_or_else(|broken| {
+            self.lose();
+            if let Broken::Error(lost) = broken {
+                error.get_or_insert(*lost);
+                if *ended == Ended::Through {
+                    *ended = Ended::WriteFailed;
+                }
+            }
+            None
+        });
+        if let (Some(CliError::Write { resume, .. }), Some(_)) = (error.as_mut(), self.kept) {
+            *resume = Some(self.path());
+        }
         if self.keep.is_none() {
-            let Some(place) = self.place.clone().filter(|_| is_interrupted) else {
-                return Saved::Not;
+            let Some(place) = self.place.clone().filter(|_| *ended == Ended::Interrupted) else {
+                return;
             };
             self.keep = Some(Box::new(place));
         }
+        let is_finished = *ended == Ended::Through && error.is_none();
+        self.last_one = Some(self.checkpoint(scan, output.written(), octets, true, is_finished));
+        if self.is_lost {
+            self.safe = self.kept.or(self.before.mark).unwrap_or(0);
+        }
+    }
+
+    /// Keeps the last checkpoint; `incomplete` is why the scan is not complete.
+    pub(crate) fn close(&mut self, incomplete: Vec<String>) -> Saved {
+        let Some(mut checkpoint) = self.last_one.take() else { return Saved::Not };
         let path = self.path();
-        let octets = match output.sync() {
-            Ok(octets) if !self.is_lost => octets,
-            _ => {
-                let why = "the records are perhaps not on the disk; the checkpoint before holds";
-                return Saved::Failed(path, why.to_owned());
+        match self.kept {
+            Some(_) if self.is_lost => return Saved::At(path),
+            None if self.is_lost => {
+                return Saved::Failed(path, "the records are perhaps not on the disk".to_owned());
             }
-        };
-        let checkpoint = self.checkpoint(scan, output.written(), octets, true, is_finished);
+            _ => {}
+        }
+        checkpoint.incomplete = incomplete;
         match self.write(&checkpoint) {
             Ok(()) => Saved::At(path),
+            Err(why) if self.kept.is_some() => {
+                Saved::Failed(path, format!("{why}; it is still the one before"))
+            }
             Err(why) => Saved::Failed(path, why),
         }
     }
@@ -251,11 +294,16 @@ impl Saver {
         if matches!(self.fixed.stdin, Stdin::TooLong) {
             return Err(CliError::StdinTooLong.to_string());
         }
+        if let Some(why) = &self.fixed.trouble {
+            return Err(why.clone());
+        }
         // Again, as a path that is no text must not pass for none.
         self.fixed.words.to_text().map_err(|error| error.to_string())?;
         let text = checkpoint.to_json().map_err(|error| error.to_string())?;
         let keep = self.keep.as_mut().ok_or("there is no place for it")?;
-        keep.keep(&text).map_err(|error| error.to_string())
+        keep.keep(&text).map_err(|error| error.to_string())?;
+        self.kept = Some(checkpoint.mark);
+        Ok(())
     }
 
     fn checkpoint(
@@ -293,7 +341,9 @@ impl Saver {
             output: Written { path: self.fixed.output.clone(), octets },
             may_repeat: if finished { 0 } else { self.history.beyond(self.safe, records) },
             may_have_repeated: self.before.may_have_repeated,
+            uncounted: self.before.is_uncounted,
             so_far: self.before.so_far.plus(&summary, records),
+            incomplete: Vec::new(),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Ctrl-C, SIGTERM and a terminal that goes away: the first asks, the second ends.
+//! Ctrl-C, SIGTERM and a terminal that goes away: the first asks, a later one of the first two ends.
 
 use std::{
     io,
@@ -9,16 +9,19 @@ use std::{
         mpsc::{self, RecvTimeoutError},
     },
     thread::{self, JoinHandle},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use signal_hook::{
     consts::{SIGHUP, SIGINT, SIGTERM},
-    flag,
+    flag, iterator,
 };
 
 use crate::{error::INTERRUPTED, say};
 
+/// How long after the first signal a second one is an impatient user. Before that it may be the same event told twice: a
+/// terminal that is closed, or a program such as timeout(1) that signals the process and then its group.
+const PATIENCE: Duration = Duration::from_secs(1);
 /// How soon a signal is seen while a scan is prepared.
 const TICK: Duration = Duration::from_millis(20);
 
@@ -27,18 +30,24 @@ const TICK: Duration = Duration::from_millis(20);
 pub(crate) struct Signals(Arc<AtomicBool>);
 
 impl Signals {
-    /// From now on the first signal is noted and the second ends the process.
+    /// From now on the first signal is noted, and SIGINT or SIGTERM ends the process when it comes a second later or more.
     pub(crate) fn install() -> io::Result<Self> {
+        let all = [SIGHUP, SIGINT, SIGTERM];
         let asked = Arc::new(AtomicBool::new(false));
-        for signal in [SIGHUP, SIGINT, SIGTERM] {
-            // In this order: the first signal finds the flag down, and then raises it for the second.
-            flag::register_conditional_shutdown(
-                signal,
-                i32::from(INTERRUPTED),
-                Arc::clone(&asked),
-            )?;
+        for signal in all {
             flag::register(signal, Arc::clone(&asked))?;
         }
+        let mut arriving = iterator::Signals::new(all)?;
+        let watch = move || {
+            let mut impatience = Impatience::default();
+            for signal in arriving.forever() {
+                if impatience.ends(signal, Instant::now()) {
+                    // Without what a regular end would wait for.
+                    signal_hook::low_level::exit(i32::from(INTERRUPTED));
+                }
+            }
+        };
+        thread::Builder::new().name("impatience".to_owned()).spawn(watch)?;
         Ok(Self(asked))
     }
 
@@ -75,6 +84,20 @@ impl Signals {
     }
 }
 
+/// Tells a user who does not want to wait from one event that is told twice.
+#[derive(Debug, Default)]
+struct Impatience {
+    first: Option<Instant>,
+}
+
+impl Impatience {
+    /// Whether `signal`, which came at `now`, ends the process at once.
+    fn ends(&mut self, signal: i32, now: Instant) -> bool {
+        let first = *self.first.get_or_insert(now);
+        signal != SIGHUP && now.duration_since(first) >= PATIENCE
+    }
+}
+
 /// Ends the stretch of [`Signals::end_at_once`] when it is dropped: from then on signals are for the scan.
 #[derive(Debug)]
 pub(crate) struct Preparing {
@@ -93,6 +116,22 @@ impl Drop for Preparing {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_terminal_that_goes_away_is_not_an_impatient_user() {
+        let begin = Instant::now();
+        let after = |ms| begin + Duration::from_millis(ms);
+        for (signals, ends) in [
+            (&[(SIGHUP, 0), (SIGHUP, 1), (SIGHUP, 5_000)][..], false),
+            (&[(SIGTERM, 0), (SIGTERM, 1), (SIGINT, 999)], false),
+            (&[(SIGINT, 0), (SIGINT, 1_000)], true),
+            (&[(SIGHUP, 0), (SIGTERM, 2_000)], true),
+        ] {
+            let mut impatience = Impatience::default();
+            let ended = signals.iter().any(|(signal, ms)| impatience.ends(*signal, after(*ms)));
+            assert_eq!(ended, ends, "{signals:?}");
+        }
+    }
 
     #[test]
     fn the_stretch_ends_without_a_signal_and_files_stay() {

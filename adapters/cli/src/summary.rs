@@ -7,20 +7,30 @@ use mrpf_syn::Summary;
 
 use crate::{
     drive::{Driven, Ended},
-    error::{DONE, INCOMPLETE, INTERRUPTED},
+    error::{DONE, FAILED, INCOMPLETE, INTERRUPTED},
     report::Settings,
     saver::Saved,
 };
 
 impl Driven {
-    /// Whether every target has an outcome, next to nothing was lost, and all that was found is written.
+    /// Whether every target has an outcome, next to nothing was lost in any run, and all that was found is written.
     pub(crate) fn is_complete(&self) -> bool {
-        self.ended == Ended::Through && self.error.is_none() && self.summary.is_complete()
+        self.ended == Ended::Through
+            && self.error.is_none()
+            && self.summary.is_complete()
+            && !is_lossy(&self.losses())
+    }
+
+    /// Those of all runs together.
+    fn losses(&self) -> Counts {
+        self.before.so_far.plus(&self.summary, self.written).losses()
     }
 
     /// The exit code of a scan that has not failed.
     pub(crate) fn exit_code(&self) -> u8 {
         match self.ended {
+            // The code says that the scan can go on.
+            Ended::Interrupted if matches!(self.saved, Saved::Failed(..)) => FAILED,
             Ended::Interrupted => INTERRUPTED,
             _ if self.is_complete() => DONE,
             _ => INCOMPLETE,
@@ -28,9 +38,17 @@ impl Driven {
     }
 }
 
+/// As [`Summary::is_complete`] has it for one run: losses above this share make a scan incomplete, and so does any answer
+/// that found no room.
+const MOST_LOSS: f64 = 0.001;
+
+fn is_lossy(counts: &Counts) -> bool {
+    counts.refused > 0 || counts.loss() > MOST_LOSS
+}
+
 /// Why a scan is not complete, in the order of their weight; nothing for one that is.
 pub(crate) fn incomplete(driven: &Driven) -> Vec<String> {
-    let Summary { counts, progress, .. } = &driven.summary;
+    let Summary { progress, .. } = &driven.summary;
     let mut reasons = Vec::new();
     match driven.ended {
         Ended::Through => {}
@@ -49,8 +67,10 @@ pub(crate) fn incomplete(driven: &Driven) -> Vec<String> {
             HumanCount(progress.total)
         ));
     }
-    // The limit above which `Summary::is_complete` is false has its place there.
-    if lost(counts) > 0 && !driven.summary.is_complete() {
+    let all = driven.losses();
+    // A run may have lost more of what it made than all together.
+    let counts = if is_lossy(&all) { &all } else { &driven.summary.counts };
+    if is_lossy(counts) {
         let mut parts = Vec::new();
         for (n, what) in [
             (counts.dropped(), "frames not sent"),
@@ -62,9 +82,10 @@ pub(crate) fn incomplete(driven: &Driven) -> Vec<String> {
             }
         }
         reasons.push(format!(
-            "{} ({:.2} %; a lower --rate helps)",
+            "{} ({:.2} %{}; a lower --rate helps)",
             parts.join(", "),
-            counts.loss() * 100.0
+            counts.loss() * 100.0,
+            if driven.before.mark.is_some() && counts == &all { " of all runs" } else { "" }
         ));
     }
     reasons
@@ -159,15 +180,24 @@ fn resumed(driven: &Driven) -> Option<String> {
 }
 
 /// How a scan that is not through goes on; `None` where it does not.
-pub(crate) fn going_on(driven: &Driven) -> Option<String> {
+pub(crate) fn going_on(driven: &Driven, settings: &Settings) -> Option<String> {
     match &driven.saved {
         Saved::At(path) if driven.ended != Ended::Through || driven.error.is_some() => {
-            Some(format!(
-                "saved at position {} of {}; to go on: mrpf syn --resume {}",
+            let mut text = format!(
+                "saved at position {} of {}; to go on: mrpf syn --resume={}",
                 HumanCount(driven.mark),
                 HumanCount(driven.summary.progress.total),
                 quoted(&path.display().to_string())
-            ))
+            );
+            if driven.mark == driven.before.mark.unwrap_or(0) {
+                // Retries are a second apart.
+                let final_after = f64::from(settings.retries) + settings.cooldown_s;
+                text += &format!(
+                    "\nthat is where this run began: a target without an answer is final {final_after:.1} s after its first \
+                     attempt, so let the next run last longer than that, or nothing is gained"
+                );
+            }
+            Some(text)
         }
         Saved::Failed(path, why) => {
             Some(format!("the checkpoint {} could not be written: {why}", path.display()))
@@ -208,7 +238,10 @@ pub(crate) fn clamp(n: u128) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::tests::{settings, through};
+    use crate::{
+        checkpoint::Totals,
+        report::tests::{settings, through},
+    };
 
     #[test]
     fn what_is_not_complete_never_says_done() {
@@ -226,6 +259,36 @@ mod tests {
     }
 
     #[test]
+    fn what_earlier_runs_have_lost_is_not_forgotten() {
+        let mut driven = through();
+        let mut lossy = driven.summary.clone();
+        lossy.counts.dropped_busy = lossy.counts.generated / 100;
+        driven.before.mark = Some(9);
+        driven.before.so_far = Totals::default().plus(&lossy, 0);
+        assert!(driven.summary.is_complete() && !driven.is_complete());
+        assert_eq!(driven.exit_code(), INCOMPLETE);
+        let reasons = incomplete(&driven);
+        assert!(reasons[0].contains("% of all runs"), "{reasons:?}");
+        lossy.counts.dropped_busy = 0;
+        lossy.counts.refused = 1;
+        driven.before.so_far = Totals::default().plus(&lossy, 0);
+        assert!(!driven.is_complete() && incomplete(&driven)[0].contains("without room"));
+        driven.before.so_far = Totals::default().plus(&driven.summary, 0);
+        assert!(driven.is_complete() && incomplete(&driven).is_empty());
+    }
+
+    /// One rule for a run and for all of them.
+    #[test]
+    fn the_limit_of_losses_is_that_of_the_library() {
+        let mut summary = through().summary;
+        summary.counts.generated = 1_000_000;
+        for (lost, refused) in [(0, 0), (1_000, 0), (1_001, 0), (0, 1)] {
+            (summary.counts.ring_drops, summary.counts.refused) = (lost, refused);
+            assert_eq!(summary.is_complete(), !is_lossy(&summary.counts), "{lost} {refused}");
+        }
+    }
+
+    #[test]
     fn half_open_connections_are_told() {
         let told = Settings { rst: false, ..settings() };
         assert!(text(&through(), &told, "list", false).contains("--no-rst"));
@@ -234,15 +297,23 @@ mod tests {
     #[test]
     fn a_scan_that_can_go_on_says_how() {
         let mut driven = through();
-        assert_eq!(going_on(&driven), None);
+        assert_eq!(going_on(&driven, &settings()), None);
         driven.saved = Saved::At("x y".into());
-        assert_eq!(going_on(&driven), None, "there is nothing left");
+        assert_eq!(going_on(&driven, &settings()), None, "there is nothing left");
         driven.ended = Ended::Interrupted;
         driven.mark = 5;
-        let expected = "saved at position 5 of 256; to go on: mrpf syn --resume 'x y'";
-        assert_eq!(going_on(&driven).unwrap(), expected);
+        let expected = "saved at position 5 of 256; to go on: mrpf syn --resume='x y'";
+        assert_eq!(going_on(&driven, &settings()).unwrap(), expected);
+        // No further than the run before.
+        driven.before.mark = Some(5);
+        let text = going_on(&driven, &settings()).unwrap();
+        assert!(text.starts_with(expected) && text.contains("final 10.0 s after"), "{text}");
         driven.saved = Saved::Failed("z".into(), "full".to_owned());
-        assert_eq!(going_on(&driven).unwrap(), "the checkpoint z could not be written: full");
+        assert_eq!(driven.exit_code(), FAILED, "it can not go on");
+        assert_eq!(
+            going_on(&driven, &settings()).unwrap(),
+            "the checkpoint z could not be written: full"
+        );
     }
 
     #[test]

@@ -14,10 +14,10 @@ use mrpf_syn::{Builder, Scan, ScanError};
 
 use crate::{
     answer,
-    args::SynArgs,
-    drive::{Driven, Ended, Limits, drive},
-    error::{CliError, DONE},
-    files::Files,
+    args::{Format, SynArgs},
+    drive::{Driven, Limits, drive},
+    error::{CliError, DONE, INCOMPLETE},
+    files::{Files, check_lasting},
     output::Output,
     plan::plan,
     prepared::Prepared,
@@ -39,32 +39,47 @@ pub(crate) fn run(asked: &Asked) -> Result<u8, CliError> {
     };
     let resumed = Resumed::read(path)?;
     let mut asked = resumed.asked(asked)?;
+    resumed.check_output(asked.args.output.as_deref(), path)?;
     let checkpoint = &resumed.checkpoint;
     if checkpoint.finished {
-        if !asked.args.quiet {
+        let is_complete = checkpoint.incomplete.is_empty();
+        if !asked.args.quiet || !is_complete {
+            let but = match is_complete {
+                true => String::new(),
+                false => format!(", but is not complete: {}", checkpoint.incomplete.join("; ")),
+            };
             say(&format!(
-                "nothing left: the scan of {} has come to its end, with {} records",
+                "nothing left: the scan of {} has come to its end, with {} records{but}",
                 path.display(),
                 HumanCount(checkpoint.so_far.records)
             ));
         }
-        return Ok(DONE);
+        return Ok(if is_complete { DONE } else { INCOMPLETE });
     }
     asked.args.checkpoint.get_or_insert_with(|| path.clone());
     start(asked, Some(resumed))
 }
 
 /// Starts a scan, or goes on with one.
-fn start(mut asked: Asked, resumed: Option<Resumed>) -> Result<u8, CliError> {
+fn start(mut asked: Asked, mut resumed: Option<Resumed>) -> Result<u8, CliError> {
     check_sources(&asked.args)?;
     if asked.args.dry_run {
         answer(&plan(&asked.args)?);
         return Ok(DONE);
     }
     let signals = Signals::install().map_err(CliError::Signals)?;
-    let files = Files::prepare(&asked.args, resumed.is_some())?;
+    // Two scans of one folder must not have one name.
+    let new = || format!("{:016x}", RandomState::new().hash_one(std::process::id()));
+    let id = resumed.as_ref().map_or_else(new, |resumed| resumed.checkpoint.scan.clone());
+    let files = Files::prepare(&asked.args, &id, resumed.is_some())?;
     let preparing = signals.end_at_once(files.made()).map_err(CliError::Signals)?;
-    let (scan, stdin) = match build(&asked, resumed.as_ref()) {
+    let format = asked.args.format.unwrap_or(Format::Jsonl);
+    let examined = match &mut resumed {
+        // Before anything is sent.
+        Some(resumed) => resumed.examine(files.output.as_ref(), format),
+        None => Ok(()),
+    };
+    let (scan, stdin) = match examined.and_then(|()| build(&asked, resumed.as_ref())) {
         Ok(built) => built,
         Err(error) => {
             files.discard();
@@ -73,8 +88,7 @@ fn start(mut asked: Asked, resumed: Option<Resumed>) -> Result<u8, CliError> {
     };
     drop(preparing);
     let Files { output, report, checkpoint } = files;
-    let is_counted = resumed.as_ref().is_none_or(|resumed| resumed.is_counted);
-    let (mut output, before, id) = open(&asked.args, output, resumed)?;
+    let (mut output, before) = open(&asked.args, output, resumed)?;
     // What follows from chance or from the terminal is the same in every run.
     asked.words.set("seed", vec![scan.summary().seed.to_string().into()]);
     asked.words.set("format", vec![output.format().to_string().into()]);
@@ -85,9 +99,10 @@ fn start(mut asked: Asked, resumed: Option<Resumed>) -> Result<u8, CliError> {
         output: path.map(|path| std::path::absolute(path).unwrap_or_else(|_| path.to_owned())),
         shard: asked.args.shard.unwrap_or_default().to_string(),
         words: asked.words,
+        trouble: check_lasting(&asked.args).err().map(|error| error.to_string()),
     };
     let saver = Saver::new(fixed, before, checkpoint);
-    conduct(&asked.args, scan, &mut output, saver, &signals, report, is_counted)
+    conduct(&asked.args, scan, &mut output, saver, &signals, report)
 }
 
 /// Conducts a scan from its start to what is told at its end.
@@ -98,11 +113,10 @@ fn conduct(
     mut saver: Saver,
     signals: &Signals,
     report: Option<Prepared>,
-    is_counted: bool,
 ) -> Result<u8, CliError> {
     saver.begin(&scan, output)?;
     announce(args, &scan, saver.before());
-    if !is_counted {
+    if saver.before().is_uncounted {
         say(
             "what went to standard output after the checkpoint comes twice too, and is not counted",
         );
@@ -117,7 +131,7 @@ fn conduct(
     let driven = drive(&mut scan, output, limits, &mut progress, signals, &mut saver);
     drop(scan);
     let told = told(args, output.name(), output.format().to_string());
-    finish(args, driven, &told, report)
+    finish(args, driven, &told, report, saver)
 }
 
 /// Compiles the targets and starts; also what standard input held.
@@ -149,22 +163,25 @@ fn build(asked: &Asked, resumed: Option<&Resumed>) -> Result<(Scan, Stdin), CliE
         Err(ScanError::Changed) => return Err(CliError::Changed(file.to_owned())),
         built => built?,
     };
-    if fingerprint.is_some_and(|fingerprint| fingerprint != scan.fingerprint()) {
+    let is_other = |resumed: &Resumed| resumed.checkpoint.total != scan.summary().progress.total;
+    if fingerprint.is_some_and(|fingerprint| fingerprint != scan.fingerprint())
+        || resumed.is_some_and(is_other)
+    {
         return Err(CliError::Changed(file.to_owned()));
     }
     Ok((scan, stdin))
 }
 
-/// Where records go, what was before, and the name of the scan.
+/// Where records go, and what was before.
 fn open(
     args: &SynArgs,
     prepared: Option<Prepared>,
     resumed: Option<Resumed>,
-) -> Result<(Output<File>, Before, String), CliError> {
-    if let Some(mut resumed) = resumed {
-        let format = args.format.unwrap_or(crate::args::Format::Jsonl);
+) -> Result<(Output<File>, Before), CliError> {
+    if let Some(resumed) = resumed {
+        let format = args.format.unwrap_or(Format::Jsonl);
         let output = resumed.output(prepared, format)?;
-        return Ok((output, resumed.before, resumed.checkpoint.scan));
+        return Ok((output, resumed.before));
     }
     let output = match prepared {
         Some(prepared) => Output::file(prepared, args.format)?,
@@ -172,11 +189,10 @@ fn open(
             name: "standard output".to_owned(),
             source,
             kept: 0,
+            resume: None,
         })?,
     };
-    // Two scans of one folder must not have one name.
-    let id = RandomState::new().hash_one(std::process::id());
-    Ok((output, Before::default(), format!("{id:016x}")))
+    Ok((output, Before::default()))
 }
 
 /// That each family has one source address at most.
@@ -193,10 +209,16 @@ fn check_sources(args: &SynArgs) -> Result<(), CliError> {
 /// Tells how it went, and gives the exit code or what failed.
 fn finish(
     args: &SynArgs,
-    driven: Driven,
+    mut driven: Driven,
     told: &report::Settings,
     report: Option<Prepared>,
+    mut saver: Saver,
 ) -> Result<u8, CliError> {
+    let incomplete = summary::incomplete(&driven);
+    // Whoever is killed between the two goes on, and writes the summary then: nobody does after a checkpoint that says
+    // there is nothing left.
+    let written = report.map_or(Ok(()), |report| report::write(&driven, told, report));
+    driven.saved = saver.close(incomplete);
     if !args.quiet {
         say(&summary::text(&driven, told, &told.output, args.verbose));
     } else if !driven.is_complete() && driven.error.is_none() {
@@ -204,17 +226,14 @@ fn finish(
     }
     // What was asked for and is not there is a failure, unless something worse has happened.
     let unsaved = match &driven.saved {
-        Saved::Failed(path, why)
-            if driven.ended != Ended::Interrupted && driven.error.is_none() =>
-        {
+        Saved::Failed(path, why) if driven.error.is_none() => {
             Some(CliError::Save { path: path.clone(), why: why.clone() })
         }
         _ => None,
     };
-    if let Some(line) = summary::going_on(&driven).filter(|_| unsaved.is_none()) {
+    if let Some(line) = summary::going_on(&driven, told).filter(|_| unsaved.is_none()) {
         say(&line);
     }
-    let written = report.map_or(Ok(()), |report| report::write(&driven, told, report));
     let code = driven.exit_code();
     match (driven.error.or(unsaved), written) {
         (Some(error), Err(second)) => {
@@ -385,6 +404,9 @@ pub(crate) mod tests {
         std::fs::write(&path, finished.to_json().unwrap()).unwrap();
         let resume = asked(&format!("--resume {}", path.display()));
         assert_eq!(run(&resume).unwrap(), DONE);
+        let lossy = Checkpoint { incomplete: vec!["9 frames not sent".to_owned()], ..finished };
+        std::fs::write(&path, lossy.to_json().unwrap()).unwrap();
+        assert_eq!(run(&resume).unwrap(), INCOMPLETE);
         let other = asked(&format!("198.51.100.1 --resume {}", path.display()));
         assert!(matches!(run(&other), Err(CliError::GivenAgain(_))));
         let missing = run(&asked("--resume /no/such/file")).unwrap_err();

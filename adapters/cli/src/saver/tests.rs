@@ -13,7 +13,7 @@ use crate::{
         Driven, Ended, Limits, drive,
         tests::{HOSTS, disk, scan},
     },
-    error::{DONE, INTERRUPTED},
+    error::{DONE, FAILED, INTERRUPTED},
     output::tests::Disk,
     progress::{Progress, Wanted},
     signals::Signals,
@@ -47,7 +47,7 @@ impl Memory {
     fn saver(&self) -> Saver {
         let words = crate::words::tests::asked("198.19.0.0/24 -p 80 --seed 7").words;
         let fixed = Fixed { scan: "0f".to_owned(), words, ..Fixed::default() };
-        let place = Some(Place::new("nowhere/checkpoint".as_ref()));
+        let place = Some(Place::new("nowhere/checkpoint".as_ref(), "0f"));
         let mut saver = Saver::with(fixed, Before::default(), Some(Box::new(self.clone())), place);
         saver.wait = Duration::ZERO;
         saver
@@ -57,7 +57,9 @@ impl Memory {
 fn run(saver: &mut Saver, output: &mut Output<Disk>, limits: Limits, signals: &Signals) -> Driven {
     let quiet = Wanted { quiet: true, verbose: false, records_on_terminal: false };
     let mut progress = Progress::new(quiet, &Settings::default());
-    drive(&mut scan(), output, limits, &mut progress, signals, saver)
+    let mut driven = drive(&mut scan(), output, limits, &mut progress, signals, saver);
+    driven.saved = saver.close(crate::summary::incomplete(&driven));
+    driven
 }
 
 #[test]
@@ -71,6 +73,7 @@ fn a_scan_that_is_through_leaves_nothing_to_do() {
     assert_eq!(last.output.octets, Some(output.sink().held.len() as u64));
     assert_eq!((last.so_far.records, last.so_far.runs), (HOSTS, 1));
     assert_eq!(last.command.last().unwrap(), "198.19.0.0/24");
+    assert!(last.incomplete.is_empty());
 }
 
 /// Each checkpoint, whenever it was written: what it does not claim is all that can come again.
@@ -98,7 +101,7 @@ fn an_interrupted_scan_is_saved_without_being_asked() {
     let signals = Signals::default();
     signals.ask();
     let fixed = Fixed { scan: "0f".to_owned(), ..Fixed::default() };
-    let mut saver = Saver::with(fixed, Before::default(), None, Some(Place::new(&path)));
+    let mut saver = Saver::with(fixed, Before::default(), None, Some(Place::new(&path, "0f")));
     let driven = run(&mut saver, &mut disk(1 << 20), Limits::default(), &signals);
     assert_eq!(driven.exit_code(), INTERRUPTED);
     assert!(matches!(&driven.saved, Saved::At(at) if *at == path));
@@ -113,7 +116,7 @@ fn an_interrupted_scan_that_cannot_be_saved_says_so_and_ends_all_the_same() {
     let (memory, signals) = (Memory { room: Some(0), ..Memory::default() }, Signals::default());
     signals.ask();
     let driven = run(&mut memory.saver(), &mut disk(1 << 20), Limits::default(), &signals);
-    assert_eq!((driven.ended, driven.exit_code()), (Ended::Interrupted, INTERRUPTED));
+    assert_eq!((driven.ended, driven.exit_code()), (Ended::Interrupted, FAILED));
     assert!(matches!(&driven.saved, Saved::Failed(..)), "{:?}", driven.saved);
 }
 
@@ -137,17 +140,38 @@ fn a_checkpoint_that_cannot_be_written_does_not_end_the_scan() {
     let driven = run(&mut memory.saver(), &mut output, Limits::default(), &Signals::default());
     assert_eq!((driven.ended, driven.written), (Ended::Through, HOSTS));
     assert!(matches!(&driven.saved, Saved::Failed(..)));
-    assert!(crate::summary::going_on(&driven).unwrap().contains("could not be written"));
+    let told = crate::report::tests::settings();
+    assert!(crate::summary::going_on(&driven, &told).unwrap().contains("could not be written"));
 }
 
+/// Which of the writes before it was lost is not known: the last checkpoint stays as it is.
 #[test]
-fn a_full_disk_claims_only_what_fits() {
+fn a_write_that_fails_leaves_the_checkpoint_before_it() {
     let (memory, mut output) = (Memory::default(), disk(1_000));
-    let driven = run(&mut memory.saver(), &mut output, Limits::default(), &Signals::default());
+    let mut saver = memory.saver();
+    saver.begin(&scan(), &mut output).unwrap();
+    saver.wait = Duration::from_secs(3_600);
+    let driven = run(&mut saver, &mut output, Limits::default(), &Signals::default());
     assert_eq!(driven.ended, Ended::WriteFailed);
+    assert!(!output.sink().held.is_empty());
+    assert_eq!(memory.kept.lock().unwrap().len(), 1, "only the first");
     let last = memory.last();
-    assert_eq!(last.output.octets, Some(output.sink().held.len() as u64));
-    assert!(!last.finished && last.mark <= last.so_far.records);
+    assert_eq!((last.mark, last.output.octets, last.finished), (0, Some(0), false));
+    // That one is what the scan goes on with, and is told.
+    assert!(matches!(driven.saved, Saved::At(_)) && driven.mark == 0);
+    let Some(error) = driven.error else { panic!("no error") };
+    assert!(error.to_string().ends_with("--resume=nowhere/checkpoint"), "{error}");
+}
+
+/// Nobody has asked for a checkpoint, and still the records must be on the disk before anybody says done.
+#[test]
+fn the_end_of_a_scan_waits_for_the_disk() {
+    let disk = Disk { room: 1 << 20, piece: 100, sync_fails: true, ..Disk::default() };
+    let mut output = Output::new(disk, "list".to_owned(), Format::List);
+    let driven = run(&mut Saver::off(), &mut output, Limits::default(), &Signals::default());
+    assert_eq!(output.sink().syncs, 1);
+    assert!(!driven.is_complete() && driven.ended == Ended::WriteFailed);
+    assert!(matches!(driven.error, Some(CliError::Write { resume: None, .. })));
 }
 
 /// The system tells that writing failed once, at the first fsync.
@@ -180,6 +204,18 @@ fn standard_input_that_was_too_long_is_not_saved() {
     saver.fixed.stdin = Stdin::TooLong;
     let error = saver.begin(&scan(), &mut disk(1 << 20)).unwrap_err();
     assert!(error.to_string().contains("give the targets in a file"), "{error}");
+}
+
+/// Ctrl-C must not promise that a list from a pipe can be read again.
+#[test]
+fn what_cannot_go_on_is_not_saved() {
+    let (memory, signals) = (Memory::default(), Signals::default());
+    signals.ask();
+    let mut saver = memory.saver();
+    saver.fixed.trouble = Some("no such list".to_owned());
+    let driven = run(&mut saver, &mut disk(1 << 20), Limits::default(), &signals);
+    assert!(matches!(&driven.saved, Saved::Failed(_, why) if why == "no such list"));
+    assert_eq!(driven.exit_code(), FAILED);
 }
 
 /// Records against the rule: those written while at most `mark` positions had begun stay.
