@@ -1,6 +1,11 @@
-//! Every allowed pair is probed so often as it must be, nothing else ever, whatever is excluded, sharded and retried.
+//! Every allowed pair of either family is probed so often as it must be, nothing else ever, whatever is excluded, sharded,
+//! retried and shared between threads.
 
-use std::{collections::BTreeSet, net::Ipv4Addr, time::Duration};
+use std::{
+    collections::BTreeSet,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    time::Duration,
+};
 
 use mrpf_engine::{
     link::sim::{Faults, hosts::Behaviour},
@@ -10,26 +15,27 @@ use mrpf_records::State;
 use mrpf_syn::Rate;
 use proptest::prelude::*;
 
-use crate::world::{all, counted, run, scan, states};
+use crate::world::{BASE, all, counted, run, scan, states};
 
-/// A range within 198.19.0.0/22, as text and as addresses.
-fn range() -> impl Strategy<Value = (String, BTreeSet<Ipv4Addr>)> {
-    let base = u32::from(Ipv4Addr::new(198, 19, 0, 0));
-    (0..1_024_u32, 0..40_u32, 24..=32_u32, any::<bool>()).prop_map(
-        move |(start, len, prefix, is_cidr)| {
+/// A range within 2001:db8:1::/64 or, when `v4`, within 198.19.0.0/22: as text and as addresses.
+fn range() -> impl Strategy<Value = (String, BTreeSet<IpAddr>)> {
+    (0..1_024_u32, 0..40_u32, 0..=8_u32, any::<bool>(), any::<bool>()).prop_map(
+        |(start, len, host_bits, is_cidr, is_v4)| {
+            let addr = |n: u32| -> IpAddr {
+                if is_v4 {
+                    Ipv4Addr::from(0xc613_0000 + n).into()
+                } else {
+                    Ipv6Addr::from(BASE + u128::from(n)).into()
+                }
+            };
             if is_cidr {
-                let size = 1 << (32 - prefix);
-                let first = (base + start) & !(size - 1);
-                (
-                    format!("{}/{prefix}", Ipv4Addr::from(first)),
-                    (first..first + size).map(Into::into).collect(),
-                )
+                let first = start >> host_bits << host_bits;
+                let prefix = if is_v4 { 32 } else { 128 } - host_bits;
+                let last = first + (1 << host_bits) - 1;
+                (format!("{}/{prefix}", addr(first)), (first..=last).map(addr).collect())
             } else {
-                let (first, last) = (base + start, base + start + len);
-                (
-                    format!("{}-{}", Ipv4Addr::from(first), Ipv4Addr::from(last)),
-                    (first..=last).map(Into::into).collect(),
-                )
+                let last = start + len;
+                (format!("{}-{}", addr(start), addr(last)), (start..=last).map(addr).collect())
             }
         },
     )
@@ -40,7 +46,7 @@ proptest! {
 
     #[test]
     fn silent_targets_are_probed_exactly_one_plus_r_times(
-        included in proptest::collection::vec(range(), 1..4),
+        included in proptest::collection::vec(range(), 1..5),
         excluded in proptest::collection::vec(range(), 0..4),
         ports in proptest::collection::btree_set(1..2_000_u16, 1..4),
         shards in 1..4_u32,
@@ -49,13 +55,13 @@ proptest! {
         threads in prop_oneof![Just(1), 2..=5_u8],
         seed: u64,
     ) {
-        let mut allowed: BTreeSet<Ipv4Addr> = included.iter().flat_map(|(_, set)| set.clone()).collect();
+        let mut allowed: BTreeSet<IpAddr> = included.iter().flat_map(|(_, set)| set.clone()).collect();
         for (_, set) in &excluded {
             allowed = allowed.difference(set).copied().collect();
         }
         let expected: BTreeSet<Target> = allowed
             .iter()
-            .flat_map(|addr| ports.iter().map(|port| Target { addr: (*addr).into(), port: *port }))
+            .flat_map(|addr| ports.iter().map(|port| Target { addr: *addr, port: *port }))
             .collect();
         let text: Vec<String> = ports.iter().map(ToString::to_string).collect();
         let mut union = BTreeSet::new();

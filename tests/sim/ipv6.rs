@@ -1,121 +1,24 @@
 //! IPv6 alone and beside IPv4: every pair asked as often as it must be, and what is said of it.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
-    net::{IpAddr, Ipv4Addr, Ipv6Addr},
-    time::Duration,
+    collections::BTreeMap,
+    net::{IpAddr, Ipv6Addr},
 };
 
-use mrpf_engine::{
-    link::sim::{
-        Faults, Network,
-        hosts::{Behaviour, Hosts, Odd, Quote},
-    },
-    target::{Shard, Target},
+use mrpf_engine::link::sim::{
+    Faults, Network,
+    hosts::{Behaviour, Hosts, Odd, Quote},
 };
 use mrpf_records::{Reason, State};
-use mrpf_syn::{Rate, Summary};
+use mrpf_syn::Summary;
 use proptest::prelude::*;
 
-use crate::world::{counted, run, scan, states, syn};
+use crate::world::{ALL_PORTS, all, counted, run, scan, states, syn};
 
-const BASE: u128 = 0x2001_0db8_0001 << 80;
 const ROUTER: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 0xfe);
-const ALL_PORTS: std::ops::RangeInclusive<u16> = 0..=65_535;
-
-/// All of 2001:db8:1::/48 and of 198.19.0.0/16 behave so.
-fn all(seed: u64, behaviour: Behaviour) -> Hosts {
-    let v6 = (Ipv6Addr::from_bits(BASE), Ipv6Addr::from_bits(BASE | u128::MAX >> 48));
-    let v4 = (Ipv4Addr::new(198, 19, 0, 0), Ipv4Addr::new(198, 19, 255, 255));
-    Hosts::new(seed).rule(v6, ALL_PORTS, behaviour.clone()).rule(v4, ALL_PORTS, behaviour)
-}
-
-/// A range within 2001:db8:1::/64 or, when `v4`, within 198.19.0.0/22: as text and as addresses.
-fn range() -> impl Strategy<Value = (String, BTreeSet<IpAddr>)> {
-    (0..1_024_u32, 0..40_u32, 0..=8_u32, any::<bool>(), any::<bool>()).prop_map(
-        |(start, len, host_bits, is_cidr, is_v4)| {
-            let addr = |n: u32| -> IpAddr {
-                if is_v4 {
-                    Ipv4Addr::from(0xc613_0000 + n).into()
-                } else {
-                    Ipv6Addr::from(BASE + u128::from(n)).into()
-                }
-            };
-            if is_cidr {
-                let first = start >> host_bits << host_bits;
-                let prefix = if is_v4 { 32 } else { 128 } - host_bits;
-                let last = first + (1 << host_bits) - 1;
-                (format!("{}/{prefix}", addr(first)), (first..=last).map(addr).collect())
-            } else {
-                let last = start + len;
-                (format!("{}-{}", addr(start), addr(last)), (start..=last).map(addr).collect())
-            }
-        },
-    )
-}
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
-
-    /// Ranges of both families, some excluded, in shards: each pair of the rest 1 + R times, and nothing else ever.
-    #[test]
-    fn silent_targets_of_both_families_are_probed_exactly_one_plus_r_times(
-        included in proptest::collection::vec(range(), 1..5),
-        excluded in proptest::collection::vec(range(), 0..4),
-        ports in proptest::collection::btree_set(1..2_000_u16, 1..4),
-        shards in 1..4_u32,
-        retries in 0..3_u8,
-        rate in prop_oneof![Just("max"), Just("10k"), Just("300k")],
-        seed: u64,
-    ) {
-        let mut allowed: BTreeSet<IpAddr> = included.iter().flat_map(|(_, set)| set.clone()).collect();
-        for (_, set) in &excluded {
-            allowed = allowed.difference(set).copied().collect();
-        }
-        let expected: BTreeSet<Target> = allowed
-            .iter()
-            .flat_map(|addr| ports.iter().map(|port| Target { addr: *addr, port: *port }))
-            .collect();
-        let text: Vec<String> = ports.iter().map(ToString::to_string).collect();
-        let mut union = BTreeSet::new();
-        for k in 1..=shards {
-            let (network, probes) = counted(seed, all(1, Behaviour::Silent), Faults::default());
-            let mut builder = scan(network, &included[0].0, &text.join(","))
-                .shard(format!("{k}/{shards}").parse::<Shard>().unwrap())
-                .retries(retries)
-                .rate(rate.parse::<Rate>().unwrap())
-                .seed(seed);
-            for (spec, _) in &included[1..] {
-                builder = builder.target(spec.as_str());
-            }
-            for (spec, _) in &excluded {
-                builder = builder.exclude(spec.as_str());
-            }
-            let scan = match builder.build() {
-                Ok(scan) => scan,
-                Err(error) => {
-                    prop_assert!(expected.is_empty(), "{error}");
-                    return Ok(());
-                }
-            };
-            let (records, summary) = run(scan);
-            let states = states(&records);
-            let probes = probes.lock().unwrap();
-            for (target, times) in probes.iter() {
-                prop_assert!(expected.contains(target), "{target:?} is not allowed");
-                prop_assert!(union.insert(*target), "{target:?} is in two shards");
-                prop_assert_eq!(times.len(), usize::from(retries) + 1, "{:?}", target);
-                for pair in times.windows(2) {
-                    prop_assert!(pair[1].since(pair[0]) >= Duration::from_secs(1), "{:?}: {:?}", target, times);
-                }
-                prop_assert_eq!(states.get(&(target.addr, target.port)), Some(&State::Silent));
-            }
-            prop_assert_eq!(states.len(), probes.len());
-            prop_assert_eq!(summary.counts.probes, probes.len() as u64 * (u64::from(retries) + 1));
-            prop_assert!(summary.is_complete());
-        }
-        prop_assert_eq!(union, expected);
-    }
 
     /// With loss, duplicates and frames that overtake each other: each IPv6 pair has one state, and a silent one was asked to
     /// the end.

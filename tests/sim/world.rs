@@ -2,7 +2,7 @@
 
 use std::{
     collections::BTreeMap,
-    net::{IpAddr, Ipv4Addr},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -59,10 +59,16 @@ pub(crate) fn segment(frame: &[u8]) -> Option<(Target, Flags)> {
     .map(|(addr, segment)| (Target { addr, port: segment.destination_port() }, segment.flags()))
 }
 
-/// All of 198.19.0.0/16 behaves so.
+/// Where the IPv6 hosts of these tests begin.
+pub(crate) const BASE: u128 = 0x2001_0db8_0001 << 80;
+/// Every port.
+pub(crate) const ALL_PORTS: std::ops::RangeInclusive<u16> = 0..=65_535;
+
+/// All of 2001:db8:1::/48 and of 198.19.0.0/16 behave so.
 pub(crate) fn all(seed: u64, behaviour: Behaviour) -> Hosts {
-    let everywhere = (Ipv4Addr::new(198, 19, 0, 0), Ipv4Addr::new(198, 19, 255, 255));
-    Hosts::new(seed).rule(everywhere, 0..=65_535, behaviour)
+    let v6 = (Ipv6Addr::from_bits(BASE), Ipv6Addr::from_bits(BASE | u128::MAX >> 48));
+    let v4 = (Ipv4Addr::new(198, 19, 0, 0), Ipv4Addr::new(198, 19, 255, 255));
+    Hosts::new(seed).rule(v6, ALL_PORTS, behaviour.clone()).rule(v4, ALL_PORTS, behaviour)
 }
 
 /// Runs a scan to its end.
