@@ -18,7 +18,7 @@ use nix::{
     unistd::Pid,
 };
 
-use crate::world::{command, found, json, mrpf, output, records, stderr};
+use crate::world::{check_arrivals, command, found, json, mrpf, output, records, stderr, syn};
 
 /// A lab whose hosts all have port 80 open.
 fn lab() -> Lab {
@@ -147,17 +147,7 @@ fn records_go_to_stdout_as_json_and_nothing_else_does() {
         return;
     }
     let _lab = lab();
-    let output = output(&[
-        "syn",
-        "198.19.3.0/24",
-        "-p",
-        "80,81",
-        "--allow-reserved",
-        "--show",
-        "all",
-        "--cooldown",
-        "1",
-    ]);
+    let output = output(&syn("198.19.3.0/24", &["-p 81 --show all --cooldown 1"]));
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
     let records = records(&output.stdout);
     assert_eq!(found(&records, State::Open).len(), 256);
@@ -196,26 +186,12 @@ fn the_summary_adds_up_and_agrees_with_the_interface() {
     if !gate::permits(&[Need::Netns]) {
         return;
     }
-    let _lab = lab();
+    let lab = lab();
     let folder = tempfile::tempdir().unwrap();
     let (out, summary) = (folder.path().join("out.jsonl"), folder.path().join("summary.json"));
-    let (out_arg, summary_arg) = (out.to_str().unwrap(), summary.to_str().unwrap());
-    let args = [
-        "syn",
-        "198.19.0.0/20",
-        "-p",
-        "80",
-        "--allow-reserved",
-        "--rate",
-        "max",
-        "--exclude",
-        "198.19.0.0/24",
-        "-o",
-        out_arg,
-        "--summary",
-        summary_arg,
-    ];
-    let output = output(&args);
+    let files = ["-o", out.to_str().unwrap(), "--summary", summary.to_str().unwrap()];
+    let args = syn("198.19.0.0/20", &["--rate max --exclude 198.19.0.0/24"]);
+    let output = output(&[args.as_slice(), &files].concat());
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
     assert!(output.stdout.is_empty());
     let records = records(&fs::read(&out).unwrap());
@@ -232,10 +208,8 @@ fn the_summary_adds_up_and_agrees_with_the_interface() {
     assert_eq!(number("/states/open"), 3_840);
     assert_eq!(number("/targets/excluded_listed"), 256);
     assert_eq!(number("/counters/sent"), number("/interface/tx_packets"));
-    assert_eq!(
-        number("/counters/received") + number("/counters/ring_drops"),
-        number("/interface/rx_packets")
-    );
+    let seen = number("/counters/received") + number("/counters/ring_drops");
+    check_arrivals(&lab, number("/interface/rx_packets"), seen);
     assert!(number("/counters/resets") >= 3_840);
 }
 
@@ -263,8 +237,7 @@ fn limits_end_a_scan_and_say_so() {
         return;
     }
     let _lab = lab();
-    let first =
-        output(&["syn", "198.19.0.0/16", "-p", "80", "--allow-reserved", "--max-results", "100"]);
+    let first = output(&syn("198.19.0.0/16", &["--max-results 100"]));
     assert_eq!(
         (first.status.code(), records(&first.stdout).len()),
         (Some(3), 100),
@@ -276,8 +249,7 @@ fn limits_end_a_scan_and_say_so() {
         "{}",
         stderr(&first)
     );
-    let second =
-        output(&["syn", "198.19.0.0/16", "-p", "80", "--allow-reserved", "--max-time", "1"]);
+    let second = output(&syn("198.19.0.0/16", &["--max-time 1"]));
     assert_eq!(second.status.code(), Some(3));
     assert!(stderr(&second).contains("stopped by --max-time"), "{}", stderr(&second));
     assert!(records(&second.stdout).len() > 1_000);
@@ -293,17 +265,7 @@ fn an_interrupt_keeps_what_was_found_and_ends_with_130() {
         let folder = tempfile::tempdir().unwrap();
         let out = folder.path().join("out.jsonl");
         let mut child = Command::new(mrpf())
-            .args([
-                "syn",
-                "198.19.0.0/16",
-                "-p",
-                "80",
-                "--allow-reserved",
-                "--rate",
-                "5k",
-                "-o",
-                out.to_str().unwrap(),
-            ])
+            .args(syn("198.19.0.0/16", &["--rate 5k -o out.jsonl"]))
             .env("MRPF_FENCE", "lab")
             .current_dir(folder.path()) // where its checkpoint goes
             .stderr(Stdio::piped())
@@ -347,12 +309,11 @@ fn a_reader_that_closes_the_pipe_ends_the_scan_quietly() {
         return;
     }
     let _lab = lab();
-    let mut child =
-        command(&["syn", "198.19.0.0/16", "-p", "80", "--allow-reserved", "--rate", "5k"])
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
+    let mut child = command(&syn("198.19.0.0/16", &["--rate 5k"]))
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
     let mut lines = BufReader::new(child.stdout.take().unwrap());
     let mut line = String::new();
     lines.read_line(&mut line).unwrap();
@@ -407,12 +368,11 @@ fn an_interface_that_vanishes_ends_the_scan_with_1_and_what_was_found() {
         [("deleted", ["link", "del", "s0"].as_slice()), ("down", &["link", "set", "s0", "down"])]
     {
         let _lab = lab();
-        let mut child =
-            command(&["syn", "198.19.0.0/16", "-p", "80", "--allow-reserved", "--rate", "5k"])
-                .stdout(Stdio::piped())
-                .stderr(Stdio::piped())
-                .spawn()
-                .unwrap();
+        let mut child = command(&syn("198.19.0.0/16", &["--rate 5k"]))
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap());
         let mut text = String::new();
         for _ in 0..100 {
@@ -437,8 +397,7 @@ fn pretty_output_and_files_are_for_people_and_programs() {
         return;
     }
     let _lab = lab();
-    let output =
-        output(&["syn", "198.19.0.0/30", "-p", "80", "--allow-reserved", "--format", "pretty"]);
+    let output = output(&syn("198.19.0.0/30", &["--format pretty"]));
     let text = String::from_utf8(output.stdout).unwrap();
     assert!(
         text.lines().any(|line| line.contains("198.19.0.1") && line.contains("open")),

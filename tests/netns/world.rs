@@ -8,6 +8,7 @@ use std::{
     process::{Command, Output},
 };
 
+use mrpf_lab::Lab;
 use mrpf_records::{Record, State, SynRecord};
 use mrpf_syn::{Builder, Scan, Show, Summary};
 use serde_json::Value;
@@ -60,6 +61,12 @@ pub(crate) fn command(args: &[&str]) -> Command {
     command
 }
 
+/// The words of `mrpf syn` for port 80 of `targets`, which are the lab's, and what else is said.
+pub(crate) fn syn<'a>(targets: &'a str, more: &[&'a str]) -> Vec<&'a str> {
+    let words = ["syn", targets, "-p 80 --allow-reserved"];
+    words.iter().chain(more).flat_map(|words| words.split(' ')).collect()
+}
+
 /// Runs `mrpf` with `args` to its end.
 pub(crate) fn output(args: &[&str]) -> Output {
     command(args).output().expect("coreutils has timeout")
@@ -95,11 +102,27 @@ pub(crate) fn json(path: &Path) -> Value {
 /// One number of the kernel's TCP, of the network namespace of the calling thread: see nstat(8).
 #[track_caller]
 pub(crate) fn kernel_tcp(name: &str) -> u64 {
-    let snmp = fs::read_to_string("/proc/thread-self/net/snmp").expect("a /proc");
-    let mut lines = snmp.lines().filter_map(|line| line.strip_prefix("Tcp: "));
-    let (names, values) = (lines.next().expect("names"), lines.next().expect("values"));
-    let mut pairs = names.split(' ').zip(values.split(' '));
-    let (_, value) =
-        pairs.find(|(found, _)| *found == name).unwrap_or_else(|| panic!("no {name} in {names}"));
-    value.parse().expect("a number")
+    for (file, table) in [("snmp", "Tcp: "), ("netstat", "TcpExt: ")] {
+        let text = fs::read_to_string(format!("/proc/thread-self/net/{file}")).expect("a /proc");
+        let mut lines = text.lines().filter_map(|line| line.strip_prefix(table));
+        let (names, values) = (lines.next().expect("names"), lines.next().expect("values"));
+        let mut pairs = names.split(' ').zip(values.split(' '));
+        if let Some((_, value)) = pairs.find(|(found, _)| *found == name) {
+            return value.parse().expect("a number");
+        }
+    }
+    panic!("no {name} in /proc/net");
+}
+
+/// That the scan has seen all `arrived` frames of the interface but those that came when it was over. Only SYN-ACKs that a busy
+/// world says again before it has read our reset can come so late, and its kernel has counted them: where it has said nothing
+/// twice, both numbers are the same.
+#[track_caller]
+pub(crate) fn check_arrivals(lab: &Lab, arrived: u64, seen: u64) {
+    let repeated = || kernel_tcp("RetransSegs");
+    let repeated = lab.world().run(repeated).unwrap();
+    assert!(
+        (seen..=seen + repeated).contains(&arrived),
+        "{arrived} frames arrived and {seen} were seen; {repeated} SYN-ACKs were sent again"
+    );
 }
