@@ -37,9 +37,20 @@ impl Killed {
         command
     }
 
+    /// Runs `mrpf` to its end, which must be with `code`.
     #[track_caller]
-    pub(crate) fn run(&self, args: &[&str]) -> Output {
-        self.mrpf(args).output().unwrap()
+    pub(crate) fn ends(&self, args: &[&str], code: i32) -> Output {
+        let output = self.mrpf(args).output().unwrap();
+        assert_eq!(output.status.code(), Some(code), "{}", stderr(&output));
+        output
+    }
+
+    /// Kills `command` as soon as `checkpoint` holds something to go on from.
+    pub(crate) fn kill_once_saved(&self, command: &mut Command, checkpoint: &str) {
+        let mut child = command.spawn().unwrap();
+        self.wait_beyond(checkpoint, 0, &mut child);
+        child.kill().unwrap();
+        child.wait().unwrap();
     }
 
     /// How far `checkpoint` is; nothing when there is none.

@@ -20,8 +20,13 @@ use nix::{
 
 use crate::{
     killed::{Killed, number},
-    world::{json, stderr},
+    world::{json, stderr, syn},
 };
+
+/// What a scan does that is over soon after its last probe.
+const SHORT: &str = "--retries 1 --cooldown 0.5";
+const FILES: &str = "-o out.jsonl --summary summary.json";
+const SAVED: &str = "--checkpoint checkpoint";
 
 fn lab() -> Lab {
     Lab::builder().open(80).start().unwrap()
@@ -52,8 +57,7 @@ fn kill_and_resume(scan: &Killed, first: &[&str], checkpoint: &str, most: u32) -
     let from = scan.mark(checkpoint);
     assert!(from > 0, "a kill has waited for that");
     let args = if scan.path(checkpoint).exists() { &resume[..] } else { first };
-    let output = scan.run(args);
-    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    scan.ends(args, 0);
     let checkpoint = json(&scan.path(checkpoint));
     assert_eq!(
         (&checkpoint["finished"], &checkpoint["mark"]),
@@ -71,33 +75,13 @@ fn a_scan_killed_at_twenty_moments_finds_every_host() {
     let mut kills = 0;
     while kills < 20 {
         let scan = Killed::new();
-        let first = [
-            "syn",
-            "198.19.0.0/16",
-            "-p",
-            "80",
-            "--allow-reserved",
-            "--rate",
-            "20k",
-            "--retries",
-            "1",
-            "--cooldown",
-            "0.5",
-            "-q",
-            "-o",
-            "out.jsonl",
-            "--summary",
-            "summary.json",
-            "--checkpoint",
-            "checkpoint",
-        ];
+        let first = syn("198.19.0.0/16", &["--rate 20k -q", SHORT, FILES, SAVED]);
         let killed = kill_and_resume(&scan, &first, "checkpoint", 20 - kills);
         assert!(killed > 0, "it came to its end before it was killed");
         kills += killed;
         let summary = scan.check("out.jsonl", "summary.json", 65_536);
         assert!(number(&summary, "/resumed_from") > 0, "{summary}");
-        let again = scan.run(&["syn", "--resume", "checkpoint"]);
-        assert_eq!(again.status.code(), Some(0));
+        let again = scan.ends(&["syn", "--resume", "checkpoint"], 0);
         assert!(stderr(&again).contains("nothing left"), "{}", stderr(&again));
     }
 }
@@ -111,32 +95,8 @@ fn shards_on_two_threads_are_killed_and_find_all_hosts_between_them() {
     let mut all = BTreeMap::new();
     for shard in ["1/3", "2/3", "3/3"] {
         let scan = Killed::new();
-        let first = [
-            "syn",
-            "198.19.0.0/17",
-            "-p",
-            "80",
-            "--allow-reserved",
-            "--rate",
-            "4k",
-            "--retries",
-            "1",
-            "--cooldown",
-            "0.5",
-            "-q",
-            "--seed",
-            "5",
-            "--shard",
-            shard,
-            "--threads",
-            "2",
-            "-o",
-            "out.jsonl",
-            "--summary",
-            "summary.json",
-            "--checkpoint",
-            "checkpoint",
-        ];
+        let part = ["--rate 4k -q --seed 5 --threads 2 --shard", shard, SHORT, FILES, SAVED];
+        let first = syn("198.19.0.0/17", &part);
         kill_and_resume(&scan, &first, "checkpoint", 4);
         let found = scan.found("out.jsonl");
         let summary = scan.check("out.jsonl", "summary.json", found.len());
@@ -184,27 +144,8 @@ fn an_interrupted_scan_prints_the_command_that_goes_on() {
     let _lab = lab();
     for (signal, loud) in [(Signal::SIGINT, "-q"), (Signal::SIGTERM, "-v")] {
         let scan = Killed::new();
-        let child = scan
-            .mrpf(&[
-                "syn",
-                "198.19.0.0/18",
-                "-p",
-                "80",
-                "--allow-reserved",
-                "--rate",
-                "5k",
-                "--retries",
-                "1",
-                "--cooldown",
-                "0.5",
-                loud,
-                "-o",
-                "out.jsonl",
-                "--summary",
-                "summary.json",
-            ])
-            .spawn()
-            .unwrap();
+        let first = syn("198.19.0.0/18", &["--rate 5k", loud, SHORT, FILES]);
+        let child = scan.mrpf(&first).spawn().unwrap();
         // At this rate it takes longer than a target without an answer is given.
         wait_for_records(&scan.path("out.jsonl"), 11_000);
         let output = interrupt(child, signal);
@@ -216,8 +157,7 @@ fn an_interrupted_scan_prints_the_command_that_goes_on() {
         let words: Vec<&str> = words.iter().map(String::as_str).collect();
         let file = words[1].strip_prefix("--resume=").unwrap_or_default();
         assert!(file.starts_with("mrpf-") && file.ends_with(".checkpoint"), "{words:?}");
-        let again = scan.run(&[words.as_slice(), &["--rate", "20k"]].concat());
-        assert_eq!(again.status.code(), Some(0), "{}", stderr(&again));
+        scan.ends(&[words.as_slice(), &["--rate", "20k"]].concat(), 0);
         let summary = scan.check("out.jsonl", "summary.json", 16_384);
         assert_eq!(summary["resumed_from"], first["mark"]);
         assert!(number(&summary, "/resumed_from") > 0, "{summary}");
@@ -232,33 +172,12 @@ fn a_limit_stops_a_scan_and_its_checkpoint_goes_on() {
     }
     let _lab = lab();
     let scan = Killed::new();
-    let output = scan.run(&[
-        "syn",
-        "198.19.0.0/19",
-        "-p",
-        "80",
-        "--allow-reserved",
-        "--rate",
-        "2k",
-        "--retries",
-        "1",
-        "--cooldown",
-        "0.5",
-        "--max-results",
-        "5000",
-        "-o",
-        "out.jsonl",
-        "--summary",
-        "summary.json",
-        "--checkpoint",
-        "checkpoint",
-    ]);
-    assert_eq!(output.status.code(), Some(3), "{}", stderr(&output));
+    let limited = ["--rate 2k --max-results 5000", SHORT, FILES, SAVED];
+    let output = scan.ends(&syn("198.19.0.0/19", &limited), 3);
     assert_eq!(scan.found("out.jsonl").len(), 5_000);
     let words = resuming(&stderr(&output));
     assert_eq!(words, ["syn", "--resume=checkpoint"]);
-    let again = scan.run(&["syn", "--resume", "checkpoint", "--max-results", "100000"]);
-    assert_eq!(again.status.code(), Some(0), "{}", stderr(&again));
+    scan.ends(&["syn", "--resume", "checkpoint", "--max-results", "100000"], 0);
     let summary = scan.check("out.jsonl", "summary.json", 8_192);
     assert!(number(&summary, "/resumed_from") > 0, "{summary}");
 }
@@ -272,39 +191,13 @@ fn a_list_from_a_pipe_goes_on_in_csv() {
     let _lab = lab();
     let scan = Killed::new();
     fs::write(scan.path("list"), "198.19.64.0/19 # é\n").unwrap();
-    let mut child = scan
-        .mrpf(&[
-            "syn",
-            "-f",
-            "-",
-            "-p",
-            "80",
-            "--allow-reserved",
-            "--rate",
-            "2k",
-            "--retries",
-            "1",
-            "--cooldown",
-            "0.5",
-            "-q",
-            "-o",
-            "out.csv",
-            "--checkpoint",
-            "checkpoint",
-            "--format",
-            "csv",
-        ])
-        .stdin(fs::File::open(scan.path("list")).unwrap())
-        .spawn()
-        .unwrap();
-    scan.wait_beyond("checkpoint", 0, &mut child);
-    child.kill().unwrap();
-    child.wait().unwrap();
+    let first = syn("-f -", &["--rate 2k -q -o out.csv --format csv", SHORT, SAVED]);
+    let list = fs::File::open(scan.path("list")).unwrap();
+    scan.kill_once_saved(scan.mrpf(&first).stdin(list), "checkpoint");
     let mut text = fs::read_to_string(scan.path("out.csv")).unwrap();
     text.push_str("2026-11-24T08:00:00.000000Z,198.1");
     fs::write(scan.path("out.csv"), &text).unwrap();
-    let again = scan.run(&["syn", "--resume", "checkpoint", "--rate", "20k"]);
-    assert_eq!(again.status.code(), Some(0), "{}", stderr(&again));
+    scan.ends(&["syn", "--resume", "checkpoint", "--rate", "20k"], 0);
     let text = fs::read_to_string(scan.path("out.csv")).unwrap();
     let mut hosts = std::collections::BTreeSet::new();
     for (at, line) in text.lines().enumerate() {
@@ -325,38 +218,20 @@ fn a_list_that_was_changed_is_refused_and_nothing_is_touched() {
     let _lab = lab();
     let scan = Killed::new();
     fs::write(scan.path("list"), "198.19.0.0/24\n").unwrap();
-    let output = scan.run(&[
-        "syn",
-        "-f",
-        "list",
-        "-p",
-        "80",
-        "--allow-reserved",
-        "--cooldown",
-        "1",
-        "--max-results",
-        "9",
-        "-o",
-        "out.jsonl",
-        "--checkpoint",
-        "checkpoint",
-    ]);
-    assert_eq!(output.status.code(), Some(3), "{}", stderr(&output));
+    let limited = ["--cooldown 1 --max-results 9 -o out.jsonl", SAVED];
+    scan.ends(&syn("-f list", &limited), 3);
     let before = fs::read(scan.path("out.jsonl")).unwrap();
     fs::write(scan.path("list"), "198.19.0.0/25\n").unwrap();
-    let refused = scan.run(&["syn", "--resume", "checkpoint"]);
-    assert_eq!(refused.status.code(), Some(2), "{}", stderr(&refused));
+    let refused = scan.ends(&["syn", "--resume", "checkpoint"], 2);
     assert!(stderr(&refused).contains("put the files back"), "{}", stderr(&refused));
     assert_eq!(fs::read(scan.path("out.jsonl")).unwrap(), before);
     // Nor is an output that somebody has cut taken for ours.
     fs::write(scan.path("list"), "198.19.0.0/24\n").unwrap();
     fs::write(scan.path("out.jsonl"), "").unwrap();
-    let refused = scan.run(&["syn", "--resume", "checkpoint"]);
-    assert_eq!(refused.status.code(), Some(2), "{}", stderr(&refused));
+    let refused = scan.ends(&["syn", "--resume", "checkpoint"], 2);
     assert!(stderr(&refused).contains("is not the output of this scan"), "{}", stderr(&refused));
     fs::write(scan.path("out.jsonl"), before).unwrap();
-    let again = scan.run(&["syn", "--resume", "checkpoint", "--max-results", "1000"]);
-    assert_eq!(again.status.code(), Some(0), "{}", stderr(&again));
+    scan.ends(&["syn", "--resume", "checkpoint", "--max-results", "1000"], 0);
     assert_eq!(scan.found("out.jsonl").len(), 256);
 }
 
@@ -370,13 +245,8 @@ fn standard_output_goes_on_in_a_file() {
     let scan = Killed::new();
     let out = scan.path("out.jsonl");
     let append = || fs::OpenOptions::new().append(true).create(true).open(&out).unwrap();
-    let first = "syn 198.19.0.0/19 -p 80 --allow-reserved --rate 2k --retries 1 --cooldown 0.5 -q --checkpoint checkpoint \
-                 --summary summary.json";
-    let first: Vec<&str> = first.split_whitespace().collect();
-    let mut child = scan.mrpf(&first).stdout(append()).spawn().unwrap();
-    scan.wait_beyond("checkpoint", 0, &mut child);
-    child.kill().unwrap();
-    child.wait().unwrap();
+    let first = syn("198.19.0.0/19", &["--rate 2k -q --summary summary.json", SHORT, SAVED]);
+    scan.kill_once_saved(scan.mrpf(&first).stdout(append()), "checkpoint");
     let before = fs::read(&out).unwrap();
     let resume = ["syn", "--resume", "checkpoint", "-q", "--rate", "20k"];
     let emptied = scan.mrpf(&resume).stdout(fs::File::create(&out).unwrap()).output().unwrap();

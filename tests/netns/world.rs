@@ -61,7 +61,8 @@ pub(crate) fn command(args: &[&str]) -> Command {
     command
 }
 
-/// The words of `mrpf syn` for port 80 of `targets`, which are the lab's, and what else is said.
+/// The words of `mrpf syn` for port 80 of `targets`, which are the lab's, and what else is said; `-f` and its file are targets
+/// too.
 pub(crate) fn syn<'a>(targets: &'a str, more: &[&'a str]) -> Vec<&'a str> {
     let words = ["syn", targets, "-p 80 --allow-reserved"];
     words.iter().chain(more).flat_map(|words| words.split(' ')).collect()
