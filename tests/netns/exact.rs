@@ -7,6 +7,7 @@ use std::{
     time::Duration,
 };
 
+use mrpf_engine::link::interface::Interface;
 use mrpf_lab::{
     Lab, Loss,
     gate::{self, Need},
@@ -120,6 +121,33 @@ fn every_host_of_both_families_is_found_once_by_two_threads() {
     assert_eq!(hosts.len(), 2 * HOSTS);
     let summary = check_every_host(&lab, both, &hosts);
     assert_eq!(summary.threads, 2);
+}
+
+/// What the tests above allow for: hosts that were given no reset say their SYN-ACK again, also to a scan that is over, and their
+/// kernel counts that.
+#[test]
+fn what_arrives_after_the_end_was_sent_again() {
+    if !gate::permits(&[Need::Netns]) {
+        return;
+    }
+    let lab = Lab::builder().open(80).start().unwrap();
+    let s0 = Interface::by_name("s0").unwrap();
+    let before = s0.counters().unwrap();
+    let (records, summary) =
+        run(scan("198.19.0.0/24", "80").rate("20k".parse().unwrap()).reset(false));
+    assert_eq!(found(&records, State::Open).len(), 256);
+    let seen = summary.counts.received + summary.counts.ring_drops;
+    let arrived = || s0.counters().unwrap().since(&before).rx_packets;
+    // A second after the first time, and two after that.
+    for _ in 0..1_000 {
+        if arrived() >= seen + 256 {
+            break;
+        }
+        thread::sleep(Duration::from_millis(20));
+    }
+    let late = arrived();
+    assert!(late >= seen + 256, "no SYN-ACK was sent again: {late} arrived, {seen} were seen");
+    check_arrivals(&lab, late, seen);
 }
 
 #[test]
