@@ -1,15 +1,19 @@
 //! The sums hold, and what the engine counts is what the wire counted.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
-use mrpf_engine::link::sim::{
-    Faults,
-    hosts::{Behaviour, Hosts},
+use mrpf_engine::{
+    link::sim::{
+        Faults, Network,
+        hosts::{Behaviour, Hosts},
+    },
+    scan::{Next, Sender, Settings},
+    time::Instant,
 };
 use mrpf_records::State;
 use mrpf_syn::{Rate, Show};
 
-use crate::world::{all, counted, run, scan, states};
+use crate::world::{all, counted, run, scan, shared, states};
 
 #[test]
 fn the_engine_and_the_wire_count_alike() {
@@ -105,6 +109,42 @@ fn a_host_that_answers_everywhere_is_called_noise() {
         crate::world::syn(&records).iter().filter(|record| record.noise == Some(true)).count();
     assert!((35..=41).contains(&noisy), "{noisy} of 50 records are marked");
     assert_eq!(states(&records).len(), 50);
+}
+
+/// A sender that is called late has forfeited something only where it had a probe to send: not while it waits for the time
+/// of a retry, and not in the cooldown.
+#[test]
+fn late_calls_count_where_a_probe_was_due() {
+    const LATE: Duration = Duration::from_millis(40);
+    let settings = Settings {
+        rate: "1k".parse().unwrap(),
+        retries: 1,
+        spacing: Duration::from_secs(1),
+        cooldown: Duration::from_secs(10),
+        ..Settings::default()
+    };
+    let (shared, _found) = shared("198.19.0.0/27", "80", settings);
+    let mut sender = Sender::new(Arc::clone(&shared), 0);
+    let mut link = Network::new(1, all(1, Behaviour::Silent), Faults::default()).tx();
+    let mut now = Instant::START + Duration::from_secs(1);
+    // How many probes have left, and how many late calls have counted then: after all first attempts, and after all
+    // retries, none is due.
+    for (probes, stalls) in [(8, 1), (32, 1), (40, 2), (64, 2)] {
+        loop {
+            match sender.poll(now, &mut link).unwrap() {
+                Next::Now => {}
+                Next::At(_) if shared.counts().probes >= probes => break,
+                Next::At(at) => now = at,
+                Next::Done => panic!("it ends at {now:?}"),
+            }
+        }
+        sender.note_delay(now, now);
+        sender.note_delay(now, now + LATE);
+        let counts = shared.counts();
+        assert_eq!(counts.stalls, stalls, "after {} probes", counts.probes);
+    }
+    let stalled = Duration::from_micros(shared.counts().stalled_us);
+    assert!(stalled > 2 * LATE - Duration::from_millis(5) && stalled <= 2 * LATE, "{stalled:?}");
 }
 
 /// Retries of `--rate max` are spread over a spacing, and take no longer.

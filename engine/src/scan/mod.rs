@@ -143,6 +143,11 @@ impl Settings {
         }
     }
 
+    /// How many senders and receivers there are in force for `hosts` hosts.
+    pub fn effective_threads(&self, hosts: u128) -> u8 {
+        self.threads_at(self.effective_rate(hosts))
+    }
+
     fn check(&self) -> Result<(), SettingsError> {
         if self.retries > MAX_RETRIES {
             return Err(SettingsError::Retries(self.retries));
@@ -397,6 +402,16 @@ mod tests {
         let max = Settings { rate: Rate::Max, ..settings };
         assert_eq!(max.effective_rate(10), per_second(10_000));
         assert_eq!(max.effective_rate(65_536), Rate::Max);
+    }
+
+    #[test]
+    fn a_slow_scan_has_one_thread_whatever_was_asked_for() {
+        let host_rate = NonZeroU64::new(10).unwrap();
+        let settings = Settings { threads: 8, rate: Rate::Max, host_rate, ..Settings::default() };
+        assert_eq!(settings.effective_threads(99), 1);
+        assert_eq!(settings.effective_threads(100), 8);
+        let slow = Settings { rate: "999".parse().unwrap(), ..settings };
+        assert_eq!(slow.effective_threads(u128::MAX), 1);
     }
 
     #[test]

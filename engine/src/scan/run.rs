@@ -202,7 +202,7 @@ fn send<P: Probe>(
     let mut expected = clock.now();
     loop {
         let now = clock.now();
-        sender.note_delay(now.since(expected));
+        sender.note_delay(expected, now);
         match sender.poll(now, &mut tx)? {
             Next::Now => expected = now,
             Next::At(at) => {

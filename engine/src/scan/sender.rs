@@ -162,13 +162,47 @@ impl<P: Probe> Sender<P> {
         Ok(if settled_all && !self.is_bounded { self.next(now) } else { Next::Now })
     }
 
-    /// Notes that a call came so long after the moment that the one before gave: what the governor forfeits is shown. Without
-    /// a rate there is nothing to forfeit.
-    pub fn note_delay(&self, late: Duration) {
-        if late > DEBT && self.shared.rate != Rate::Max {
+    /// Notes that the call at `now` comes later than `expected`, the moment that the one before gave: what the governor
+    /// forfeits is shown. Where no probe was due there is nothing to forfeit, and without a rate neither.
+    pub fn note_delay(&self, expected: Instant, now: Instant) {
+        let late = now.since(expected);
+        if late <= DEBT || self.shared.rate == Rate::Max {
+            return;
+        }
+        let late = late.min(self.overdue(now));
+        if late > DEBT {
             self.shared.counters.stalls.add(1);
             self.shared.counters.stalled_us.add(late.as_micros() as u64);
         }
+    }
+
+    /// For how long a probe could have been sent: there is one to send, its time has come and the governor gives it. Zero
+    /// when there is none.
+    fn overdue(&self, now: Instant) -> Duration {
+        let shared = &*self.shared;
+        // A consumer that is behind holds everything back, and is counted as that.
+        if self.is_paused || shared.stop.is_stopped() {
+            return Duration::ZERO;
+        }
+        let given = |class| now.since(shared.governor.ready_at(class, 1));
+        if self.is_starved {
+            return given(Class::Retry);
+        }
+        if self.passes[0] < self.lane.end || !self.is_full {
+            return given(Class::New);
+        }
+        let spacing = spacing_micros(shared.settings.spacing);
+        let retry = |passes: &[u64]| {
+            let waiting = (passes[1]..passes[0]).take(BOUND as usize);
+            let first = waiting
+                .map_while(|at| self.lane.sequence_kept(at))
+                .find(|sequence| !shared.answered.is_answered(*sequence))?;
+            let over = shared.answered.since_sent(first, now).saturating_sub(spacing);
+            Some(Duration::from_micros(over.into()))
+        };
+        let last = usize::from(shared.settings.retries);
+        let oldest = self.passes[..=last].windows(2).filter_map(retry).max();
+        oldest.map_or(Duration::ZERO, |over| over.min(given(Class::Retry)))
     }
 
     /// The batch under way has left at `now`, or a little earlier: the machine or the link kept it since it was stamped.

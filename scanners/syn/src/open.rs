@@ -128,7 +128,7 @@ impl Builder {
         let filter = Filter::new(ends.layer, route.sources, source_ports);
         let cookie = Cookie::from_os().map_err(|error| ScanError::Random(error.to_string()))?;
         let probe = SynProbe::new(&ends, self.profile, ports, cookie);
-        let ring = RingSize::default().shared_by(self.settings.threads);
+        let ring = RingSize::default().shared_by(self.settings.effective_threads(targets.hosts()));
         let mut rx = PacketRx::open(interface, &filter, ring, clock)?;
         let (next_hops, arp) = neighbour::resolve(
             targets,

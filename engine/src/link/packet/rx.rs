@@ -199,3 +199,64 @@ impl Rx for PacketRx {
         self.drops
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use super::*;
+    use crate::link::{LinkLayer, sys::namespace};
+
+    const OURS: Ipv4Addr = Ipv4Addr::new(198, 18, 0, 1);
+    const PORT: u16 = 61_000;
+    const WAIT: Duration = Duration::from_secs(10);
+
+    /// A TCP segment to us, as the filter passes it.
+    fn segment() -> [u8; 60] {
+        let mut frame = [0; 60];
+        frame[12..15].copy_from_slice(&[8, 0, 0x45]);
+        frame[17] = 40;
+        frame[23] = 6;
+        frame[30..34].copy_from_slice(&OURS.octets());
+        frame[36..38].copy_from_slice(&PORT.to_be_bytes());
+        frame
+    }
+
+    fn sender(name: &str) -> Socket {
+        let interface = Interface::by_name(name).unwrap();
+        let socket = open(&interface).unwrap();
+        socket::bind(&socket, LinkAddress::new(interface.index(), 0)).unwrap();
+        socket
+    }
+
+    /// What this machine sends takes no room in the rings of those that share what arrives.
+    #[test]
+    fn a_fanout_leaves_out_what_is_sent() {
+        namespace::run(|| {
+            namespace::ip("link add v0 type veth peer name v1");
+            namespace::ip("link set v0 up");
+            namespace::ip("link set v1 up");
+            let (ours, theirs) = (sender("v0"), sender("v1"));
+            let interface = Interface::by_name("v0").unwrap();
+            let filter = Filter::new(LinkLayer::Ethernet, OURS, (PORT, PORT));
+            let ring = RingSize { blocks: 4, block_len: LEAST_BLOCK };
+            let open = || PacketRx::open(&interface, &filter, ring, Clock::start()).unwrap();
+            let mut receivers = [open(), open(), open()];
+            PacketRx::fan_out(&receivers).unwrap();
+            // Some 2,000 fit into a ring, and one flow goes to one of them.
+            for _ in 0..10_000 {
+                ours.send(&segment()).unwrap();
+            }
+            theirs.send(&segment()).unwrap();
+            let until = std::time::Instant::now() + WAIT;
+            let mut shown = 0;
+            while shown == 0 && std::time::Instant::now() < until {
+                for receiver in &mut receivers {
+                    shown += receiver.receive(Duration::from_millis(1), |_| {}).unwrap();
+                }
+            }
+            assert_eq!(shown, 1, "what arrives is shown");
+            assert_eq!(receivers.map(|mut receiver| receiver.ring_drops()), [0; 3]);
+        });
+    }
+}

@@ -16,8 +16,8 @@ use crate::link::{
 
 /// Octets of the send buffer, where the system allows it: a driver's ring of the usual sizes fits in.
 const SEND_BUFFER: i32 = 4 << 20;
-/// The EtherType of IPv4, for interfaces whose frames do not say what they are.
-const IPV4: u16 = 0x0800;
+/// The EtherTypes of IPv4 and of IPv6, for interfaces whose frames do not bring theirs.
+const ETHERTYPES: [u16; 2] = [0x0800, 0x86dd];
 
 /// Sends through a packet socket: up to [`MAX_BATCH`] frames by one sendmmsg(2), straight to the driver.
 ///
@@ -31,6 +31,7 @@ pub struct PacketTx {
     batch: SendBatch,
     socket: Socket,
     name: String,
+    layer: LinkLayer,
     /// The errno after which nothing can be sent any more.
     failed: Option<i32>,
 }
@@ -44,7 +45,11 @@ impl PacketTx {
     /// [`LinkError::Gone`] when it is not there any more; [`LinkError::Permission`] without CAP_NET_RAW; [`LinkError::Io`]
     /// when the system refuses anything else.
     pub fn open(interface: &Interface, slot_len: usize) -> Result<Self, LinkError> {
-        let socket = open(interface)?;
+        Self::on(open(interface)?, interface, slot_len)
+    }
+
+    /// A sender on `interface` through a packet socket that receives nothing.
+    fn on(socket: Socket, interface: &Interface, slot_len: usize) -> Result<Self, LinkError> {
         let io = |what| move |source| LinkError::Io { what, source };
         // Without it (Linux < 3.14, or a sandbox) frames go through the queueing discipline: slower, and no less right.
         let _ = socket::bypass_qdisc(&socket);
@@ -55,13 +60,15 @@ impl PacketTx {
         // Bound without a protocol it receives nothing, ever.
         socket::bind(&socket, LinkAddress::new(interface.index(), 0))
             .map_err(io("binding a packet socket to its interface"))?;
-        let to = match interface.layer() {
-            LinkLayer::Ethernet => None, // each frame has its type
-            LinkLayer::Ip => Some(LinkAddress::new(interface.index(), IPV4)),
+        let layer = interface.layer();
+        let by_version = ETHERTYPES.map(|ethertype| LinkAddress::new(interface.index(), ethertype));
+        let addresses = match layer {
+            LinkLayer::Ethernet => &[][..], // each frame has its type
+            LinkLayer::Ip => &by_version,
         };
-        let batch =
-            SendBatch::new(MAX_BATCH, slot_len, to).map_err(io("mapping memory for frames"))?;
-        Ok(Self { batch, socket, name: interface.name().to_owned(), failed: None })
+        let batch = SendBatch::new(MAX_BATCH, slot_len, addresses)
+            .map_err(io("mapping memory for frames"))?;
+        Ok(Self { batch, socket, name: interface.name().to_owned(), layer, failed: None })
     }
 }
 
@@ -78,6 +85,12 @@ impl Tx for PacketTx {
         assert!(lens.len() <= self.slots(), "{} lengths for {} slots", lens.len(), self.slots());
         for (slot, len) in lens.iter().enumerate() {
             self.batch.set_len(slot, usize::from(*len));
+        }
+        if self.layer == LinkLayer::Ip {
+            for slot in 0..lens.len() {
+                let is_v6 = self.batch.frame(slot).first().is_some_and(|octet| octet >> 4 == 6);
+                self.batch.set_address(slot, is_v6.into());
+            }
         }
         let mut sent = Sent::default();
         if self.failed.is_none() {
@@ -204,8 +217,41 @@ mod tests {
     use std::collections::VecDeque;
 
     use proptest::prelude::*;
+    use socket2::{Domain, Type};
 
     use super::*;
+    use crate::link::sys::namespace::{self, Tun};
+
+    /// Without an Ethernet header the device is told what a packet is, packet by packet: a slot serves both families.
+    #[test]
+    fn without_ethernet_a_packet_is_of_its_version() {
+        namespace::run(|| {
+            let mut tun = match Tun::make("t0") {
+                Ok(tun) => tun,
+                Err(error) => return println!("\nSKIPPED: this test needs /dev/net/tun: {error}"),
+            };
+            let interface = Interface::by_name("t0").unwrap();
+            assert_eq!(interface.layer(), LinkLayer::Ip);
+            // Past the fence, to which a tun leads out: this one leads to us.
+            let socket = Socket::new(Domain::PACKET, Type::RAW, None).unwrap();
+            let mut tx = PacketTx::on(socket, &interface, 64).unwrap();
+            for round in [[4, 6, 6, 4], [6, 6, 4, 4]] {
+                for (slot, version) in round.into_iter().enumerate() {
+                    tx.frame(slot).fill(0xa5);
+                    tx.frame(slot)[0] = version << 4;
+                }
+                assert_eq!(tx.send(&[64; 4]).unwrap().sent, 4);
+                for version in round {
+                    // The kernel has something to say on a new device too.
+                    let ours = |(_, packet): &(u16, Vec<u8>)| packet[1..] == [0xa5; 63];
+                    let packet = std::iter::repeat_with(|| tun.next().unwrap()).find(ours);
+                    let (ethertype, packet) = packet.unwrap();
+                    assert_eq!(packet[0] >> 4, version);
+                    assert_eq!(ethertype, if version == 6 { 0x86dd } else { 0x0800 });
+                }
+            }
+        });
+    }
 
     /// What the kernel answers, one call after another; then it takes everything.
     fn run(

@@ -197,7 +197,7 @@ fn page_len() -> io::Result<usize> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::namespace, *};
 
     #[test]
     fn a_name_ends_at_its_first_zero() {
@@ -221,17 +221,8 @@ mod tests {
     /// A veth has statistics, though none of an allowance. In a namespace that ends with its thread.
     #[test]
     fn the_statistics_of_a_driver_are_read_by_name() {
-        let read = || {
-            // SAFETY: moves the calling thread alone into another network namespace; no memory is involved.
-            if let Err(error) = unsafe { syscall!(unshare(libc::CLONE_NEWNET)) } {
-                println!("\nSKIPPED: a driver with statistics needs a network namespace: {error}");
-                return;
-            }
-            let ip = |args: &str| {
-                let status = std::process::Command::new("ip").args(args.split(' ')).status();
-                assert!(status.expect("ip of iproute2").success(), "ip {args}");
-            };
-            ip("link add v0 type veth peer name v1");
+        namespace::run(|| {
+            namespace::ip("link add v0 type veth peer name v1");
             let mut statistics = Statistics::of("v0").unwrap().expect("a veth keeps statistics");
             let at = statistics.names().iter().position(|name| name == "peer_ifindex").unwrap();
             let index = statistics.values().unwrap()(at).unwrap();
@@ -239,11 +230,10 @@ mod tests {
             assert_eq!(index, u64::from(unsafe { libc::if_nametoindex(c"v1".as_ptr()) }));
             let count = statistics.names().len();
             assert_eq!(statistics.values().unwrap()(count), None);
-            ip("link del v0");
+            namespace::ip("link del v0");
             let gone = statistics.values().err().and_then(|error| error.raw_os_error());
             assert_eq!(gone, Some(libc::ENODEV));
-        };
-        std::thread::spawn(read).join().unwrap();
+        });
     }
 
     #[test]

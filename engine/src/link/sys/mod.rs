@@ -8,6 +8,7 @@
 //! | `rlimit.rs` | the limit of open files | yes |
 //! | `send_batch.rs` | frames and the headers that sendmmsg(2) reads | yes |
 //! | `socket.rs` | calls on packet sockets that socket2 does not have | yes |
+//! | `namespace.rs` | a network namespace, for tests alone | yes |
 //! | `netlink.rs` | one question to rtnetlink, and its answer | no |
 //!
 //! # The contract
@@ -19,6 +20,8 @@
 
 pub(crate) mod ethtool;
 pub(crate) mod mmap;
+#[cfg(test)]
+pub(crate) mod namespace;
 pub(crate) mod netlink;
 pub(crate) mod packet_ring;
 pub(crate) mod rlimit;

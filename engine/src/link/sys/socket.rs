@@ -92,14 +92,20 @@ pub(super) fn make_ring(
     set(socket, libc::SOL_PACKET, libc::PACKET_RX_RING, &request)
 }
 
-/// A number that names a fanout group: the kernel gives it to the first socket that asks for a new one.
+/// A fanout group: the number that the kernel gave it, and how it deals out. What a socket that joins has to say.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct FanoutGroup(u16);
+pub(crate) struct FanoutGroup(u32);
 
-/// Makes a fanout group of `socket`, which is bound: frames are dealt out to its members by a hash of their flow.
+/// Makes a fanout group of `socket`, which is bound: frames that arrive are dealt out to its members by a hash of their flow.
+/// What this machine sends is left out by the group, since what [`ignore_outgoing`] says of a socket does not hold in one.
 pub(crate) fn start_fanout(socket: &Socket) -> io::Result<FanoutGroup> {
     let kind = libc::PACKET_FANOUT_HASH | libc::PACKET_FANOUT_FLAG_UNIQUEID;
-    set(socket, libc::SOL_PACKET, libc::PACKET_FANOUT, &(kind << 16))?;
+    let start = |kind: u32| set(socket, libc::SOL_PACKET, libc::PACKET_FANOUT, &(kind << 16));
+    match start(kind | libc::PACKET_FANOUT_FLAG_IGNORE_OUTGOING) {
+        // A kernel that does not know the flag.
+        Err(error) if error.raw_os_error() == Some(libc::EINVAL) => start(kind)?,
+        result => result?,
+    }
     let mut value = 0_u32;
     let mut len = size_of_val(&value) as libc::socklen_t;
     let (level, name) = (libc::SOL_PACKET, libc::PACKET_FANOUT);
@@ -113,13 +119,12 @@ pub(crate) fn start_fanout(socket: &Socket) -> io::Result<FanoutGroup> {
             &raw mut len
         ))?
     };
-    Ok(FanoutGroup(value as u16))
+    Ok(FanoutGroup(value))
 }
 
 /// Adds `socket`, which is bound as the others are, to a fanout group.
 pub(crate) fn join_fanout(socket: &Socket, group: FanoutGroup) -> io::Result<()> {
-    let value = u32::from(group.0) | libc::PACKET_FANOUT_HASH << 16;
-    set(socket, libc::SOL_PACKET, libc::PACKET_FANOUT, &value)
+    set(socket, libc::SOL_PACKET, libc::PACKET_FANOUT, &group.0)
 }
 
 /// Frames that passed the filter and found the ring full, since this was last asked.
