@@ -6,11 +6,14 @@ use std::{
     net::{Ipv4Addr, Ipv6Addr},
 };
 
-use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use criterion::{
+    BenchmarkGroup, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main,
+    measurement::WallTime,
+};
 use mrpf_engine::{
     link::LinkLayer,
     sources::Sources,
-    template::{Ends, RstFields, RstTemplate, SynFields, SynTemplate, TcpProfile},
+    template::{Address, Ends, RstFields, RstTemplate, SynFields, SynTemplate, TcpProfile},
     wire::{self, MacAddr, tcp_options},
 };
 
@@ -26,6 +29,8 @@ const FRAMES: [(&str, &[u8]); 10] = [
     ("ipv6_unreachable", include_bytes!("../engine/testdata/ipv6_no_route.bin")),
     ("ipv6_options", include_bytes!("../engine/testdata/ipv6_destination_options.bin")),
 ];
+
+const NEXT_HOP: MacAddr = MacAddr([2, 0, 0, 0, 0, 2]);
 
 fn parse(c: &mut Criterion) {
     let mut group = c.benchmark_group("wire/parse");
@@ -56,59 +61,53 @@ fn patch(c: &mut Criterion) {
             v6: Some(Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1)),
         },
     };
-    let next_hop = MacAddr([2, 0, 0, 0, 0, 2]);
-    let mut slot = [0; 128];
     for profile in TcpProfile::ALL {
-        let template = SynTemplate::new(&ends, profile).expect("an IPv4 source");
-        template.prepare(&mut slot);
-        let mut number = 0_u32;
-        group.bench_function(format!("syn_{profile}"), |b| {
-            b.iter(|| {
-                number = number.wrapping_add(0x9e37_79b1);
-                let fields = SynFields {
-                    next_hop,
-                    destination: Ipv4Addr::from(number),
-                    destination_port: 443,
-                    source_port: 61_000,
-                    seq: !number,
-                    ip_id: number,
-                    ts_val: number,
-                };
-                template.patch(&mut slot, black_box(&fields));
-                black_box(&slot);
-            });
-        });
+        patch_syn(&mut group, &format!("syn_{profile}"), &ends, profile, Ipv4Addr::from);
     }
-    let template = SynTemplate::new(&ends, TcpProfile::Windows).expect("an IPv6 source");
-    template.prepare(&mut slot);
-    let mut number = 0_u32;
-    group.bench_function("syn_ipv6_windows", |b| {
-        b.iter(|| {
-            number = number.wrapping_add(0x9e37_79b1);
-            let fields = SynFields {
-                next_hop,
-                destination: Ipv6Addr::from(u128::from(number)),
-                destination_port: 443,
-                source_port: 61_000,
-                seq: !number,
-                ip_id: number,
-                ts_val: number,
-            };
-            template.patch(&mut slot, black_box(&fields));
-            black_box(&slot);
-        });
-    });
+    let v6 = |number| Ipv6Addr::from(u128::from(number));
+    patch_syn(&mut group, "syn_ipv6_windows", &ends, TcpProfile::Windows, v6);
     let template = RstTemplate::new(&ends).expect("an IPv4 source");
+    let mut slot = [0; 128];
     template.prepare(&mut slot);
     group.bench_function("rst", |b| {
         b.iter(|| {
             let fields = RstFields {
-                next_hop,
+                next_hop: NEXT_HOP,
                 destination: Ipv4Addr::new(198, 19, 0, 7),
                 destination_port: 443,
                 source_port: 61_000,
                 seq: 7,
                 ip_id: 7,
+            };
+            template.patch(&mut slot, black_box(&fields));
+            black_box(&slot);
+        });
+    });
+}
+
+/// To the address that `destination` makes of a number, another one each time.
+fn patch_syn<A: Address>(
+    group: &mut BenchmarkGroup<'_, WallTime>,
+    name: &str,
+    ends: &Ends,
+    profile: TcpProfile,
+    destination: impl Fn(u32) -> A,
+) {
+    let template = SynTemplate::new(ends, profile).expect("a source of that family");
+    let mut slot = [0; 128];
+    template.prepare(&mut slot);
+    let mut number = 0_u32;
+    group.bench_function(name, |b| {
+        b.iter(|| {
+            number = number.wrapping_add(0x9e37_79b1);
+            let fields = SynFields {
+                next_hop: NEXT_HOP,
+                destination: destination(number),
+                destination_port: 443,
+                source_port: 61_000,
+                seq: !number,
+                ip_id: number,
+                ts_val: number,
             };
             template.patch(&mut slot, black_box(&fields));
             black_box(&slot);

@@ -176,7 +176,7 @@ mod tests {
     fn comments_go() {
         check("a // b\nc", &["a", "c"]);
         check("a /* b /* c */ d */ e", &["a", "e"]);
-        check("/// unsafe\nfn f() {}", &["fn", "f"]);
+        check("/// loop\nfn f() {}", &["fn", "f"]);
         check("a / b", &["a", "b"]);
         check("a /* never closed", &["a"]);
     }

@@ -8,6 +8,8 @@ use crate::{
 
 /// Where `unsafe` may stand: the system calls of the links.
 const UNSAFE_FOLDER: &str = "engine/src/link/sys/";
+/// In two pieces, here as in the samples below: who searches the tree for the word finds code.
+const UNSAFE: &str = concat!("un", "safe");
 /// Longest file, tests included.
 const MOST_LINES: usize = 700;
 
@@ -15,7 +17,7 @@ const MOST_LINES: usize = 700;
 pub(crate) fn unsafe_elsewhere(tree: &Tree) -> Vec<String> {
     tree.rust()
         .filter(|(path, _)| !path.starts_with(UNSAFE_FOLDER))
-        .flat_map(|(path, text)| places(path, &code_of(text), &["unsafe"]))
+        .flat_map(|(path, text)| places(path, &code_of(text), &[UNSAFE]))
         .collect()
 }
 
@@ -97,15 +99,16 @@ mod tests {
 
     #[test]
     fn unsafe_is_found_in_code_alone() {
+        let allowed = format!("{UNSAFE} {{ f() }}");
+        let no_code =
+            format!("// {UNSAFE}\nconst A: &str = \"{UNSAFE}\";\n#![deny({UNSAFE}_code)]");
+        let bad = format!("fn f() {{\n    {UNSAFE} {{ g() }}\n}}");
         let tree = Tree::of(&[
-            ("engine/src/link/sys/mmap.rs", "unsafe { f() }"),
-            (
-                "engine/src/wire/tcp.rs",
-                "// unsafe\nconst A: &str = \"unsafe\";\n#![deny(unsafe_code)]",
-            ),
-            ("scanners/syn/src/lib.rs", "fn f() {\n    unsafe { g() }\n}"),
+            ("engine/src/link/sys/mmap.rs", &allowed),
+            ("engine/src/wire/tcp.rs", &no_code),
+            ("scanners/syn/src/lib.rs", &bad),
         ]);
-        assert_eq!(unsafe_elsewhere(&tree), ["scanners/syn/src/lib.rs:2: unsafe"]);
+        assert_eq!(unsafe_elsewhere(&tree), [format!("scanners/syn/src/lib.rs:2: {UNSAFE}")]);
     }
 
     #[test]
@@ -118,12 +121,20 @@ mod tests {
 
     #[test]
     fn unfinished_code_is_found() {
-        let bad = "fn f() { todo!() }\nfn g() { unimplemented!(\"x\") }\n#[test]\n#[ignore = \"slow\"]\nfn h() { dbg!(1); }";
-        let tree = Tree::of(&[("a.rs", bad), ("b.rs", "// todo!()\nfn todo() { ignore(); }")]);
-        assert_eq!(
-            unfinished(&tree),
-            ["a.rs:1: todo!", "a.rs:2: unimplemented!", "a.rs:5: dbg!", "a.rs:4: #[ignore"]
+        const MARKS: [&str; 4] = [
+            concat!("to", "do!"),
+            concat!("unimple", "mented!"),
+            concat!("db", "g!"),
+            concat!("#[ig", "nore"),
+        ];
+        let [one, other, shown, off] = MARKS;
+        let bad = format!(
+            "fn f() {{ {one}() }}\nfn g() {{ {other}(\"x\") }}\n#[test]\n{off} = \"slow\"]\nfn h() {{ {shown}(1); }}"
         );
+        let good = format!("// {one}()\nfn todo() {{ ignore(); }}");
+        let tree = Tree::of(&[("a.rs", &bad), ("b.rs", &good)]);
+        let found = [(1, one), (2, other), (5, shown), (4, off)];
+        assert_eq!(unfinished(&tree), found.map(|(line, mark)| format!("a.rs:{line}: {mark}")));
     }
 
     #[test]

@@ -1,7 +1,13 @@
 //! What a scan has to know to go on, as a file of JSON. Fields are only ever added within one format.
+//!
+//! The file carries a [sum](sum) of what it says: a mark that a disk has changed would leave targets out without a word.
+//! It is no seal. Who can write the file can write the sum, so resume only files that you trust.
+
+mod sum;
 
 use std::{
     collections::BTreeMap,
+    fmt::Display,
     fs,
     io::{self, Read as _},
     path::{Path, PathBuf},
@@ -15,14 +21,14 @@ use serde_json::{Map, Value};
 
 use crate::{error::CliError, report::counters, stdin};
 
-/// The one that this version writes and reads.
-const FORMAT: u32 = 1;
+/// The one that this version writes and reads. 1 had no sum.
+const FORMAT: u32 = 2;
 const KIND: &str = "checkpoint";
 /// Far above any that was written: targets from standard input, escaped, and a command line.
 const LONGEST: u64 = 8 * stdin::MOST as u64;
 
 /// See the [module](self).
-#[derive(Clone, Debug, Deserialize, Serialize)]
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 pub(crate) struct Checkpoint {
     #[serde(rename = "type")]
     pub(crate) kind: String,
@@ -73,6 +79,14 @@ pub(crate) struct Written {
     /// Its length, all whole lines; none for what is no regular file.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) octets: Option<u64>,
+}
+
+/// A checkpoint as its file has it, the sum last.
+#[derive(Serialize)]
+struct Summed<'a> {
+    #[serde(flatten)]
+    checkpoint: &'a Checkpoint,
+    crc32: String,
 }
 
 /// What all runs of a scan have done, each up to its last checkpoint.
@@ -144,33 +158,43 @@ impl Checkpoint {
 
     /// As it stands in its file.
     pub(crate) fn to_json(&self) -> serde_json::Result<Vec<u8>> {
-        let mut text = serde_json::to_vec_pretty(self)?;
+        let crc32 = sum::of(&serde_json::to_value(self)?)?;
+        let mut text = serde_json::to_vec_pretty(&Summed { checkpoint: self, crc32 })?;
         text.push(b'\n');
         Ok(text)
     }
 
     /// The one in a file.
     pub(crate) fn read(path: &Path) -> Result<Self, CliError> {
-        let wrong = |why: String| CliError::Checkpoint { path: path.to_owned(), why };
-        let text = text_of(path).map_err(|error| wrong(format!("cannot be read: {error}")))?;
-        let value: Value = serde_json::from_slice(&text)
-            .map_err(|error| wrong(format!("is no checkpoint ({error})")))?;
+        let text = text_of(path).map_err(|error| format!("cannot be read: {error}"));
+        text.and_then(|text| Self::parse(&text))
+            .map_err(|why| CliError::Checkpoint { path: path.to_owned(), why })
+    }
+
+    /// The one that `text` is, or what is wrong with it. Any octets are answered.
+    fn parse(text: &[u8]) -> Result<Self, String> {
+        let mut value: Value =
+            serde_json::from_slice(text).map_err(|error| no_checkpoint(&error))?;
         if value["type"] != KIND {
-            return Err(wrong("is no checkpoint".to_owned()));
+            return Err(no_checkpoint(&format_args!("it has no type \"{KIND}\"")));
         }
         // Before anything else is read, which another format may call otherwise.
         let (format, version) = (&value["format"], value["mrpf"].as_str().unwrap_or("unknown"));
         let ours = env!("CARGO_PKG_VERSION");
         if *format != FORMAT || version != ours {
-            return Err(wrong(format!(
+            return Err(format!(
                 "was written by mrpf {version} in format {format}, and this is mrpf {ours} with format {FORMAT}: resume \
                  with the version that wrote it"
-            )));
+            ));
         }
-        let read: Self = serde_json::from_value(value)
-            .map_err(|error| wrong(format!("is damaged ({error})")))?;
+        let told = sum::take(&mut value);
+        let found = sum::of(&value).map_err(|error| damaged(&error))?;
+        if told.as_ref().and_then(Value::as_str) != Some(&found) {
+            return Err(damaged(&format_args!("its {} is not {found}", sum::NAME)));
+        }
+        let read: Self = serde_json::from_value(value).map_err(|error| damaged(&error))?;
         if read.mark > read.total {
-            return Err(wrong("is damaged (its mark lies behind its end)".to_owned()));
+            return Err(damaged(&"its mark lies behind its end"));
         }
         Ok(read)
     }
@@ -191,6 +215,20 @@ impl Checkpoint {
     }
 }
 
+fn no_checkpoint(why: &dyn Display) -> String {
+    format!(
+        "is no checkpoint ({why}): give the file that --checkpoint named, put back a copy of it if it was cut or written \
+         over, or begin the scan again without --resume"
+    )
+}
+
+/// Says so of a checkpoint, and what can be done.
+pub(crate) fn damaged(why: &dyn Display) -> String {
+    format!(
+        "is damaged ({why}): put back a copy of it as it was written, or begin the scan again without --resume"
+    )
+}
+
 fn text_of(path: &Path) -> io::Result<Vec<u8>> {
     let mut text = Vec::new();
     fs::File::open(path)?.take(LONGEST).read_to_end(&mut text)?;
@@ -198,119 +236,4 @@ fn text_of(path: &Path) -> io::Result<Vec<u8>> {
 }
 
 #[cfg(test)]
-pub(crate) mod tests {
-    use super::*;
-
-    pub(crate) fn checkpoint() -> Checkpoint {
-        let (kind, format, mrpf) = Checkpoint::head();
-        Checkpoint {
-            kind,
-            format,
-            mrpf,
-            scan: "0123456789abcdef".to_owned(),
-            saved: Timestamp::from_unix_micros(0),
-            command: ["--ports=80", "--output=/x/out.jsonl", "--", "198.19.0.0/24"]
-                .map(str::to_owned)
-                .to_vec(),
-            stdin: Some("198.19.1.1\n".to_owned()),
-            seed: u64::MAX,
-            shard: "1/1".to_owned(),
-            fingerprint: "00000000000000ff".to_owned(),
-            mark: 5,
-            total: 256,
-            finished: false,
-            closed: false,
-            output: Written { path: Some("/x/out.jsonl".into()), octets: Some(77) },
-            may_repeat: 3,
-            may_have_repeated: 4,
-            uncounted: false,
-            so_far: Totals::default(),
-            incomplete: Vec::new(),
-        }
-    }
-
-    fn written(text: &[u8]) -> (tempfile::TempDir, PathBuf) {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("checkpoint");
-        fs::write(&path, text).unwrap();
-        (folder, path)
-    }
-
-    #[track_caller]
-    fn check_wrong(text: &[u8], words: &str) {
-        let (_folder, path) = written(text);
-        let error = Checkpoint::read(&path).unwrap_err();
-        assert!(error.to_string().contains(words), "{error}");
-        assert_eq!(error.exit_code(), crate::error::USAGE);
-    }
-
-    #[test]
-    fn it_comes_back_as_it_was() {
-        let (_folder, path) = written(&checkpoint().to_json().unwrap());
-        let read = Checkpoint::read(&path).unwrap();
-        assert_eq!(read.to_json().unwrap(), checkpoint().to_json().unwrap());
-        assert!(Checkpoint::may_replace(&path).unwrap());
-    }
-
-    #[test]
-    fn anything_else_is_refused_with_words() {
-        let json = checkpoint().to_json().unwrap();
-        let text = String::from_utf8(json.clone()).unwrap();
-        check_wrong(b"", "is no checkpoint");
-        check_wrong(b"{}", "is no checkpoint");
-        check_wrong(b"\xff", "is no checkpoint");
-        check_wrong(text.replace("\"format\": 1", "\"format\": 2").as_bytes(), "in format 2");
-        let other = text
-            .replace(&format!("\"mrpf\": \"{}\"", env!("CARGO_PKG_VERSION")), "\"mrpf\": \"9\"");
-        check_wrong(other.as_bytes(), "written by mrpf 9");
-        check_wrong(text.replace("\"mark\": 5", "\"mark\": 257").as_bytes(), "damaged");
-        check_wrong(text.replace("\"mark\": 5", "\"mark\": -5").as_bytes(), "damaged");
-        // Wherever it is torn.
-        for end in 0..json.len() - 2 {
-            check_wrong(&json[..end], "is no checkpoint");
-        }
-        let error = Checkpoint::read(Path::new("/no/such/file")).unwrap_err();
-        assert!(error.to_string().contains("/no/such/file cannot be read"), "{error}");
-    }
-
-    #[test]
-    fn only_checkpoints_are_replaced() {
-        let (folder, path) = written(b"precious\n");
-        assert!(!Checkpoint::may_replace(&path).unwrap());
-        assert!(!Checkpoint::may_replace(folder.path()).unwrap());
-        assert!(!Checkpoint::may_replace(Path::new("/dev/null")).unwrap());
-        assert!(Checkpoint::may_replace(&folder.path().join("none")).unwrap());
-        fs::write(&path, "").unwrap();
-        assert!(Checkpoint::may_replace(&path).unwrap());
-    }
-
-    #[test]
-    fn totals_add_up_over_runs() {
-        let driven = crate::report::tests::through();
-        let once = Totals::default().plus(&driven.summary, 256);
-        let twice = once.plus(&driven.summary, 256);
-        assert_eq!((twice.runs, twice.records, twice.states["open"]), (2, 512, 512));
-        assert_eq!(twice.counters["sent"], 2 * driven.summary.counts.sent);
-        let attempts = |totals: &Totals| totals.counters["made_by_attempt"][0].as_u64().unwrap();
-        assert_eq!(attempts(&twice), 2 * attempts(&once));
-        let mut lossy = driven.summary.clone();
-        lossy.counts.dropped_busy = 1;
-        lossy.counts.dropped_too_long = 2;
-        lossy.counts.dropped_forbidden = 3;
-        lossy.counts.dropped_other = 4;
-        lossy.counts.ring_drops = 5;
-        lossy.counts.refused = 6;
-        let losses = Totals::default().plus(&lossy, 0).losses();
-        assert_eq!((losses.dropped(), losses.ring_drops, losses.refused), (10, 5, 6));
-        assert!((losses.loss() - lossy.counts.loss()).abs() < 1e-12);
-        // A file that was edited by hand.
-        let mut odd = once.clone();
-        odd.counters.insert("sent".to_owned(), "x".into());
-        odd.counters.insert("made_by_attempt".to_owned(), 7.into());
-        (odd.runs, odd.records, odd.noisy_hosts) = (u32::MAX, u64::MAX, u64::MAX);
-        odd.states.insert("open".to_owned(), u64::MAX);
-        let sum = odd.plus(&driven.summary, 1);
-        assert_eq!(sum.counters["sent"], driven.summary.counts.sent);
-        assert_eq!((sum.runs, sum.records, sum.states["open"]), (u32::MAX, u64::MAX, u64::MAX));
-    }
-}
+pub(crate) mod tests;

@@ -15,8 +15,14 @@ use std::{
 };
 
 use crate::{
-    args::Format, checkpoint::Checkpoint, error::CliError, files::STDOUT, output::Output,
-    prepared::Prepared, saver::Before, words::Asked,
+    args::Format,
+    checkpoint::{Checkpoint, damaged},
+    error::CliError,
+    files::STDOUT,
+    output::Output,
+    prepared::Prepared,
+    saver::Before,
+    words::Asked,
 };
 
 /// A scan that is to go on.
@@ -47,7 +53,7 @@ impl Resumed {
     pub(crate) fn fingerprint(&self, path: &Path) -> Result<u64, CliError> {
         u64::from_str_radix(&self.checkpoint.fingerprint, 16).map_err(|_| CliError::Checkpoint {
             path: path.to_owned(),
-            why: "is damaged (its fingerprint is no number)".to_owned(),
+            why: damaged(&"its fingerprint is no number"),
         })
     }
 
@@ -65,7 +71,7 @@ impl Resumed {
         }
         Err(CliError::Checkpoint {
             path: path.to_owned(),
-            why: "is damaged (its output is not that of its flags)".to_owned(),
+            why: damaged(&"its output is not that of its flags"),
         })
     }
 

@@ -4,7 +4,8 @@ use std::net::Ipv4Addr;
 
 use super::{
     error::{Layer, Malformed, split},
-    ipv4, quote,
+    ipv4,
+    quote::Quoted,
 };
 
 /// Octets of the header.
@@ -21,23 +22,6 @@ pub const TIME_EXCEEDED: u8 = 11;
 pub struct Message<'a> {
     fixed: &'a [u8; LEN],
     body: &'a [u8],
-}
-
-/// What an error says of the packet that caused it.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct Quoted {
-    /// Who sent that packet.
-    pub source: Ipv4Addr,
-    /// To whom.
-    pub destination: Ipv4Addr,
-    /// The protocol it carried.
-    pub protocol: u8,
-    /// The port it came from; 0 where the protocol has none.
-    pub source_port: u16,
-    /// The port it was for; 0 where the protocol has none.
-    pub destination_port: u16,
-    /// Its TCP sequence number; `None` for another protocol, or when the quote ends before it.
-    pub tcp_seq: Option<u32>,
 }
 
 impl<'a> Message<'a> {
@@ -70,7 +54,7 @@ impl<'a> Message<'a> {
     /// The packet that an error (types 3, 4, 5, 11 and 12) quotes: an IPv4 header and 8 octets are promised (RFC 792), more
     /// is common, less is seen. `None` when this is no error, or its quote ends before the ports, or it is of a fragment
     /// without ports.
-    pub fn quoted(&self) -> Option<Quoted> {
+    pub fn quoted(&self) -> Option<Quoted<Ipv4Addr>> {
         if !matches!(self.kind(), UNREACHABLE | 4 | 5 | TIME_EXCEEDED | 12) {
             return None;
         }
@@ -79,15 +63,7 @@ impl<'a> Message<'a> {
         if header.fragment_offset() > 0 {
             return None;
         }
-        let start = quote::start(header.protocol(), payload)?;
-        Some(Quoted {
-            source: header.source(),
-            destination: header.destination(),
-            protocol: header.protocol(),
-            source_port: start.source_port,
-            destination_port: start.destination_port,
-            tcp_seq: start.tcp_seq,
-        })
+        Quoted::read(header.source(), header.destination(), header.protocol(), payload)
     }
 }
 

@@ -5,7 +5,8 @@ use std::net::Ipv6Addr;
 use super::{
     checksum::Sum,
     error::{Layer, Malformed, split},
-    ipv6, quote,
+    ipv6,
+    quote::Quoted,
 };
 
 /// Octets of the header, the four that each type has for itself included.
@@ -26,23 +27,6 @@ pub const PARAMETER_PROBLEM: u8 = 4;
 pub struct Message<'a> {
     fixed: &'a [u8; LEN],
     body: &'a [u8],
-}
-
-/// What an error says of the packet that caused it.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct Quoted {
-    /// Who sent that packet.
-    pub source: Ipv6Addr,
-    /// To whom.
-    pub destination: Ipv6Addr,
-    /// The protocol it carried, behind its extension headers.
-    pub protocol: u8,
-    /// The port it came from; 0 where the protocol has none.
-    pub source_port: u16,
-    /// The port it was for; 0 where the protocol has none.
-    pub destination_port: u16,
-    /// Its TCP sequence number; `None` for another protocol, or when the quote ends before it.
-    pub tcp_seq: Option<u32>,
 }
 
 impl<'a> Message<'a> {
@@ -95,7 +79,7 @@ impl<'a> Message<'a> {
 
     /// The packet that an error (types 1 to 4) quotes: as much of it as fits into 1,280 octets (RFC 4443, section 3), less is
     /// seen. `None` when this is no error, or its quote ends before the ports, or it is of a fragment without ports.
-    pub fn quoted(&self) -> Option<Quoted> {
+    pub fn quoted(&self) -> Option<Quoted<Ipv6Addr>> {
         if !matches!(self.kind(), UNREACHABLE | PACKET_TOO_BIG | TIME_EXCEEDED | PARAMETER_PROBLEM)
         {
             return None;
@@ -105,15 +89,7 @@ impl<'a> Message<'a> {
         if header.fragment_offset() > 0 {
             return None;
         }
-        let start = quote::start(header.protocol(), payload)?;
-        Some(Quoted {
-            source: header.source(),
-            destination: header.destination(),
-            protocol: header.protocol(),
-            source_port: start.source_port,
-            destination_port: start.destination_port,
-            tcp_seq: start.tcp_seq,
-        })
+        Quoted::read(header.source(), header.destination(), header.protocol(), payload)
     }
 }
 

@@ -41,6 +41,7 @@ pub mod udp;
 pub use self::{
     error::{Layer, Malformed},
     ethernet::{MacAddr, MacAddrError},
+    quote::Quoted,
 };
 use crate::link::LinkLayer;
 

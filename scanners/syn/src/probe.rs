@@ -8,7 +8,7 @@ use mrpf_engine::{
     sources::Family,
     target::Target,
     template::{Address, Ends, RstFields, RstTemplate, SynFields, SynTemplate, TcpProfile},
-    wire::{MacAddr, Network, Packet, Transport, icmp, icmpv6, tcp},
+    wire::{MacAddr, Network, Packet, Quoted, Transport, icmp, icmpv6, tcp},
 };
 
 use crate::reply::{Options, Reply, ReplyKind};
@@ -118,16 +118,6 @@ pub struct Reset {
     seq: u32,
 }
 
-/// What an ICMP error of either family quotes of a probe.
-struct Quoted<A> {
-    source: A,
-    destination: A,
-    protocol: u8,
-    source_port: u16,
-    destination_port: u16,
-    tcp_seq: Option<u32>,
-}
-
 impl SynProbe {
     /// Probes from `ends`, with the options of `profile`.
     pub fn new(ends: &Ends, profile: TcpProfile, ports: SourcePorts, cookie: Cookie) -> Self {
@@ -203,9 +193,7 @@ fn quoted_v4(message: &icmp::Message<'_>) -> Option<Quoted<Ipv4Addr>> {
         (icmp::UNREACHABLE | icmp::TIME_EXCEEDED, _) => {}
         _ => return None,
     }
-    let icmp::Quoted { source, destination, protocol, source_port, destination_port, tcp_seq } =
-        message.quoted()?;
-    Some(Quoted { source, destination, protocol, source_port, destination_port, tcp_seq })
+    message.quoted()
 }
 
 /// As [`quoted_v4`]. A host that knows no TCP says so with a parameter problem (RFC 4443, section 3.4).
@@ -214,9 +202,7 @@ fn quoted_v6(message: &icmpv6::Message<'_>) -> Option<Quoted<Ipv6Addr>> {
         (icmpv6::UNREACHABLE | icmpv6::TIME_EXCEEDED, _) | (icmpv6::PARAMETER_PROBLEM, 1) => {}
         _ => return None,
     }
-    let icmpv6::Quoted { source, destination, protocol, source_port, destination_port, tcp_seq } =
-        message.quoted()?;
-    Some(Quoted { source, destination, protocol, source_port, destination_port, tcp_seq })
+    message.quoted()
 }
 
 impl<A: Asked> Side<A> {

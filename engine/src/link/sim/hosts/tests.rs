@@ -4,7 +4,7 @@ use std::{net::Ipv4Addr, time::Duration};
 
 use etherparse::{
     ArpEthIpv4Packet, ArpOperation, ArpPacket, Icmpv4Type, NetSlice, PacketBuilder, SlicedPacket,
-    TransportSlice, icmpv4::DestUnreachableHeader,
+    TcpSlice, TransportSlice, icmpv4::DestUnreachableHeader,
 };
 use proptest::prelude::*;
 
@@ -57,6 +57,20 @@ fn ask(hosts: &mut Hosts, frame: &[u8]) -> Vec<(Duration, Vec<u8>)> {
     answers
 }
 
+/// Flags, relative ack and source port.
+fn said(tcp: &TcpSlice<'_>) -> String {
+    let mut text = String::new();
+    for (is_set, letter) in [(tcp.syn(), 'S'), (tcp.rst(), 'R'), (tcp.ack(), 'A')] {
+        text.extend(is_set.then_some(letter));
+    }
+    let ack = match tcp.acknowledgment_number().wrapping_sub(SEQ) {
+        0 => "seq",
+        1 => "seq+1",
+        _ => "other",
+    };
+    format!("{text} {ack} from {}", tcp.source_port())
+}
+
 /// What a strict reader makes of one answer: flags, relative ack and source port of a segment, or type and code.
 fn read(frame: &[u8]) -> String {
     let Ok(packet) = SlicedPacket::from_ethernet(frame) else {
@@ -72,21 +86,12 @@ fn read(frame: &[u8]) -> String {
             let checksum = tcp.calc_checksum_ipv4(ip.header().source(), US.octets()).unwrap();
             assert_eq!(checksum, tcp.checksum());
             assert_eq!(ip.header().source_addr(), HOST);
-            let mut text = String::new();
-            for (is_set, letter) in [(tcp.syn(), 'S'), (tcp.rst(), 'R'), (tcp.ack(), 'A')] {
-                text.extend(is_set.then_some(letter));
-            }
-            let ack = match tcp.acknowledgment_number().wrapping_sub(SEQ) {
-                0 => "seq",
-                1 => "seq+1",
-                _ => "other",
-            };
             let options = if tcp.options_iterator().any(|option| option.is_err()) {
                 " bad options"
             } else {
                 ""
             };
-            format!("{text} {ack} from {}{options}", tcp.source_port())
+            format!("{}{options}", said(&tcp))
         }
         Some(TransportSlice::Icmpv4(icmp)) => {
             let checksum = icmp.header().icmp_type.calc_checksum(icmp.payload());

@@ -48,16 +48,7 @@ fn read(frame: &[u8]) -> String {
         Some(TransportSlice::Tcp(tcp)) => {
             let checksum = tcp.calc_checksum_ipv6(from.octets(), US.octets()).unwrap();
             assert_eq!((from, checksum), (HOST, tcp.checksum()));
-            let mut text = String::new();
-            for (is_set, letter) in [(tcp.syn(), 'S'), (tcp.rst(), 'R'), (tcp.ack(), 'A')] {
-                text.extend(is_set.then_some(letter));
-            }
-            let ack = match tcp.acknowledgment_number().wrapping_sub(SEQ) {
-                0 => "seq",
-                1 => "seq+1",
-                _ => "other",
-            };
-            format!("{text} {ack} from {} hops {}", tcp.source_port(), ip.header().hop_limit())
+            format!("{} hops {}", said(&tcp), ip.header().hop_limit())
         }
         Some(TransportSlice::Icmpv6(icmp)) => {
             assert!(icmp.is_checksum_valid(from.octets(), US.octets()));

@@ -27,100 +27,22 @@
 //!
 //! Atomics only, so that a receiver thread can take for its flows. `now` is an argument.
 
+mod bucket;
+mod rate;
+
 use std::{
-    fmt,
     num::NonZeroU64,
-    str::FromStr,
-    sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed},
-    time::Duration,
+    sync::atomic::{AtomicU32, Ordering::Relaxed},
 };
 
+pub use self::{
+    bucket::{Bucket, DEBT, DEPTH},
+    rate::{Rate, RateError},
+};
 use crate::time::Instant;
 
-/// How far behind the clock the schedule may lie: half a hundredth of the second in which rates are judged.
-pub const DEBT: Duration = Duration::from_millis(5);
-/// How far ahead of the clock the peak may run: with what it is faster, a fifth of the 10 ms in which bursts are judged.
-pub const DEPTH: Duration = Duration::from_micros(1_425);
 /// The peak rate in twentieths of the rate.
 const PEAK: u64 = 21;
-
-/// Frames a second, all classes together.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Rate {
-    /// As fast as the link takes them.
-    Max,
-    /// At most this many.
-    PerSecond(NonZeroU64),
-}
-
-impl Rate {
-    /// The lower of this rate and `limit` a second.
-    #[must_use]
-    pub fn capped(self, limit: NonZeroU64) -> Self {
-        match self {
-            Self::Max => Self::PerSecond(limit),
-            Self::PerSecond(rate) => Self::PerSecond(rate.min(limit)),
-        }
-    }
-
-    /// The number of frames a second, `None` for [`Rate::Max`].
-    pub fn per_second(self) -> Option<NonZeroU64> {
-        match self {
-            Self::Max => None,
-            Self::PerSecond(rate) => Some(rate),
-        }
-    }
-}
-
-impl fmt::Display for Rate {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Max => f.write_str("max"),
-            Self::PerSecond(rate) => rate.fmt(f),
-        }
-    }
-}
-
-/// A rate that could not be read.
-#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
-#[error("{0:?} is not a rate: give frames a second such as 500, 10k or 1.5M, or max")]
-pub struct RateError(String);
-
-impl FromStr for Rate {
-    type Err = RateError;
-
-    /// `500`, `10k`, `1.5M` (times 1,000 and 1,000,000) or `max`.
-    fn from_str(text: &str) -> Result<Self, RateError> {
-        let error = || RateError(text.to_owned());
-        if text.eq_ignore_ascii_case("max") {
-            return Ok(Self::Max);
-        }
-        let (digits, unit) = match text.char_indices().next_back() {
-            Some((at, 'k' | 'K')) => (&text[..at], 1_000),
-            Some((at, 'm' | 'M')) => (&text[..at], 1_000_000),
-            _ => (text, 1),
-        };
-        let (whole, part) = digits.split_once('.').unwrap_or((digits, ""));
-        let number = |s: &str| match s {
-            s if s.bytes().all(|b| b.is_ascii_digit()) && s.len() <= 9 => {
-                s.parse::<u64>().map_err(|_| error())
-            }
-            _ => Err(error()),
-        };
-        let fraction = match part {
-            "" if digits.ends_with('.') => return Err(error()),
-            "" => 0,
-            part => number(part)? * unit / 10_u64.pow(part.len() as u32),
-        };
-        NonZeroU64::new(number(whole)? * unit + fraction)
-            .filter(|rate| rate.get() <= MAX_RATE)
-            .map(Self::PerSecond)
-            .ok_or_else(error)
-    }
-}
-
-/// The highest rate that can be asked for: above it a frame would be due every fraction of a nanosecond.
-const MAX_RATE: u64 = 1_000_000_000;
 
 /// Who takes from the bucket, most urgent first.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
@@ -236,121 +158,16 @@ impl Governor {
     }
 }
 
-/// A virtual schedule. Times inside are in 1/256 ns, which holds two years in 64 bits and a rate to one part in 10^5 at 10 M/s.
-#[derive(Debug)]
-pub struct Bucket {
-    /// When the next frame is due.
-    due: AtomicU64,
-    /// What one frame costs; 0 = no limit.
-    cost: AtomicU64,
-    /// How far ahead of the clock and how far behind it `due` may be.
-    ahead: u64,
-    behind: u64,
-}
-
-const TICKS_PER_NANO: u64 = 256;
-const TICKS_PER_SECOND: u64 = 1_000_000_000 * TICKS_PER_NANO;
-
-impl Bucket {
-    /// A bucket of `rate` a second, `None` for one that lets everything pass. What was not taken in time is forfeited, but
-    /// for [`DEPTH`].
-    pub fn new(rate: Option<NonZeroU64>) -> Self {
-        Self::within(rate, DEPTH, Duration::ZERO)
-    }
-
-    /// As [`Self::new`], but nothing is given before it is due, and what was not taken for [`DEBT`] can be taken later.
-    pub fn owing(rate: Option<NonZeroU64>) -> Self {
-        Self::within(rate, Duration::ZERO, DEBT)
-    }
-
-    fn within(rate: Option<NonZeroU64>, ahead: Duration, behind: Duration) -> Self {
-        let [ahead, behind] = [ahead, behind].map(|by| by.as_nanos() as u64 * TICKS_PER_NANO);
-        Self { due: AtomicU64::new(0), cost: AtomicU64::new(cost(rate)), ahead, behind }
-    }
-
-    /// Takes up to `want`; returns how many there were.
-    pub fn take(&self, want: u32, now: Instant) -> u32 {
-        let cost = self.cost.load(Relaxed);
-        if cost == 0 || want == 0 {
-            return want;
-        }
-        let now = ticks(now);
-        // One frame always fits, however slow the rate: the depth is what is ahead of the last frame taken.
-        let limit = now + self.ahead.saturating_sub(cost);
-        let mut due = self.due.load(Relaxed);
-        loop {
-            let base = due.max(now.saturating_sub(self.behind));
-            if base > limit {
-                return 0;
-            }
-            let got = ((limit - base) / cost + 1).min(u64::from(want));
-            match self.due.compare_exchange_weak(due, base + got * cost, Relaxed, Relaxed) {
-                Ok(_) => return got as u32,
-                Err(other) => due = other,
-            }
-        }
-    }
-
-    /// Returns `n` that were taken and not used.
-    pub fn put_back(&self, n: u32) {
-        let back = self.cost.load(Relaxed) * u64::from(n);
-        let _ = self.due.fetch_update(Relaxed, Relaxed, |due| Some(due.saturating_sub(back)));
-    }
-
-    /// When `n` can be taken at once, or as many as it can ever hold.
-    pub fn ready_at(&self, n: u32) -> Instant {
-        let cost = self.cost.load(Relaxed);
-        if cost == 0 {
-            return Instant::START;
-        }
-        let room = self.ahead.saturating_sub(cost);
-        let burst = u64::from(n.min(self.most()).saturating_sub(1)) * cost;
-        let due = self.due.load(Relaxed);
-        // Rounded up: a nanosecond early would find the frame not yet there.
-        Instant::from_nanos((due + burst).saturating_sub(room).div_ceil(TICKS_PER_NANO))
-    }
-
-    /// How many can ever be taken at once.
-    fn most(&self) -> u32 {
-        match self.cost.load(Relaxed) {
-            0 => u32::MAX,
-            cost => {
-                let held = (self.ahead.saturating_sub(cost) + self.behind) / cost;
-                u32::try_from(held).unwrap_or(u32::MAX).saturating_add(1)
-            }
-        }
-    }
-
-    /// Changes the rate; what was taken before keeps its price.
-    pub fn set_rate(&self, rate: Option<NonZeroU64>) {
-        self.cost.store(cost(rate), Relaxed);
-    }
-
-    /// The rate in force.
-    pub fn rate(&self) -> Option<NonZeroU64> {
-        match self.cost.load(Relaxed) {
-            0 => None,
-            cost => NonZeroU64::new(TICKS_PER_SECOND / cost),
-        }
-    }
-}
-
 /// The rate at which what was missed is made up.
 fn peak(rate: NonZeroU64) -> NonZeroU64 {
     // At least the rate itself, so not zero.
     NonZeroU64::new(rate.get().saturating_mul(PEAK) / 20).unwrap_or(rate)
 }
 
-fn cost(rate: Option<NonZeroU64>) -> u64 {
-    rate.map_or(0, |rate| (TICKS_PER_SECOND / rate.get()).max(1))
-}
-
-fn ticks(at: Instant) -> u64 {
-    at.as_nanos().saturating_mul(TICKS_PER_NANO)
-}
-
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     const MS: Duration = Duration::from_millis(1);
@@ -498,30 +315,5 @@ mod tests {
         assert_eq!(governor.take(Class::New, 64, now), 1);
         assert_eq!(governor.take(Class::New, 64, now), 0);
         assert_eq!(governor.take(Class::Retry, 64, now), 64);
-    }
-
-    #[test]
-    fn rates_are_read_as_people_write_them() {
-        let per_second = |n| Ok(Rate::PerSecond(NonZeroU64::new(n).unwrap()));
-        assert_eq!("500".parse(), per_second(500));
-        assert_eq!("10k".parse(), per_second(10_000));
-        assert_eq!("1.5M".parse(), per_second(1_500_000));
-        assert_eq!("0.5k".parse(), per_second(500));
-        assert_eq!("MAX".parse(), Ok(Rate::Max));
-        for wrong in [
-            "",
-            "0",
-            "k",
-            "-1",
-            "1.",
-            "1e3",
-            "10kk",
-            "fast",
-            "1.0000000001k",
-            "9999999999",
-            "2000M",
-        ] {
-            assert!(wrong.parse::<Rate>().is_err(), "{wrong:?}");
-        }
     }
 }
