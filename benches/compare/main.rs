@@ -80,6 +80,8 @@ enum Part {
     Sink,
     /// Each tool's own frames, attempts, threads and waits, to a sink.
     Defaults,
+    /// mrpf's memory with many targets and retries, to a sink.
+    Memory,
     /// Hosts whose answers are known, with loss, at one rate.
     Truth,
 }
@@ -116,6 +118,9 @@ fn compare(options: &Options) -> Result<(), Failure> {
     }
     if is_wanted(Part::Defaults) {
         sinks::defaults(&programs, options, &mut report)?;
+    }
+    if is_wanted(Part::Memory) {
+        sinks::memory(&programs, options, &mut report)?;
     }
     if is_wanted(Part::Truth) {
         truth::compare(&programs, options, &mut report)?;

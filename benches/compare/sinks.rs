@@ -79,6 +79,26 @@ pub(crate) fn defaults(
     run_all(&contenders, options, report)
 }
 
+/// What mrpf holds in memory when it asks 2^24 targets four times each as fast as it can, rings included.
+pub(crate) fn memory(
+    programs: &[Program],
+    options: &Options,
+    report: &mut Report,
+) -> Result<(), Failure> {
+    let work = |_: &Program| Work {
+        targets: veth::HOSTS,
+        ports: if options.quick { "1-2" } else { "1-256" }.to_owned(),
+        rate: None,
+        attempts: Some(4),
+        wait: None,
+        is_smallest: false,
+        threads: None,
+    };
+    report.part("To a sink, mrpf's memory with many targets and retries");
+    let ours = programs.iter().filter(|program| program.tool == Tool::Mrpf);
+    run_all(&ours.map(with(work)).collect::<Vec<_>>(), options, report)
+}
+
 fn with<'a>(work: impl Fn(&Program) -> Work) -> impl Fn(&'a Program) -> Contender<'a> {
     move |program| Contender { program, work: work(program) }
 }
