@@ -1,6 +1,6 @@
 //! What a scan has to know to go on, as a file of JSON. Fields are only ever added within one format.
 //!
-//! The file carries a [sum](sum) of what it says: a mark that a disk has changed would leave targets out without a word.
+//! The file carries a [sum](mod@sum) of what it says: a mark that a disk has changed would leave targets out without a word.
 //! It is no seal. Who can write the file can write the sum, so resume only files that you trust.
 
 mod sum;
