@@ -18,6 +18,8 @@ use nix::sys::socket::{setsockopt, sockopt};
 
 use crate::world::{found, run, scan};
 
+mod merged;
+
 /// What the scan sends from, one port an attempt: whatever comes to the first is for an attempt that was made.
 const PORTS: (u16, u16) = (61_007, 61_009);
 const IP: usize = 14;

@@ -24,6 +24,8 @@ use mrpf_records::State;
 
 use crate::world::{all, answer, run, scan, shared, states};
 
+mod merged;
+
 /// Offsets in an Ethernet frame with an IPv4 header of 20 octets.
 const IP: usize = 14;
 const TCP: usize = IP + 20;

@@ -183,6 +183,20 @@ fn add_route(
     Rtnl::open()?.request(RouteNetlinkMessage::NewRoute(route), Mode::Create, &what)
 }
 
+/// Sets how many octets behind the Ethernet header a frame of `end` may have, 65,535 at most (netdevice(7), SIOCSIFMTU); in
+/// the calling thread's namespace. What one end sends the other must be able to take, or it is dropped on the way.
+///
+/// # Errors
+///
+/// [`LabError::System`] when there is no such device here, or the kernel refuses.
+pub fn set_mtu(end: End, octets: u32) -> Result<(), LabError> {
+    let mut link = LinkMessage::default();
+    link.header.index = index_of(end.device)?;
+    link.attributes = vec![LinkAttribute::Mtu(octets)];
+    let what = format!("setting the MTU of {}", end.device);
+    Rtnl::open()?.request(RouteNetlinkMessage::SetLink(link), Mode::Change, &what)
+}
+
 fn up(device: &str) -> Result<(), LabError> {
     let mut link = LinkMessage::default();
     link.header.index = index_of(device)?;
