@@ -23,6 +23,7 @@
 //! | [`gate`] | what this machine permits, and tests that are skipped aloud |
 //! | [`Recorder`] | when frames arrive at the far end, and [how evenly](Arrivals) |
 //! | [`Injector`] | frames that no kernel would send |
+//! | [`pull()`] | merged segments of a kernel, to a port of a scan |
 //! | [`netns`] | namespaces by guard; root without being root |
 //! | [`veth`] | the pair, its addresses, routes and neighbours, by netlink |
 //! | [`loss`] | nft rules that lose and double, and their counters |
@@ -52,6 +53,7 @@ pub mod netns;
 mod nginx;
 mod prefix;
 mod prefix6;
+mod pull;
 mod recorder;
 mod responder;
 mod rtnl;
@@ -69,6 +71,7 @@ pub use self::{
     netns::Namespace,
     prefix::Prefix,
     prefix6::Prefix6,
+    pull::{Pulled, pull},
     recorder::Recorder,
     responder::Responder,
     world::{Builder, Lab},

@@ -132,10 +132,15 @@ fn open(ethertype: u16, prefixes: &[Prefix]) -> io::Result<Socket> {
 
 /// The world's device as an address that a packet socket can be bound to.
 pub(crate) fn device_addr() -> io::Result<LinkAddr> {
+    device_addr_of(veth::WORLD)
+}
+
+/// The device of `end`, in the calling thread's namespace, as such an address.
+pub(crate) fn device_addr_of(end: veth::End) -> io::Result<LinkAddr> {
     getifaddrs()?
-        .filter(|interface| interface.interface_name == veth::WORLD.device)
+        .filter(|interface| interface.interface_name == end.device)
         .find_map(|interface| interface.address?.as_link_addr().copied())
-        .ok_or_else(|| io::Error::new(ErrorKind::NotFound, format!("no {}", veth::WORLD.device)))
+        .ok_or_else(|| io::Error::new(ErrorKind::NotFound, format!("no {}", end.device)))
 }
 
 /// Lets frames to `prefixes` through: for each, load the destination, mask, compare (BPF, `man 2 bpf` and

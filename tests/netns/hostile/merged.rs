@@ -2,6 +2,8 @@
 //! more than a block of a ring holds.
 
 use std::{
+    io::Write,
+    net::{Ipv4Addr, SocketAddrV4, TcpListener},
     thread,
     time::{Duration, Instant},
 };
@@ -21,6 +23,7 @@ use mrpf_lab::{
     ipv6, veth,
 };
 use mrpf_records::State;
+use mrpf_syn::Scan;
 
 use super::{IP, OPEN, PORTS, TCP, syn_ack};
 use crate::world::scan;
@@ -59,6 +62,15 @@ fn widen(lab: &Lab) {
     veth::set_mtu(veth::SCANNER, LONGEST as u32).unwrap();
 }
 
+/// Until its first probe was made.
+fn wait_for(scan: &Scan) {
+    let start = Instant::now();
+    while scan.progress().started == 0 {
+        assert!(start.elapsed() < Duration::from_secs(30), "it never began");
+        thread::sleep(Duration::from_millis(1));
+    }
+}
+
 #[test]
 fn merged_segments_in_mid_scan_change_nothing() {
     const SENT: u64 = 40; // of each family: 5 MB, and the ring has 16 MiB for them and all answers
@@ -75,11 +87,7 @@ fn merged_segments_in_mid_scan_change_nothing() {
     let builder =
         builder.source_ports(PORTS.0, PORTS.0).retries(0).cooldown(Duration::from_secs(3));
     let mut scan = builder.rate("20k".parse().unwrap()).build().unwrap();
-    let start = Instant::now();
-    while scan.progress().started == 0 {
-        assert!(start.elapsed() < Duration::from_secs(30), "it never began");
-        thread::sleep(Duration::from_millis(1));
-    }
+    wait_for(&scan);
     for seq in 0..SENT as u32 {
         injector.inject(&merged(seq)).unwrap();
         injector.inject(&merged_v6(seq)).unwrap();
@@ -99,6 +107,45 @@ fn merged_segments_in_mid_scan_change_nothing() {
     let (_, growth) = summary.interface.unwrap();
     assert_eq!(growth.rx_packets, counts.received, "every frame of the device is accounted for");
     assert!(growth.rx_bytes > 2 * SENT * LONGEST as u64, "they came whole: {growth:?}");
+}
+
+/// A connection that nobody scans but that ends at a port of the scan: its segments come as the world's kernel sends them to a
+/// device that cuts them (TSO), which over veth nobody does.
+#[test]
+fn segments_that_a_kernel_left_merged_change_nothing() {
+    const OCTETS: usize = 4 << 20;
+    if !gate::permits(&[Need::Netns]) {
+        return;
+    }
+    let silent = Prefix::new([198, 19, 64, 0], 32);
+    let lab = Lab::builder().open(80).silent(silent).start().unwrap();
+    let server = SocketAddrV4::new(Ipv4Addr::new(198, 19, 200, 1), 8_080);
+    let listener = lab.world().run(|| TcpListener::bind(server)).unwrap().unwrap();
+    let builder = scan("198.19.0.0/18", "80").target("198.19.64.0");
+    let builder =
+        builder.source_ports(PORTS.0, PORTS.0).retries(0).cooldown(Duration::from_secs(3));
+    let mut scan = builder.rate("20k".parse().unwrap()).build().unwrap();
+    wait_for(&scan);
+    let serve = move || listener.accept()?.0.write_all(&vec![0x5a; OCTETS]);
+    let served = thread::spawn(serve);
+    let pulled = mrpf_lab::pull(lab.scanner(), PORTS.0, server).unwrap();
+    served.join().unwrap().unwrap();
+    println!("{pulled:?}");
+    assert_eq!(pulled.octets, OCTETS as u64);
+    assert!(pulled.longest > 1_514, "they came merged: {pulled:?}");
+    let records = scan.by_ref().count();
+    let summary = scan.finish().unwrap();
+    assert_eq!((records, summary.count(State::Open)), (OPEN + 1, OPEN as u64));
+    assert!(summary.is_complete(), "{:?}", summary.counts);
+    let counts = summary.counts;
+    // The SYN-ACK has a number that is none of ours; everything else acknowledges a connection that is not ours.
+    assert_eq!((counts.invalid_cookie, counts.invalid_challenge), (1, pulled.frames - 1));
+    assert_eq!(counts.invalid(), pulled.frames, "{counts:?}");
+    assert_eq!(counts.received, counts.valid + counts.invalid() + counts.arp_received);
+    assert_eq!((counts.ring_drops, counts.resets), (0, counts.valid));
+    let (_, growth) = summary.interface.unwrap();
+    assert_eq!(growth.rx_packets, counts.received, "every frame of the device is accounted for");
+    assert_eq!(growth.tx_packets, counts.sent + pulled.sent, "the kernel said nothing to them");
 }
 
 /// A frame that is longer than a block is cut to the block, said to be, and costs none of its neighbours.
