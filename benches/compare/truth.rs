@@ -25,7 +25,7 @@ use crate::{
     measure::{Measure, Run, Sent},
     report::{Report, median},
     tick::Tick,
-    tool::{Program, Work},
+    tool::{Program, Tool, Work},
     turns::in_turn,
 };
 
@@ -35,6 +35,9 @@ const CLOSED: u16 = 81;
 const RATE: u32 = 20_000;
 /// Every target is asked so often at most.
 const ATTEMPTS: u32 = 3;
+/// mrpf's attempts in a row of its own: it asks nobody who has answered, so that these are fewer frames than others need
+/// for [`ATTEMPTS`].
+const MORE_ATTEMPTS: u32 = 6;
 /// Percent lost each way.
 const LOSSES: [u8; 3] = [0, 1, 5];
 /// Answers doubled by the network, in percent, where there is loss.
@@ -73,16 +76,40 @@ pub(crate) fn compare(
         threads: Some(1),
     };
     report.part(&format!("Known hosts, {RATE} frames/s, {ATTEMPTS} attempts"));
-    report.commands(&programs.iter().map(|program| program.shown(&work)).collect::<Vec<_>>());
-    let tools: Vec<_> = programs.iter().map(|program| program.tool).collect();
+    let contenders = contenders(programs, &work);
+    report.commands(&contenders.iter().map(|it| it.program.shown(&it.work)).collect::<Vec<_>>());
+    let tools: Vec<_> = contenders.iter().map(|it| it.program.tool).collect();
     for percent in LOSSES {
         let scores = in_turn(&tools, options.runs, report, |index| {
-            run(&programs[index], &work, percent, &truth)
+            run(contenders[index].program, &contenders[index].work, percent, &truth)
         });
         report.note(format!("{percent} % lost each way; {} ports are open:", truth.len()));
-        tell(programs, &scores, &truth, targets, report);
+        tell(&contenders, &scores, &truth, targets, report);
     }
     Ok(())
+}
+
+/// A row of the tables.
+struct Contender<'a> {
+    name: String,
+    program: &'a Program,
+    work: Work,
+}
+
+/// All with the same attempts, and mrpf once more with those that the frames of the others would pay for.
+fn contenders<'a>(programs: &'a [Program], work: &Work) -> Vec<Contender<'a>> {
+    let all = programs.iter().map(|program| Contender {
+        name: program.tool.to_string(),
+        program,
+        work: work.clone(),
+    });
+    let more =
+        programs.iter().find(|program| program.tool == Tool::Mrpf).map(|program| Contender {
+            name: format!("{}, {MORE_ATTEMPTS} attempts", program.tool),
+            program,
+            work: Work { attempts: Some(MORE_ATTEMPTS), ..work.clone() },
+        });
+    more.into_iter().chain(all).collect()
 }
 
 /// One tool, in a lab of its own.
@@ -128,20 +155,20 @@ fn run(
 }
 
 fn tell(
-    programs: &[Program],
+    contenders: &[Contender<'_>],
     scores: &[Vec<Score>],
     truth: &BTreeSet<Port>,
     targets: Prefix,
     report: &mut Report,
 ) {
     let asked = 2.0 * f64::from(1_u32 << (32 - targets.len()));
-    let rows = programs.iter().zip(scores).filter(|(_, scores)| !scores.is_empty());
-    let rows = rows.map(|(program, scores)| {
+    let rows = contenders.iter().zip(scores).filter(|(_, scores)| !scores.is_empty());
+    let rows = rows.map(|(contender, scores)| {
         let median = |of: fn(&Score) -> f64| median(scores.iter().map(of));
         let found = median(|score| score.found as f64);
         let wrong = median(|score| score.wrong as f64);
         vec![
-            program.tool.to_string(),
+            contender.name.clone(),
             format!("{found:.0}"),
             format!("{:.3} %", 100.0 * found / truth.len() as f64),
             format!("{wrong:.0}"),
