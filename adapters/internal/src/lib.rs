@@ -1,0 +1,4 @@
+//! Tasks on stored data.
+
+#![forbid(unsafe_code)]
+#![warn(missing_docs)]

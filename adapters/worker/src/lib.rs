@@ -1,0 +1,4 @@
+//! The loop that all workers share.
+
+#![forbid(unsafe_code)]
+#![warn(missing_docs)]
