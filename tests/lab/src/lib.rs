@@ -18,6 +18,7 @@
 //! |---|---|
 //! | [`world`] | [`Lab`]: both namespaces and all that answers in them, gone when it is dropped |
 //! | [`demo`] | the world of `mrpf demo` and what is true in it |
+//! | [`certificate_log`] | who knows names of the organisation that lives in the lab |
 //! | [`command`] | `mrpf lab run`, `up`, `down` and `status` |
 //! | [`ipv6`] | the same for IPv6, in labs that [have](Builder::ipv6) it |
 //! | [`gate`] | what this machine permits, and tests that are skipped aloud |
@@ -40,6 +41,7 @@
 #![warn(missing_docs)]
 
 mod arrivals;
+pub mod certificate_log;
 mod child;
 pub mod command;
 pub mod demo;
@@ -65,6 +67,7 @@ pub mod world;
 
 pub use self::{
     arrivals::{Arrivals, Gap},
+    certificate_log::CertificateLog,
     error::LabError,
     injector::Injector,
     loss::Loss,
