@@ -12,9 +12,9 @@
 //!          forfeited <----'--- owed ------'--- at once by peak -'
 //! ```
 //!
-//! What a machine missed while it did something else for up to `DEBT` is made up, a twentieth faster than the rate, so over each
+//! What a machine missed while it did something else for up to `DEBT` is made up, a twenty-fifth faster than the rate, so over each
 //! second the count is right; what it missed beyond (it was suspended) is forfeited, so there is no burst. Any 10 ms hold
-//! at most `PEAK (10 ms + DEPTH) rate`, that is 1.2 times their share, or one frame.
+//! at most `PEAK (10 ms + DEPTH) rate`, that is 1.175 times their share, or one frame; at the far end it is 1.2 times.
 //!
 //! # Classes
 //!
@@ -41,8 +41,8 @@ pub use self::{
 };
 use crate::time::Instant;
 
-/// The peak rate in twentieths of the rate.
-const PEAK: u64 = 21;
+/// The peak rate in twenty-fifths of the rate.
+const PEAK: u64 = 26;
 
 /// Who takes from the bucket, most urgent first.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
@@ -161,7 +161,7 @@ impl Governor {
 /// The rate at which what was missed is made up.
 fn peak(rate: NonZeroU64) -> NonZeroU64 {
     // At least the rate itself, so not zero.
-    NonZeroU64::new(rate.get().saturating_mul(PEAK) / 20).unwrap_or(rate)
+    NonZeroU64::new(rate.get().saturating_mul(PEAK) / 25).unwrap_or(rate)
 }
 
 #[cfg(test)]
