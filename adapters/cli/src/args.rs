@@ -251,7 +251,7 @@ Examples:
   mrpf submit recon --domain example.org --address 203.0.113.0/24
   mrpf submit monday.toml --wait
 
-A workflow is a TOML or JSON file; recon is the one that comes with mrpf. `mrpf submit recon ... --print` shows it as a file.";
+A workflow is a TOML or JSON file; recon is the one that comes with mrpf. `mrpf submit recon --print` shows it.";
 
 const RESULTS_EXAMPLES: &str = "\
 Examples:
@@ -297,8 +297,17 @@ pub(crate) struct SubmitArgs {
     /// For recon: what of these is not to be touched; may be given again.
     #[arg(long, value_name = "X")]
     pub(crate) exclude: Vec<String>,
-    /// Checks the workflow, prints it and submits nothing.
+    /// For recon: ports of the addresses, such as 80,443 or 1-1024; those of the bundled file when not given.
+    #[arg(short, long, value_name = "PORTS", allow_hyphen_values = true)]
+    pub(crate) ports: Option<String>,
+    /// For recon: frames a second of all its scans together: 500 or 10k.
+    #[arg(long, value_name = "RATE")]
+    pub(crate) rate: Option<HostRate>,
+    /// Checks the workflow and submits nothing.
     #[arg(long)]
+    pub(crate) check: bool,
+    /// Prints recon as a file, to be changed and submitted.
+    #[arg(long, conflicts_with_all = ["check", "wait"])]
     pub(crate) print: bool,
     /// Waits until it has ended; exit code 3 when a task of it failed.
     #[arg(long)]
@@ -312,7 +321,7 @@ pub(crate) struct StatusArgs {
     /// Its id, or the first characters of it; all workflows when not given.
     #[arg(value_name = "WORKFLOW")]
     pub(crate) workflow: Option<String>,
-    /// As JSON.
+    /// As JSON, a line for each workflow, task and slot.
     #[arg(long)]
     pub(crate) json: bool,
     #[command(flatten)]
@@ -358,12 +367,6 @@ pub(crate) struct WorkerArgs {
     /// The file of the store; an external worker gets none.
     #[arg(long, value_name = "FILE")]
     pub(crate) store: Option<PathBuf>,
-    /// What the fleet calls this worker's machine.
-    #[arg(long, value_name = "ID")]
-    pub(crate) instance: Option<String>,
-    /// Who started it: it ends with that process.
-    #[arg(long, value_name = "PID")]
-    pub(crate) parent: u32,
     /// See `up`.
     #[arg(long)]
     pub(crate) allow_reserved: bool,
@@ -371,12 +374,12 @@ pub(crate) struct WorkerArgs {
 
 #[derive(Args, Debug)]
 pub(crate) struct DemoArgs {
-    /// Where the queues, the store and the records go; ./mrpf-demo-data, or a temporary folder if that cannot be made.
+    /// Where the queues and the store go; ./mrpf-demo-data, or a temporary folder if that cannot be made.
     #[arg(long, value_name = "DIR")]
     pub(crate) data: Option<PathBuf>,
-    /// Frames a second, all workers together: 500, 10k, 30k.
+    /// Frames a second, all workers together: 500 or 30k.
     #[arg(long, value_name = "RATE", default_value = "30k")]
-    pub(crate) rate: Rate,
+    pub(crate) rate: HostRate,
     /// No progress.
     #[arg(short, long)]
     pub(crate) quiet: bool,

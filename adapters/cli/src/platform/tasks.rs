@@ -3,6 +3,7 @@
 use mrpf_tasks::{Declared, Registry};
 use serde_json::json;
 
+use super::PlatformError;
 use crate::{
     answer,
     error::{CliError, DONE},
@@ -16,7 +17,7 @@ pub(crate) fn run(name: Option<&str>) -> Result<u8, CliError> {
         Some(name) => {
             let declared = registry.find(name).ok_or_else(|| {
                 let known: Vec<&str> = registry.iter().map(|declared| declared.name).collect();
-                CliError::UnknownTask { name: name.to_owned(), known: known.join(", ") }
+                PlatformError::UnknownTask { name: name.to_owned(), known: known.join(", ") }
             })?;
             answer(&schemas(declared));
         }
