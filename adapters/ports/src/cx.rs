@@ -10,8 +10,7 @@ use std::{collections::HashMap, fmt, marker::PhantomData, time::Duration};
 
 use mrpf_records::Timestamp;
 use mrpf_tasks::{
-    AddressRange, CollectionId, Declared, ErrorKind, Requires, Scope, TaskDefinition,
-    TaskError,
+    AddressRange, CollectionId, Declared, ErrorKind, Requires, Scope, TaskDefinition, TaskError,
     access::{QueueAccess, RawSocketAccess, ReconDataAccess, TaskDataAccess},
     catalogue::{DataRef, Model},
     chunk::Joiner,
@@ -180,7 +179,10 @@ impl<'a, T: TaskDefinition> Cx<'a, T> {
 }
 
 fn no_store() -> TaskError {
-    TaskError::new(ErrorKind::NotConfigured, "this worker has no store; its class should not have got the task")
+    TaskError::new(
+        ErrorKind::NotConfigured,
+        "this worker has no store; its class should not have got the task",
+    )
 }
 
 fn failed(error: StoreError) -> TaskError {
@@ -206,7 +208,7 @@ impl fmt::Debug for TaskData<'_> {
 /// Chunks read at a time.
 const AT_A_TIME: usize = 16;
 
-impl TaskData<'_> {
+impl<'a> TaskData<'a> {
     /// Gives every item of `from` to `take`, in order.
     ///
     /// # Errors
@@ -216,6 +218,19 @@ impl TaskData<'_> {
         &self,
         from: DataRef,
         mut take: impl FnMut(Value) -> Result<(), TaskError>,
+    ) -> Result<(), TaskError> {
+        self.each_while(from, |item| take(item).map(|()| true))
+    }
+
+    /// As [`Self::each`], until `take` gives `false`.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::each`].
+    pub fn each_while(
+        &self,
+        from: DataRef,
+        mut take: impl FnMut(Value) -> Result<bool, TaskError>,
     ) -> Result<(), TaskError> {
         let store = self.hands.store().ok_or_else(no_store)?;
         let broken = |error: mrpf_tasks::chunk::ChunkError| {
@@ -228,7 +243,9 @@ impl TaskData<'_> {
             after = Some(*last);
             for (_, chunk) in chunks {
                 for item in joiner.push(chunk).map_err(broken)? {
-                    take(item)?;
+                    if !take(item)? {
+                        return Ok(());
+                    }
                 }
             }
         }
@@ -250,7 +267,7 @@ impl TaskData<'_> {
     }
 
     /// Where an earlier run of this task was.
-    pub fn checkpoint(&self) -> Option<&Checkpoint> {
+    pub fn checkpoint(&self) -> Option<&'a Checkpoint> {
         self.hands.checkpoint()
     }
 
@@ -312,22 +329,26 @@ impl Recon<'_> {
         self.store()?.upsert(rows, self.hands.now()).map_err(failed)
     }
 
-    /// Gives every row of a table to `take`, in the order of their keys.
+    /// Gives the rows of a table to `take`, in the order of their keys, until it gives `false`.
     ///
     /// # Errors
     ///
     /// What `take` gives, and [`ErrorKind::Storage`].
-    pub fn each(
+    pub fn each_while(
         &self,
         model: Model,
-        mut take: impl FnMut(ModelRow) -> Result<(), TaskError>,
+        mut take: impl FnMut(ModelRow) -> Result<bool, TaskError>,
     ) -> Result<(), TaskError> {
         let mut after: Option<String> = None;
         loop {
             let rows = self.store()?.list(model, after.as_deref(), 1_000).map_err(failed)?;
             let Some(last) = rows.last() else { return Ok(()) };
             after = Some(last.key());
-            rows.into_iter().try_for_each(&mut take)?;
+            for row in rows {
+                if !take(row)? {
+                    return Ok(());
+                }
+            }
         }
     }
 
@@ -410,7 +431,8 @@ impl Runners {
     /// These, and `runner` for the tasks of kind `T`.
     #[must_use]
     pub fn with<T: TaskDefinition>(mut self, runner: impl Runs<T>) -> Self {
-        self.0.insert(T::NAME, (Declared::of::<T>(), Box::new(Of(runner, PhantomData::<fn() -> T>))));
+        self.0
+            .insert(T::NAME, (Declared::of::<T>(), Box::new(Of(runner, PhantomData::<fn() -> T>))));
         self
     }
 

@@ -54,10 +54,12 @@ impl Chunker {
             let mut chunks: Vec<Chunk> = self.rest().into_iter().collect();
             let slices = text.as_bytes().chunks(SLICE);
             let last = slices.len() - 1;
-            chunks.extend(slices.enumerate().map(|(at, slice)| Chunk::Slice {
-                slice: Bytes(slice.to_vec()),
-                more: at < last,
-            }));
+            chunks.extend(
+                slices.enumerate().map(|(at, slice)| Chunk::Slice {
+                    slice: Bytes(slice.to_vec()),
+                    more: at < last,
+                }),
+            );
             return chunks;
         }
         let is_full = self.items.len() == MOST_ITEMS

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 /// A task that did not do what it was asked to. It travels in `CompleteTask` and is kept with the task.
 #[derive(Clone, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize, thiserror::Error)]
-#[error("{}: {message}", kind.as_str())]
+#[error("{}: {message}", .kind.as_str())]
 pub struct TaskError {
     /// Whose fault it is, and so what helps.
     pub kind: ErrorKind,

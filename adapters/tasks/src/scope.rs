@@ -30,13 +30,26 @@ pub struct Scope {
 }
 
 /// Something that is left out of a scope.
-#[derive(Clone, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[derive(Clone, Debug, Eq, JsonSchema, PartialEq, Serialize)]
 #[serde(untagged)]
 pub enum Excluded {
     /// Addresses.
     Addresses(AddressRange),
     /// A name and all below it.
     Domain(DomainName),
+}
+
+impl<'de> Deserialize<'de> for Excluded {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = <std::borrow::Cow<'de, str>>::deserialize(deserializer)?;
+        if let Ok(range) = text.parse() {
+            return Ok(Self::Addresses(range));
+        }
+        text.parse().map(Self::Domain).map_err(|_| {
+            let why = format!("{text:?} is no network (a/len), range (a-b), address or host name");
+            serde::de::Error::custom(why)
+        })
+    }
 }
 
 impl Scope {
@@ -47,11 +60,22 @@ impl Scope {
 
     /// Whether `name` is one of the domains or below one, and below none that is excluded.
     pub fn has_name(&self, name: &DomainName) -> bool {
+        self.refusal_of(name).is_none()
+    }
+
+    /// Why `name` may not be touched, if so.
+    pub fn refusal_of(&self, name: &DomainName) -> Option<Refusal> {
         let is_excluded = self.exclude.iter().any(|excluded| match excluded {
             Excluded::Domain(domain) => name.is_within(domain),
             Excluded::Addresses(_) => false,
         });
-        !is_excluded && self.domains.iter().any(|domain| name.is_within(domain))
+        if !self.domains.iter().any(|domain| name.is_within(domain)) {
+            Some(Refusal::OutOfScope)
+        } else if is_excluded {
+            Some(Refusal::Excluded)
+        } else {
+            None
+        }
     }
 
     /// Whether `addr` lies inside.
@@ -126,7 +150,7 @@ impl Refusal {
 
 /// The parts of `ranges` inside `mask`, and those outside it.
 fn part(ranges: &[AddressRange], mask: &[AddressRange]) -> (Vec<AddressRange>, Vec<AddressRange>) {
-    let mask = merged(mask);
+    let mask = AddressRange::merged(mask);
     let (mut inside, mut outside) = (Vec::new(), Vec::new());
     for range in ranges {
         let mut next = Some(range.first);
@@ -147,22 +171,6 @@ fn part(ranges: &[AddressRange], mask: &[AddressRange]) -> (Vec<AddressRange>, V
         }
     }
     (inside, outside)
-}
-
-/// The same addresses as disjoint ranges in order.
-fn merged(ranges: &[AddressRange]) -> Vec<AddressRange> {
-    let mut sorted = ranges.to_vec();
-    sorted.sort_by_key(|range| (!range.is_v4, range.first));
-    let mut merged: Vec<AddressRange> = Vec::with_capacity(sorted.len());
-    for range in sorted {
-        match merged.last_mut() {
-            Some(last) if last.is_v4 == range.is_v4 && range.first <= last.last => {
-                last.last = last.last.max(range.last);
-            }
-            _ => merged.push(range),
-        }
-    }
-    merged
 }
 
 /// Addresses that follow each other: a network, a range or one.
@@ -195,6 +203,25 @@ impl AddressRange {
         (self.last - self.first).saturating_add(1)
     }
 
+    /// The same addresses as ranges in order that neither overlap nor touch, IPv4 first.
+    #[must_use]
+    pub fn merged(ranges: &[Self]) -> Vec<Self> {
+        let mut sorted = ranges.to_vec();
+        sorted.sort_by_key(|range| (!range.is_v4, range.first));
+        let mut merged: Vec<Self> = Vec::with_capacity(sorted.len());
+        for range in sorted {
+            match merged.last_mut() {
+                Some(last)
+                    if last.is_v4 == range.is_v4 && range.first <= last.last.saturating_add(1) =>
+                {
+                    last.last = last.last.max(range.last);
+                }
+                _ => merged.push(range),
+            }
+        }
+        merged
+    }
+
     fn addr(&self, bits: u128) -> IpAddr {
         if self.is_v4 {
             Ipv4Addr::from_bits(bits as u32).into()
@@ -205,7 +232,8 @@ impl AddressRange {
 
     /// The length of the prefix that this is, if it is one.
     fn prefix_len(&self) -> Option<u32> {
-        let size = (self.last - self.first).checked_add(1)?;
+        // All of IPv6 has one address more than its size can say.
+        let Some(size) = (self.last - self.first).checked_add(1) else { return Some(0) };
         let aligned = size.is_power_of_two() && self.first & (size - 1) == 0;
         let width = if self.is_v4 { 32 } else { 128 };
         aligned.then(|| width - size.trailing_zeros())
@@ -238,7 +266,8 @@ impl FromStr for AddressRange {
         if let Some((network, len)) = text.split_once('/') {
             let (bits, is_v4) = addr(network)?;
             let len: u32 = len.parse().map_err(|_| error())?;
-            let host_bits = (if is_v4 { 32_u32 } else { 128 }).checked_sub(len).ok_or_else(error)?;
+            let host_bits =
+                (if is_v4 { 32_u32 } else { 128 }).checked_sub(len).ok_or_else(error)?;
             let hosts = if host_bits == 128 { u128::MAX } else { (1 << host_bits) - 1 };
             return Ok(Self { first: bits & !hosts, last: bits | hosts, is_v4 });
         }
@@ -381,10 +410,15 @@ mod tests {
             &[("10.0.0.1", OutOfScope), ("198.19.0.200", Blocklisted)],
         );
         check_cut(&scope, &["2001:db8::7"], &["2001:db8::7"], &[]);
-        check_cut(&scope, &["::/0"], &["2001:db8::/64"], &[
-            ("::-2001:db7:ffff:ffff:ffff:ffff:ffff:ffff", OutOfScope),
-            ("2001:db8:0:1::-ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff", OutOfScope),
-        ]);
+        check_cut(
+            &scope,
+            &["::/0"],
+            &["2001:db8::/64"],
+            &[
+                ("::-2001:db7:ffff:ffff:ffff:ffff:ffff:ffff", OutOfScope),
+                ("2001:db8:0:1::-ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff", OutOfScope),
+            ],
+        );
     }
 
     #[test]
@@ -401,12 +435,18 @@ mod tests {
         let has = |name: &str| scope.has_name(&name.parse().unwrap());
         assert!(has("example.org") && has("WWW.example.org") && has("a.b.example.org."));
         assert!(!has("badexample.org") && !has("example.com") && !has("org"));
-        assert!(!has("old.example.org") && !has("a.old.example.org") && has("very-old.example.org"));
+        assert!(
+            !has("old.example.org") && !has("a.old.example.org") && has("very-old.example.org")
+        );
+        let refusal = |name: &str| scope.refusal_of(&name.parse().unwrap());
+        assert_eq!(refusal("a.old.example.org"), Some(Refusal::Excluded));
+        assert_eq!(refusal("example.com"), Some(Refusal::OutOfScope));
     }
 
     #[test]
     fn what_is_no_name_is_refused() {
-        for text in ["", ".", "a..b", "*.example.org", "a b.org", "198.19.0.1", "-a.org", "a-.org"] {
+        for text in ["", ".", "a..b", "*.example.org", "a b.org", "198.19.0.1", "-a.org", "a-.org"]
+        {
             assert!(text.parse::<DomainName>().is_err(), "{text:?}");
         }
         assert!("a".repeat(64).parse::<DomainName>().is_err());
@@ -415,12 +455,41 @@ mod tests {
 
     #[test]
     fn ranges_come_back() {
-        for text in ["198.19.0.0/24", "198.19.0.1", "198.19.0.1-198.19.0.4", "::/0", "0.0.0.0/0", "2001:db8::1-2001:db8::3"] {
+        for text in [
+            "198.19.0.0/24",
+            "198.19.0.1",
+            "198.19.0.1-198.19.0.4",
+            "::/0",
+            "0.0.0.0/0",
+            "2001:db8::1-2001:db8::3",
+        ] {
             assert_eq!(text.parse::<AddressRange>().unwrap().to_string(), text);
         }
-        for text in ["", "a", "198.19.0.0/33", "198.19.0.9-198.19.0.1", "198.19.0.1-::1", "::/129", "1.2.3.4/"] {
+        for text in [
+            "",
+            "a",
+            "198.19.0.0/33",
+            "198.19.0.9-198.19.0.1",
+            "198.19.0.1-::1",
+            "::/129",
+            "1.2.3.4/",
+        ] {
             assert!(text.parse::<AddressRange>().is_err(), "{text:?}");
         }
+    }
+
+    #[test]
+    fn ranges_that_overlap_or_touch_become_one() {
+        let merged = |texts: &[&str]| AddressRange::merged(&ranges(texts));
+        assert_eq!(merged(&[]), []);
+        assert_eq!(
+            merged(&["::1", "198.19.0.4", "198.19.0.0/30", "198.19.0.2-198.19.0.3", "198.19.0.6"]),
+            ranges(&["198.19.0.0-198.19.0.4", "198.19.0.6", "::1"])
+        );
+        assert_eq!(
+            merged(&["255.255.255.255", "::/0", "::1"]),
+            ranges(&["255.255.255.255", "::/0"])
+        );
     }
 
     proptest! {

@@ -61,13 +61,23 @@ pub trait Tx {
     fn put_collection(&mut self, row: &CollectionRow) -> Result<(), StoreError>;
 
     /// Stores a part of a run's output on behalf of a worker without a database; one that is there stays.
-    fn put_part(&mut self, task: TaskId, run: RunId, seq: u32, chunk: &Chunk)
-    -> Result<(), StoreError>;
+    fn put_part(
+        &mut self,
+        task: TaskId,
+        run: RunId,
+        seq: u32,
+        chunk: &Chunk,
+    ) -> Result<(), StoreError>;
     /// How many parts a run has.
     fn parts(&mut self, task: TaskId, run: RunId) -> Result<u32, StoreError>;
     /// Keeps a task that a run makes until the run is complete; one that is there stays.
-    fn put_child(&mut self, task: TaskId, run: RunId, index: u32, child: &NewTask)
-    -> Result<(), StoreError>;
+    fn put_child(
+        &mut self,
+        task: TaskId,
+        run: RunId,
+        index: u32,
+        child: &NewTask,
+    ) -> Result<(), StoreError>;
     /// The tasks that a run makes, in order.
     fn children(&mut self, task: TaskId, run: RunId) -> Result<Vec<(u32, NewTask)>, StoreError>;
     /// Removes the parts and children of every run of a task but `run`, all children that are kept, and its checkpoint.

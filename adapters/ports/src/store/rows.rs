@@ -1,9 +1,7 @@
 //! The rows that the manager decides over.
 
 use mrpf_records::Timestamp;
-use mrpf_tasks::{
-    CollectionId, RunId, Scope, TaskError, TaskId, Ticket, WorkerClass, WorkflowId,
-};
+use mrpf_tasks::{CollectionId, RunId, Scope, TaskError, TaskId, Ticket, WorkerClass, WorkflowId};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 

@@ -32,8 +32,12 @@ pub trait WorkerStore: fmt::Debug + Send + Sync {
     /// Stores a part of the run's output; one that is there stays.
     fn put_part(&self, run: &Run, seq: u32, chunk: &Chunk) -> Result<(), StoreError>;
     /// Stores a checkpoint: everything up to `position` is in the parts below `parts`.
-    fn put_checkpoint(&self, run: &Run, checkpoint: &Checkpoint, now: Timestamp)
-    -> Result<(), StoreError>;
+    fn put_checkpoint(
+        &self,
+        run: &Run,
+        checkpoint: &Checkpoint,
+        now: Timestamp,
+    ) -> Result<(), StoreError>;
 
     /// Up to `limit` chunks of stored output after `after`, in order; each with where it stands. Of a task that has
     /// succeeded, and of those members of a collection that have.
@@ -54,7 +58,12 @@ pub trait WorkerStore: fmt::Debug + Send + Sync {
     /// Adds rows to recon, or says that they were seen again, at `now`.
     fn upsert(&self, rows: &[ModelRow], now: Timestamp) -> Result<SeenCount, StoreError>;
     /// Up to `limit` rows of a table whose keys follow `after`, in the order of their keys.
-    fn list(&self, model: Model, after: Option<&str>, limit: usize) -> Result<Vec<ModelRow>, StoreError>;
+    fn list(
+        &self,
+        model: Model,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<ModelRow>, StoreError>;
     /// Which of `keys` a table has: see [`ModelRow::key`].
     fn known(&self, model: Model, keys: &[String]) -> Result<Vec<bool>, StoreError>;
     /// What nobody is to touch.

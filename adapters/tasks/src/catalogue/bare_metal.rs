@@ -92,7 +92,12 @@ mod tests {
 
     #[test]
     fn ports_are_counted() {
-        let cases = [("80", Some(1)), ("80,443", Some(2)), ("1-1024, 8080", Some(1_025)), ("-", Some(65_535))];
+        let cases = [
+            ("80", Some(1)),
+            ("80,443", Some(2)),
+            ("1-1024, 8080", Some(1_025)),
+            ("-", Some(65_535)),
+        ];
         for (ports, count) in cases {
             assert_eq!(count_ports(ports), count, "{ports}");
         }

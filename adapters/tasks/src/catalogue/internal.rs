@@ -314,7 +314,7 @@ impl Check for ConditionalInput {
 
 /// What must hold of items.
 #[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
-#[serde(rename_all = "snake_case")]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Condition {
     /// There are so many or more.
     CountAtLeast(u64),

@@ -16,8 +16,8 @@ pub use self::{
         AggregateCollect, AggregateCount, AggregateInput, AggregateUnion, Condition, Conditional,
         ConditionalInput, Counted, FilterDedupe, FilterEquals, FilterEqualsInput, FilterInScope,
         FilterInput, FilterNew, FilterNewInput, FilterRegex, FilterRegexInput, GenerateInput,
-        GenerateTargets, Generated, InsertData, InsertInput, ListInput, ListModels, UnionInput,
-        UpsertInput, UpsertModels, Upserted,
+        GenerateTargets, Generated, InsertData, InsertInput, IntoCollection, ListInput, ListModels,
+        UnionInput, UpsertInput, UpsertModels, Upserted,
     },
 };
 use crate::Registry;

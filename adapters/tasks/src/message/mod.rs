@@ -12,6 +12,8 @@
 //! unknown ones ignored; `testdata/` has a golden file for each version.
 
 mod body;
+#[cfg(any(fuzzing, test, feature = "testing"))]
+pub mod fuzzing;
 
 use mrpf_records::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -122,8 +124,8 @@ impl Envelope {
     ///
     /// [`MessageError`]; the message belongs to the dead letters then.
     pub fn parse(text: &str) -> Result<Self, MessageError> {
-        let header: Header<'_> =
-            serde_json::from_str(text).map_err(|error| MessageError::NoMessage(error.to_string()))?;
+        let header: Header<'_> = serde_json::from_str(text)
+            .map_err(|error| MessageError::NoMessage(error.to_string()))?;
         if header.v != VERSION {
             return Err(MessageError::Version(header.v));
         }

@@ -23,7 +23,8 @@ fn all() -> Vec<Envelope> {
         branch,
         truncated,
     };
-    let part = Part { index: 1, chunk: Chunk::Items { items: vec![json!({ "name": "a.example.org" })] } };
+    let part =
+        Part { index: 1, chunk: Chunk::Items { items: vec![json!({ "name": "a.example.org" })] } };
     let error = TaskError::new(ErrorKind::RateLimited, "crt.sh: 429");
     let messages = [
         Message::RunTask(RunTask {
@@ -59,10 +60,16 @@ fn all() -> Vec<Envelope> {
             total: Some(1_048_576),
             note: "syn".to_owned(),
         }),
-        Message::TaskProgress(TaskProgress { run: run(), done: 0, total: None, note: String::new() }),
+        Message::TaskProgress(TaskProgress {
+            run: run(),
+            done: 0,
+            total: None,
+            note: String::new(),
+        }),
     ];
     let sent_at = Timestamp::from_unix_micros(1_795_507_200_000_000);
-    let envelope = |(at, message)| Envelope { id: MessageId(uuid(16 + at)), sent_at, message };
+    let envelope =
+        |(at, message): (u8, Message)| Envelope { id: MessageId(uuid(16 + at)), sent_at, message };
     (0..).zip(messages).map(envelope).collect()
 }
 
@@ -87,7 +94,7 @@ fn what_is_no_message_is_refused_with_a_reason() {
     check_refused(|json| json["type"] = json!("Run"), "unknown type \"Run\"");
     check_refused(
         |json| json["body"]["definition"] = json!(1),
-        "RunTask: invalid type: integer `1`, expected a string",
+        "RunTask: invalid type: integer `1`, expected a string at line 1 column 27",
     );
     assert!(matches!(Envelope::parse("{"), Err(MessageError::NoMessage(_))));
     assert!(matches!(Envelope::parse("[]"), Err(MessageError::NoMessage(_))));
