@@ -2,7 +2,8 @@
 
 use mrpf_records::Timestamp;
 use mrpf_tasks::{
-    Chunk, CollectionId, MessageId, RunId, TaskId, WorkerClass, WorkflowId, message::NewTask,
+    AddressRange, Chunk, CollectionId, MessageId, RunId, TaskId, WorkerClass, WorkflowId,
+    message::NewTask,
 };
 
 use super::{
@@ -85,7 +86,7 @@ pub trait Tx {
     /// Removes messages that were sent.
     fn remove_outbox(&mut self, ids: &[i64]) -> Result<(), StoreError>;
 
-    /// When a source may be asked next, and how many of its tasks are out.
+    /// When a source may be asked next, and how many tasks that name it are out.
     fn pace(&mut self, source: &str) -> Result<(Timestamp, u32), StoreError>;
     /// Sets when a source may be asked next.
     fn put_pace(&mut self, source: &str, next: Timestamp) -> Result<(), StoreError>;
@@ -97,6 +98,8 @@ pub trait Tx {
     /// Removes a slot.
     fn remove_slot(&mut self, slot: u32) -> Result<(), StoreError>;
 
+    /// Adds addresses to those that nobody is to touch.
+    fn put_blocked(&mut self, range: AddressRange, now: Timestamp) -> Result<(), StoreError>;
     /// Notes something that is not touched; the same again is one.
     fn put_refusal(&mut self, row: &RefusalRow) -> Result<(), StoreError>;
     /// Keeps a message that nobody can use, with the reason, for people.
