@@ -2,7 +2,8 @@
 
 use mrpf_records::Timestamp;
 use mrpf_tasks::{
-    Chunk, CollectionId, MessageId, RunId, TaskId, WorkerClass, WorkflowId, message::NewTask,
+    AddressRange, Chunk, CollectionId, MessageId, RunId, TaskId, WorkerClass, WorkflowId,
+    message::NewTask,
 };
 
 use super::{
@@ -44,7 +45,8 @@ pub trait Tx {
     fn tasks(&mut self, filter: TaskFilter, limit: usize) -> Result<Vec<TaskRow>, StoreError>;
     /// The task of a workflow with this key.
     fn deduped(&mut self, workflow: WorkflowId, key: &str) -> Result<Option<TaskId>, StoreError>;
-    /// Adds or replaces a task.
+    /// Adds a task, or replaces how far one is and what it is asked. What it is stays: workflow, name, parent, collection,
+    /// definition, class, source, key and time of making.
     fn put_task(&mut self, row: &TaskRow) -> Result<(), StoreError>;
     /// What waits for a task, or for a collection.
     fn waiting_for_task(&mut self, id: TaskId) -> Result<Vec<EdgeRow>, StoreError>;
@@ -95,7 +97,7 @@ pub trait Tx {
     /// Removes messages that were sent.
     fn remove_outbox(&mut self, ids: &[i64]) -> Result<(), StoreError>;
 
-    /// When a source may be asked next, and how many of its tasks are out.
+    /// When a source may be asked next, and how many tasks that name it are out.
     fn pace(&mut self, source: &str) -> Result<(Timestamp, u32), StoreError>;
     /// Sets when a source may be asked next.
     fn put_pace(&mut self, source: &str, next: Timestamp) -> Result<(), StoreError>;
@@ -107,6 +109,8 @@ pub trait Tx {
     /// Removes a slot.
     fn remove_slot(&mut self, slot: u32) -> Result<(), StoreError>;
 
+    /// Adds addresses to those that nobody is to touch.
+    fn put_blocked(&mut self, range: AddressRange, now: Timestamp) -> Result<(), StoreError>;
     /// Notes something that is not touched; the same again is one.
     fn put_refusal(&mut self, row: &RefusalRow) -> Result<(), StoreError>;
     /// Keeps a message that nobody can use, with the reason, for people.

@@ -40,6 +40,18 @@ pub enum WorkflowState {
     Cancelled,
 }
 
+impl WorkflowState {
+    /// The word that tables use.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Running => "running",
+            Self::Succeeded => "succeeded",
+            Self::Failed => "failed",
+            Self::Cancelled => "cancelled",
+        }
+    }
+}
+
 /// A task.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TaskRow {
@@ -59,6 +71,8 @@ pub struct TaskRow {
     pub definition: String,
     /// Where it runs.
     pub class: WorkerClass,
+    /// The name of the public service it asks, whose pace is kept.
+    pub source: Option<String>,
     /// What its definition takes.
     pub input: Value,
     /// Two tasks of a workflow with the same key are one.
@@ -244,6 +258,18 @@ pub enum SlotState {
     Live,
     /// It looks for a message a last time: no capacity.
     Draining,
+}
+
+impl SlotState {
+    /// The word that tables use.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Free => "free",
+            Self::Launching => "launching",
+            Self::Live => "live",
+            Self::Draining => "draining",
+        }
+    }
 }
 
 /// What holds for the whole platform.
