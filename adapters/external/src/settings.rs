@@ -54,7 +54,7 @@ impl Settings {
     ///
     /// [`SettingsError`], which names the variable.
     pub fn from_env() -> Result<Self, SettingsError> {
-        Self::from_vars(|name| env::var_os(name))
+        Self::from_vars(env::var_os)
     }
 
     /// As [`Self::from_env`], with variables from elsewhere.
