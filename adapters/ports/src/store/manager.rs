@@ -45,7 +45,8 @@ pub trait Tx {
     fn tasks(&mut self, filter: TaskFilter, limit: usize) -> Result<Vec<TaskRow>, StoreError>;
     /// The task of a workflow with this key.
     fn deduped(&mut self, workflow: WorkflowId, key: &str) -> Result<Option<TaskId>, StoreError>;
-    /// Adds or replaces a task.
+    /// Adds a task, or replaces how far one is and what it is asked. What it is stays: workflow, name, parent, collection,
+    /// definition, class, source, key and time of making.
     fn put_task(&mut self, row: &TaskRow) -> Result<(), StoreError>;
     /// What waits for a task.
     fn waiting_for_task(&mut self, id: TaskId) -> Result<Vec<EdgeRow>, StoreError>;
