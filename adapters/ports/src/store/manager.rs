@@ -3,7 +3,7 @@
 use mrpf_records::Timestamp;
 use mrpf_tasks::{
     AddressRange, Chunk, CollectionId, MessageId, RunId, TaskId, WorkerClass, WorkflowId,
-    message::NewTask,
+    message::{NewTask, Outcome},
 };
 
 use super::{
@@ -48,7 +48,7 @@ pub trait Tx {
     /// Adds a task, or replaces how far one is and what it is asked. What it is stays: workflow, name, parent, collection,
     /// definition, class, source, key and time of making.
     fn put_task(&mut self, row: &TaskRow) -> Result<(), StoreError>;
-    /// What waits for a task, or for a collection.
+    /// What waits for a task.
     fn waiting_for_task(&mut self, id: TaskId) -> Result<Vec<EdgeRow>, StoreError>;
     /// What waits for a collection.
     fn waiting_for_collection(&mut self, id: CollectionId) -> Result<Vec<EdgeRow>, StoreError>;
@@ -82,7 +82,13 @@ pub trait Tx {
     ) -> Result<(), StoreError>;
     /// The tasks that a run makes, in order.
     fn children(&mut self, task: TaskId, run: RunId) -> Result<Vec<(u32, NewTask)>, StoreError>;
-    /// Removes the parts and children of every run of a task but `run`, all children that are kept, and its checkpoint.
+    /// Keeps how a run said that it ended, until its parts and children are here: queues may bring them later. What a run said
+    /// first stays.
+    fn put_outcome(&mut self, task: TaskId, run: RunId, outcome: &Outcome)
+    -> Result<(), StoreError>;
+    /// How a run said that it ended.
+    fn outcome(&mut self, task: TaskId, run: RunId) -> Result<Option<Outcome>, StoreError>;
+    /// Removes the parts of every run of a task but `run`, all children and outcomes that are kept, and its checkpoint.
     fn keep_run(&mut self, task: TaskId, run: Option<RunId>) -> Result<(), StoreError>;
 
     /// Puts a message into the outbox.

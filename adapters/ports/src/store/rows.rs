@@ -240,7 +240,7 @@ pub struct SlotRow {
     pub state: SlotState,
     /// Which machine.
     pub instance_id: Option<String>,
-    /// Until when a launch, or a worker that has been silent, is believed in.
+    /// Until when a launch, or a worker that has been silent, is believed in. Of a free slot: not taken before.
     pub lease_until: Option<Timestamp>,
     /// Whether it is to go once it is free: there are to be fewer.
     pub is_surplus: bool,
