@@ -11,9 +11,9 @@ use std::{
 };
 
 use mrpf_embedded::{LocalFleet, SqliteStore};
-use mrpf_manager::{Manager, Parts, Settings};
+use mrpf_manager::{Dice, Manager, Outside, Settings};
 use mrpf_ports::{
-    QueueName,
+    Queue, QueueName,
     clock::{SystemClock, Wake},
 };
 use mrpf_tasks::{Registry, WorkerClass};
@@ -60,23 +60,25 @@ impl Running {
             staff(WorkerClass::Internal, options.internal)?,
         ];
         let fleet = LocalFleet::new(command(&program, WorkerClass::BareMetal, options), GRACE)?;
-        let parts = Parts {
+        let queue = |name| Arc::new(queues.get(name)) as Arc<dyn Queue>;
+        let outside = Outside {
             store: store.clone(),
-            queues: QueueName::ALL.map(|name| Arc::new(queues.get(name)) as _),
+            external: queue(QueueName::External),
+            internal: queue(QueueName::Internal),
+            bare_metal: queue(QueueName::BareMetal),
+            task_manager: queue(QueueName::TaskManager),
             fleet: Arc::new(fleet),
-            registry: Registry::shipped(),
-            clock: Arc::new(SystemClock),
         };
         let settings = Settings {
             max_bare_metal_workers: options.environment.max_bare_metal_workers,
             ..Settings::default()
         };
-        let manager = Manager::new(settings, parts);
+        let mut manager = Manager::new(outside, Registry::shipped(), settings, Dice::System);
         let stop = Wake::default();
         let stopping = stop.clone();
         let manager = thread::Builder::new()
             .name("manager".to_owned())
-            .spawn(move || manager.run(&stopping))
+            .spawn(move || manager.run(&SystemClock, &stopping))
             .map_err(|source| PlatformError::Start { what: "the manager", source })?;
         Ok(Self { store, staffs, stop, manager: Some(manager), _held: held })
     }
