@@ -138,7 +138,7 @@ mod tests {
     #[expect(dead_code, reason = "only its schema is used")]
     enum Choice {
         A { from: DataRef },
-        B { from: DataRef, more: Option<Box<Choice>> },
+        B { from: DataRef, more: Option<Box<Self>> },
     }
 
     #[test]
