@@ -14,8 +14,9 @@
 //!   (hexadecimal), `result_count` and more. No match is `[]`.
 //! - **At most 10,000 identities are looked at**, which is not 10,000 rows: `result_count` says how many of them a row
 //!   stands for, and their sum reaches 10,000 where there was more.
-//! - When the database gives up, the page is `text/html` with status 200; the front end answers with 404, 429, 502, 503 or
-//!   nothing at all when it is overloaded, and with 403 to user agents it does not like.
+//! - When the database gives up, what there is goes out as `text/html` with status 200. Under load there is 429, 502 or an
+//!   empty body, and to user agents that it does not like 403 (as users of subfinder found:
+//!   <https://github.com/projectdiscovery/subfinder/issues/666>).
 //!
 //! About five requests a minute from one address are tolerated; a task makes one.
 

@@ -7,7 +7,8 @@
 //! ```
 //!
 //! - Redirects are not followed, so nothing is sent anywhere but to the configured host.
-//! - `http` (this machine alone) goes past any proxy; `https` takes the one of `HTTPS_PROXY`, end to end encrypted.
+//! - `http` (this machine alone) goes past any proxy. `https` takes one from the environment (`ALL_PROXY`, `HTTPS_PROXY`,
+//!   `HTTP_PROXY`, less `NO_PROXY`), which sees the host's name and ciphertext.
 //! - No error holds the key, not even when the service sends it back; nor does one hold a URL, which for Shodan has the
 //!   key in it. ureq logs addresses to the `log` crate at trace level alone: connect no logger to that.
 
@@ -184,20 +185,20 @@ impl Service {
             400 | 422 => Input,
             _ => Malformed,
         };
-        let mut why = format!("status {status}");
-        if let Some(said) = &said {
-            why = format!("{why}, {said}");
-        }
-        match (status, &self.key) {
-            (401 | 403, Some(key)) => {
-                why = format!("{why}: is {} right, and does its plan allow this?", key.setting);
+        // What mends it comes before what the service says, which may be long.
+        let mut why = match (status, &self.key) {
+            (401..=403, Some(key)) => {
+                format!("status {status} (is {} right, and does its plan allow this?)", key.setting)
             }
             (300..=399, _) => {
                 let to = host_of(headers).unwrap_or_else(|| "elsewhere".to_owned());
-                why =
-                    format!("{why} to {to}: redirects are not followed; is {} right?", self.place);
+                let place = self.place;
+                format!("status {status} to {to} (redirects are not followed; is {place} right?)")
             }
-            _ => {}
+            _ => format!("status {status}"),
+        };
+        if let Some(said) = &said {
+            why = format!("{why}: {said}");
         }
         Refusal { status: Some(status), said, error: self.error(kind, &why) }
     }

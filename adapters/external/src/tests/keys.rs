@@ -109,6 +109,29 @@ fn a_key_that_is_missing_is_named_and_nothing_is_asked() {
 }
 
 #[test]
+fn a_key_that_is_refused_is_named_before_what_the_service_says() {
+    let said = "no ".repeat(500);
+    for status in [401, 403] {
+        for (definition, input) in inputs() {
+            let reply = Reply::status(status, "", json!({ "error": said }).to_string());
+            let server = Server::start([reply]);
+            let error = runners(&settings(&server))
+                .run(&Hands::new(), &order(definition, input))
+                .unwrap_err();
+            let expected = match definition {
+                "CrtSh" => format!("crt.sh: status {status}: no no"),
+                "CensysHosts" | "CensysCertificates" => {
+                    format!("censys: status {status} (is CENSYS_TOKEN right")
+                }
+                _ => format!("shodan: status {status} (is SHODAN_API_KEY right"),
+            };
+            assert!(error.message.starts_with(&expected), "{error}");
+            assert!(error.message.len() < 250, "{error}");
+        }
+    }
+}
+
+#[test]
 fn debug_texts_have_no_keys() {
     let server = Server::start([]);
     let settings = settings(&server);
