@@ -3,6 +3,7 @@
 --
 --   workflow --< task --< task_data        the chunks of its output, of one run at a time
 --      |          |-----< task_child       tasks that a run makes, until the run is complete
+--      |          |-----< task_outcome     how a run said that it ended, until then
 --      |          |-----< task_checkpoint  where a run was
 --      |          '-----< task_edge >----- what it waits for: a task, or a collection
 --      '---< task_collection --< task_collection_data
@@ -99,6 +100,14 @@ CREATE TABLE task_child (
     input      TEXT NOT NULL,
     PRIMARY KEY (task_id, run_id, idx)
 ) STRICT;
+
+-- How runs said that they ended, until all that they sent is here.
+CREATE TABLE task_outcome (
+    task_id TEXT NOT NULL REFERENCES task DEFERRABLE INITIALLY DEFERRED,
+    run_id  TEXT NOT NULL,
+    outcome TEXT NOT NULL,
+    PRIMARY KEY (task_id, run_id)
+) STRICT, WITHOUT ROWID;
 
 CREATE TABLE task_checkpoint (
     task_id  TEXT PRIMARY KEY REFERENCES task DEFERRABLE INITIALLY DEFERRED,

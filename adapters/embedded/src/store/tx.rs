@@ -10,7 +10,7 @@ use mrpf_ports::{
 use mrpf_records::Timestamp;
 use mrpf_tasks::{
     AddressRange, Chunk, CollectionId, MessageId, RunId, TaskId, WorkerClass, WorkflowId,
-    message::NewTask,
+    message::{NewTask, Outcome},
 };
 use rusqlite::{Connection, OptionalExtension as _, Params, Row, params};
 
@@ -211,11 +211,27 @@ impl Tx for SqliteTx<'_> {
         })
     }
 
+    fn put_outcome(
+        &mut self,
+        task: TaskId,
+        run: RunId,
+        outcome: &Outcome,
+    ) -> Result<(), StoreError> {
+        let sql = "INSERT INTO task_outcome (task_id, run_id, outcome) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING";
+        self.execute(sql, params![Text(task), Text(run), Json(outcome)])
+    }
+
+    fn outcome(&mut self, task: TaskId, run: RunId) -> Result<Option<Outcome>, StoreError> {
+        let sql = "SELECT outcome FROM task_outcome WHERE task_id = ?1 AND run_id = ?2";
+        self.one(sql, params![Text(task), Text(run)], |row| Cells::of(row).json())
+    }
+
     fn keep_run(&mut self, task: TaskId, run: Option<RunId>) -> Result<(), StoreError> {
         let task = Text(task);
         let others = "DELETE FROM task_data WHERE task_id = ?1 AND run_id IS NOT ?2";
         self.execute(others, params![task, run.map(Text)])?;
         self.execute("DELETE FROM task_child WHERE task_id = ?1", [&task])?;
+        self.execute("DELETE FROM task_outcome WHERE task_id = ?1", [&task])?;
         self.execute("DELETE FROM task_checkpoint WHERE task_id = ?1", [&task])
     }
 

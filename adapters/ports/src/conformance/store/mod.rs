@@ -66,6 +66,7 @@ macro_rules! store_conformance {
             a_chunk_comes_back_as_it_was
             of_a_complete_run_the_parts_alone_are_kept
             children_are_kept_by_run_and_in_order
+            how_runs_ended_is_kept_by_run
             rows_are_inserted_once_by_key_and_read_in_order
         }
         $crate::conformance_tests! { $make, store:

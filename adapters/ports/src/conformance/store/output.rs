@@ -4,7 +4,7 @@ use mrpf_tasks::{
     Bytes, Chunk, CollectionId, RunId,
     catalogue::DataRef,
     chunk::{Joiner, MOST_OCTETS},
-    message::{NewTask, Run},
+    message::{NewTask, Outcome, Run},
 };
 use serde_json::{Value, json};
 
@@ -200,6 +200,26 @@ pub fn children_are_kept_by_run_and_in_order(bench: &dyn Bench) {
     });
     let children = within(store, |tx| tx.children(task.id, run));
     assert_eq!(children, [0, 1, 2, 11].map(|n| (n, child(n, "Right"))));
+}
+
+/// What a run said first stays until a run is kept.
+pub fn how_runs_ended_is_kept_by_run(bench: &dyn Bench) {
+    let store = bench.store();
+    let task = given_out(store, now());
+    let [run, other] = [(); 2].map(|()| RunId::fresh());
+    let ended = |created| Outcome::Succeeded { parts: 1, created, branch: None, truncated: true };
+    let kept = || {
+        within(store, |tx| Ok([run, other].map(|run| tx.outcome(task.id, run).expect("an outcome"))))
+    };
+    within(store, |tx| {
+        tx.put_outcome(task.id, run, &ended(3))?;
+        tx.put_outcome(task.id, run, &ended(4))
+    });
+    assert_eq!(kept(), [Some(ended(3)), None]);
+    within(store, |tx| tx.put_outcome(task.id, other, &ended(5)));
+    assert_eq!(kept(), [Some(ended(3)), Some(ended(5))]);
+    within(store, |tx| tx.keep_run(task.id, Some(run)));
+    assert_eq!(kept(), [None, None]);
 }
 
 /// Once, whatever the run, and by a run that holds its task.
