@@ -381,7 +381,7 @@ pub fn what_is_noted_twice_is_noted_once(bench: &dyn Bench) {
     let manager =
         RefusalRow { by: "manager".to_owned(), why: Refusal::Blocklisted, ..rows[0].clone() };
     store.refuse(&rows).unwrap();
-    store.refuse(&[later.clone()]).unwrap();
+    store.refuse(std::slice::from_ref(&later)).unwrap();
     within(store, |tx| {
         tx.put_refusal(&later)?;
         tx.put_refusal(&manager)?;
