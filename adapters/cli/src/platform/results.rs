@@ -3,7 +3,7 @@
 use std::io::{self, BufWriter, Write as _};
 
 use mrpf_ports::{
-    ManagerStore, StoreError,
+    ManagerStore, StoreError, WorkerStore as _,
     store::{TaskFilter, TaskRow, TaskState, WorkflowRow},
 };
 use mrpf_tasks::{
