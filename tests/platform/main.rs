@@ -1,0 +1,15 @@
+//! The manager over the embedded store and queues, with workers, machines and time that do as the tests say: no privileges, no
+//! network, one thread wherever nothing races.
+
+#![forbid(unsafe_code)]
+
+mod fan_in;
+mod fleet;
+mod generators;
+
+mod pacing;
+
+mod refusals;
+
+mod worker;
+mod world;
