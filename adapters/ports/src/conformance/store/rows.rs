@@ -320,7 +320,9 @@ pub fn a_message_of_the_outbox_is_taken_by_one(bench: &dyn Bench) {
                     if rows.is_empty() {
                         return;
                     }
-                    taken.lock().unwrap().extend(rows);
+                    let mut taken = taken.lock().unwrap();
+                    taken.extend(rows);
+                    assert!(taken.len() <= MESSAGES, "taken twice");
                 }
             });
         }
