@@ -79,7 +79,8 @@ pub(crate) fn open<R: BufRead>(mut body: R) -> Result<R, BadAnswer> {
         if ahead.is_empty() {
             return Err(BadAnswer::malformed("an empty body, which is no answer"));
         }
-        match ahead.iter().position(|octet| !octet.is_ascii_whitespace()) {
+        // The blanks of JSON (RFC 8259, section 2), which are fewer than those of ASCII.
+        match ahead.iter().position(|octet| !b" \t\r\n".contains(octet)) {
             Some(at) if ahead[at] == b'<' => return Err(page()),
             Some(at) => {
                 body.consume(at);
@@ -224,6 +225,7 @@ mod tests {
             (" \n", Malformed),
             ("<html>", Blocked),
             ("\n <!DOCTYPE html>", Blocked),
+            ("\u{c}[1]", Malformed),
             ("[1, 2", Truncated),
             ("[", Truncated),
             ("[1,", Truncated),

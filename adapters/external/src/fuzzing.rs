@@ -150,6 +150,9 @@ mod tests {
     fn no_beginning_of_an_answer_is_an_answer() {
         for input in corpus() {
             let whole = input.trim_ascii();
+            if serde_json::from_slice::<serde::de::IgnoredAny>(whole).is_err() {
+                continue;
+            }
             for end in 0..whole.len().saturating_sub(1) {
                 let part = &whole[..end];
                 let mut names = shodan::Addresses::new();
