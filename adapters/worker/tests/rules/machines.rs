@@ -61,7 +61,7 @@ fn a_message_in_the_last_poll_is_done_by_a_live_worker() {
     world.wait_for_completed(1);
     let told = world.log.told();
     assert_eq!(told[..4], ["slot live", "slot draining", "slot live", "run"], "{told:?}");
-    world.time.advance(secs(60));
+    world.time.advance_until("it goes again", || worker.is_finished());
     assert_eq!(world.join(worker), Ended::Idle);
     assert!(world.log.told().ends_with(&[
         "slot draining".into(),
@@ -87,7 +87,7 @@ fn a_machine_does_not_go_while_a_task_runs() {
     world.wait_for_completed(1);
     world.time.advance(secs(25));
     assert_eq!(world.log.count("slot draining"), 0, "the timer starts when the task ends");
-    world.time.advance(secs(30));
+    world.time.advance_until("it goes", || worker.is_finished());
     assert_eq!(world.join(worker), Ended::Idle);
 }
 

@@ -47,10 +47,16 @@ impl Time {
         let id = state.next_sleeper;
         state.next_sleeper += 1;
         state.sleepers.push((id, due));
-        while state.now < due && !is_over() {
-            state = self.moved.wait_timeout(state, Duration::from_millis(1)).unwrap().0;
+        drop(state);
+        // Asked without the lock, as it may look at the clock.
+        while !is_over() {
+            let state = self.state.lock().unwrap();
+            if state.now >= due {
+                break;
+            }
+            drop(self.moved.wait_timeout(state, Duration::from_millis(1)).unwrap());
         }
-        state.sleepers.retain(|(other, _)| *other != id);
+        self.state.lock().unwrap().sleepers.retain(|(other, _)| *other != id);
     }
 
     /// Moves time, step by step; everybody whose sleep is over has woken when this returns.
@@ -69,6 +75,19 @@ impl Time {
             });
             thread::sleep(PAUSE);
         }
+    }
+
+    /// Moves time slowly until something has come true.
+    #[track_caller]
+    pub(crate) fn advance_until(&self, what: &str, is_true: impl Fn() -> bool) {
+        eventually(what, || {
+            let is_true = is_true();
+            if !is_true {
+                self.advance(STEP);
+                thread::sleep(Duration::from_millis(5));
+            }
+            is_true
+        });
     }
 }
 
