@@ -22,6 +22,8 @@ use crate::{
 
 /// What a shard may take: a worker that is lost costs no more, and its checkpoint less.
 const SHARD_SECS: u64 = 600;
+/// What a shard is worth at least: below that, a worker more costs more than it saves.
+const WORTH_SECS: u64 = 10;
 /// Most shards of a task.
 const MOST_SHARDS: u128 = 10_000;
 /// Most ranges of a group: below 200 KB of text with two IPv6 addresses each.
@@ -52,7 +54,10 @@ impl Runs<GenerateTargets> for Generator {
         let addresses = count(&ranges);
         let groups: Vec<(&[AddressRange], u128)> = ranges
             .chunks(MOST_RANGES)
-            .map(|group| (group, shards(count(group).saturating_mul(ports.into()), rate, &input)))
+            .map(|group| {
+                let probes = count(group).saturating_mul(ports.into());
+                (group, self.shards(probes, rate, &input))
+            })
             .collect();
         let total = groups.iter().fold(0_u128, |total, (_, shards)| total.saturating_add(*shards));
         if total > MOST_SHARDS {
@@ -98,19 +103,21 @@ impl Generator {
         let part = whole / u64::from(self.max_bare_metal_workers.max(1));
         part.min(self.bare_metal_max_rate).max(1)
     }
+
+    /// How many shards so many probes are: as many as ten minutes ask for, and as many as there may be workers where each of
+    /// them gets something worth its while. At one frame a second, 255 retries and the longest cooldown there is room for one
+    /// probe in a shard, so each takes its time at most.
+    fn shards(&self, probes: u128, rate: u64, input: &GenerateInput) -> u128 {
+        let attempts = 1 + u128::from(input.retries);
+        let in_secs = |secs: u64| (u128::from(rate).saturating_mul(secs.into()) / attempts).max(1);
+        let needed = probes.div_ceil(in_secs(SHARD_SECS - u64::from(input.cooldown_secs)));
+        let worth = probes / in_secs(WORTH_SECS);
+        needed.max(worth.min(self.max_bare_metal_workers.into()))
+    }
 }
 
 fn count(ranges: &[AddressRange]) -> u128 {
     ranges.iter().fold(0, |count, range| count.saturating_add(range.count()))
-}
-
-/// How many shards so many probes are. At one frame a second, 255 retries and the longest cooldown there is room for one
-/// probe in a shard, so each takes its time at most.
-fn shards(probes: u128, rate: u64, input: &GenerateInput) -> u128 {
-    let secs = SHARD_SECS - u64::from(input.cooldown_secs);
-    let frames = u128::from(rate).saturating_mul(secs.into());
-    let probes_of_a_shard = frames / (1 + u128::from(input.retries));
-    probes.div_ceil(probes_of_a_shard.max(1))
 }
 
 /// What is asked for, before anybody says what may be touched.
@@ -300,12 +307,15 @@ mod tests {
             let rate = generator.rate(rate.max(1));
             prop_assert!(rate >= 1 && rate <= most);
             let input = json!({ "ports": "80", "retries": retries, "cooldown_secs": cooldown_secs });
-            let shards = shards(probes, rate, &serde_json::from_value(input).unwrap());
+            let shards = generator.shards(probes, rate, &serde_json::from_value(input).unwrap());
             let frames = probes.div_ceil(shards) * (1 + u128::from(retries));
             prop_assert!(frames.div_ceil(rate.into()) + u128::from(cooldown_secs) <= 600);
             let with_one_less = probes.div_ceil((shards - 1).max(1)) * (1 + u128::from(retries));
+            // Or all workers have one, and each is worth it.
+            let is_for_workers = shards <= u128::from(workers)
+                && frames >= u128::from(rate) * u128::from(WORTH_SECS) / 2;
             prop_assert!(
-                shards == 1 || with_one_less > u128::from(rate) * (600 - u128::from(cooldown_secs)),
+                shards == 1 || is_for_workers || with_one_less > u128::from(rate) * (600 - u128::from(cooldown_secs)),
                 "one shard less would have done"
             );
         }
