@@ -55,11 +55,11 @@ pub(crate) fn take_away(shared: &Shared, held: &Held) {
 /// Lets another worker have the task, from its checkpoint if it has one.
 ///
 /// A message in its last delivery would be a dead letter, and its task failed for ever, although nothing is wrong with it; so
-/// that is told as the loss of a worker, which the manager gives out again.
+/// the manager is told that the run was stopped, and gives the task out again.
 fn hand_back(shared: &Shared, held: &Held) {
     if held.is_last_delivery(shared.settings.max_receives) {
-        let why = "its worker was stopped, as were others before it";
-        return fail(shared, held, TaskError::new(ErrorKind::WorkerLost, why));
+        let why = "told to stop, as were others that had this message before";
+        return fail(shared, held, TaskError::new(ErrorKind::Cancelled, why));
     }
     release(shared, held);
     shared.give_back(&held.handle, Duration::ZERO);

@@ -71,6 +71,6 @@ fn a_message_in_its_last_delivery_is_not_left_to_the_dead_letters() {
     assert_eq!(world.end(worker), Ended::Stopped);
     let errors = world.errors();
     assert_eq!(errors.len(), 1);
-    assert_eq!(errors[0].kind, ErrorKind::WorkerLost, "which the manager gives out again");
+    assert_eq!(errors[0].kind, ErrorKind::Cancelled, "which the manager gives out again");
     assert_eq!((world.own.count(), world.own.dead()), (0, 0));
 }
