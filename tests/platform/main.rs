@@ -3,9 +3,13 @@
 
 #![forbid(unsafe_code)]
 
+mod batches;
+mod control;
 mod fan_in;
 mod fleet;
 mod generators;
+mod poison;
+mod strange;
 
 mod pacing;
 
