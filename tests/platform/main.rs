@@ -8,7 +8,9 @@ mod control;
 mod fan_in;
 mod fleet;
 mod generators;
+mod plans;
 mod poison;
+mod restart;
 mod strange;
 
 mod pacing;
