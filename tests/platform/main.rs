@@ -3,9 +3,15 @@
 
 #![forbid(unsafe_code)]
 
+mod batches;
+mod control;
 mod fan_in;
 mod fleet;
 mod generators;
+mod plans;
+mod poison;
+mod restart;
+mod strange;
 
 mod pacing;
 

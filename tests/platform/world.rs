@@ -289,3 +289,21 @@ impl Planner {
         self.0.collections.iter_mut().find(|it| it.id == id).expect("a collection of the plan")
     }
 }
+
+/// Numbers drawn from a seed: SplitMix64 (Steele, Lea and Flood, 2014).
+#[derive(Clone, Debug)]
+pub(crate) struct Draw(pub(crate) u64);
+
+impl Draw {
+    pub(crate) fn below(&mut self, n: u64) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let z = (self.0 ^ self.0 >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let z = (z ^ z >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (z ^ z >> 31) % n
+    }
+
+    /// Whether something happens that does `percent` times in a hundred.
+    pub(crate) fn is(&mut self, percent: u64) -> bool {
+        self.below(100) < percent
+    }
+}

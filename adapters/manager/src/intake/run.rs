@@ -16,7 +16,7 @@ use crate::{
 pub(super) fn complete(books: &mut Books<'_>, id: TaskId, run_id: RunId) -> Result<(), StoreError> {
     let Some(task) = books.task(id)? else { return Ok(()) };
     // Another run may have been complete a moment ago, or the attempt over: then the rest of this one has nowhere to go.
-    let Some(ticket) = task.ticket else { return Ok(()) };
+    let Some(ticket) = task.ticket.filter(|_| task.state.is_out()) else { return Ok(()) };
     let assignment = Assignment { task_id: id, attempt: task.attempt, ticket };
     let run = Run { assignment, run_id };
     let Some(Outcome::Succeeded { parts, created, branch, truncated }) =

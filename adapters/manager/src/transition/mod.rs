@@ -13,7 +13,7 @@
 //! # What holds
 //!
 //! - A final state never changes.
-//! - Every giving-out has its own number and ticket; a message is believed if it has both, and the ticket dies with the attempt.
+//! - Every giving-out has its own number and ticket; a message is believed if it has both.
 //! - A run that is complete ends its task whoever holds it; a run that failed does only if it holds it, or nobody does.
 //! - Nothing here writes. [`crate::settle`] does, and sees to what follows.
 
@@ -292,9 +292,9 @@ fn give_back(task: &mut TaskRow, not_before: Timestamp) {
     task.note.clear();
 }
 
+/// Over. The ticket stays, so that a run that still works on it is recognised and told to stop.
 fn end(task: &mut TaskRow, state: TaskState, now: Timestamp) {
     task.state = state;
-    task.ticket = None;
     task.lease_until = None;
     task.finished_at = Some(now);
 }

@@ -1,0 +1,78 @@
+//! How much a manager does in how little time, and that much at once is in nobody's way.
+
+use std::time::{Duration, Instant};
+
+use mrpf_ports::{Queue as _, QueueName, store::WorkflowState};
+use mrpf_tasks::{
+    RunId, WorkerClass,
+    message::{CompleteTask, Envelope, Message, Outcome, Run},
+};
+use serde_json::json;
+
+use crate::{
+    worker::{Output, Worker, order},
+    world::{Ask, Look, Planner, World, check_books, step},
+};
+
+/// The manager's share of a task is far less than the 2 ms that 500 tasks a second leave to manager and workers together,
+/// on a disk that is waited for.
+#[test]
+fn five_hundred_tasks_a_second_leave_the_manager_time() {
+    const TASKS: usize = 2_000;
+    let world = World::on_disk();
+    let mut plan = Planner::new();
+    for n in 0..TASKS {
+        plan.task::<Ask>(json!(n));
+    }
+    world.submit(&plan.0);
+    let mut manager = world.manager(1);
+    let queue = world.queues.get(QueueName::External);
+    let mut spent = Duration::ZERO;
+    while world.workflow(plan.id()).open > 0 {
+        let start = Instant::now();
+        step(&mut manager, world.now());
+        spent += start.elapsed();
+        let taken = queue.receive(TASKS, Duration::ZERO, Duration::from_secs(60)).unwrap();
+        let ends: Vec<String> = taken
+            .iter()
+            .map(|delivery| {
+                let run = Run { assignment: order(delivery).assignment, run_id: RunId::fresh() };
+                let outcome =
+                    Outcome::Succeeded { parts: 0, created: 0, branch: None, truncated: false };
+                let end = Message::CompleteTask(CompleteTask { run, outcome, part: None });
+                Envelope::new(end, world.now()).to_json().unwrap()
+            })
+            .collect();
+        world.queues.get(QueueName::TaskManager).send(&ends).unwrap();
+        let handles: Vec<_> = taken.into_iter().map(|delivery| delivery.handle).collect();
+        queue.delete(&handles).unwrap();
+    }
+    assert_eq!(world.workflow(plan.id()).state, WorkflowState::Succeeded);
+    let rate = TASKS as f64 / spent.as_secs_f64();
+    eprintln!("the manager's share of {TASKS} tasks: {spent:?}, {rate:.0} a second");
+    assert!(rate > 500.0, "{rate:.0} a second");
+    check_books(&world, plan.id());
+}
+
+/// Five thousand tasks become ready: the message of another workflow that comes then is taken in by the next step, and each
+/// step does no more than a batch.
+#[test]
+fn thousands_that_become_ready_at_once_do_not_hold_up_messages() {
+    let world = World::new();
+    let mut other = Planner::new();
+    let waits = other.task::<Look>(json!("other"));
+    world.submit(&other.0);
+    let mut manager = world.manager(1);
+    step(&mut manager, world.now());
+    let mut plan = Planner::new();
+    for n in 0..5_000 {
+        plan.task::<Ask>(json!(n));
+    }
+    world.submit(&plan.0);
+    assert!(Worker::new(&world, WorkerClass::Internal).step(&mut |_| Output::none()).is_some());
+    let again = step(&mut manager, world.now());
+    assert!(world.task(waits).state.is_final());
+    assert_eq!(again, world.now(), "there is more to do");
+    assert_eq!(manager.counts().given_out, 1 + 200);
+    assert_eq!(world.depth(QueueName::External), 200);
+}
