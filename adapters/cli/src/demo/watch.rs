@@ -54,6 +54,7 @@ impl Watch {
             slots = tx.slots()?;
             Ok(())
         })?;
+        tasks.sort_by_key(|task| task.finished_at);
         tasks.iter().for_each(|task| self.task(task));
         slots.iter().for_each(|slot| self.slot(slot));
         let has_ended = workflow.is_none_or(|row| row.state != WorkflowState::Running);
