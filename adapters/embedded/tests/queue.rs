@@ -166,3 +166,55 @@ fn a_clock_that_is_given_is_the_one_that_counts() {
     assert!((80_000_000..80_100_000).contains(&passed), "{passed}");
     assert!(start.elapsed() < Duration::from_secs(20));
 }
+
+#[test]
+fn receivers_of_the_same_process_are_woken_at_once() {
+    use std::sync::Arc;
+
+    use mrpf_ports::{
+        Clock,
+        clock::{SystemClock, Wake},
+    };
+    use mrpf_records::Timestamp;
+
+    /// Sleeps until it is woken: a receiver that only looks now and then stays asleep.
+    #[derive(Debug)]
+    struct Sleepy;
+
+    impl Clock for Sleepy {
+        fn now(&self) -> Timestamp {
+            SystemClock.now()
+        }
+
+        fn sleep(&self, _: Duration, wake: &Wake) {
+            wake.wait(Duration::from_secs(10));
+        }
+    }
+
+    let folder = tempfile::tempdir().unwrap();
+    let settings = QueueSettings { max_receives: 2, clock: Arc::new(Sleepy), ..Default::default() };
+    let queue =
+        Queues::open(folder.path().join("queue.db"), settings).unwrap().get(QueueName::External);
+    let dead = queue.dead_letters().unwrap();
+    let check = |from: &dyn Queue, ring: &mut dyn FnMut()| {
+        std::thread::scope(|scope| {
+            let receiver = scope.spawn(|| {
+                let taken = from.receive(1, Duration::from_secs(9), LONG).unwrap();
+                (taken, std::time::Instant::now())
+            });
+            std::thread::sleep(Duration::from_millis(100));
+            let rung = std::time::Instant::now();
+            ring();
+            let (mut taken, woken) = receiver.join().unwrap();
+            let late = woken - rung;
+            assert!(late < Duration::from_secs(1), "{late:?}");
+            taken.remove(0).handle
+        })
+    };
+    let handle = check(&queue, &mut || queue.send(&["a".to_owned()]).unwrap());
+    let handle = check(&queue, &mut || queue.extend(&handle, Duration::ZERO).unwrap());
+    check(dead, &mut || {
+        queue.extend(&handle, Duration::ZERO).unwrap();
+        assert!(queue.receive(1, Duration::ZERO, LONG).unwrap().is_empty());
+    });
+}

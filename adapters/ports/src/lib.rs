@@ -14,7 +14,7 @@
 //! - All of it is synchronous, and every implementation may be called from many threads.
 //! - Queues are at least once: twice, out of order and with handles that have gone stale. The store is where exactly once
 //!   comes from.
-//! - The [`conformance`] suites say what an implementation must do; each implementation runs them unchanged.
+//! - The suites of `conformance` (feature `testing`) say what an implementation must do; each implementation runs them unchanged.
 //!
 //! Not here: any implementation, and any decision. Those are the manager's.
 

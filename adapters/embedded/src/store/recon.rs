@@ -26,9 +26,7 @@ fn merge(known: &mut ModelRow, row: &ModelRow) {
             known.sources.extend_from_slice(&row.sources);
         }
         (ModelRow::Endpoint(known), ModelRow::Endpoint(row)) => {
-            if row.service.is_some() {
-                known.service.clone_from(&row.service);
-            }
+            known.service = row.service.clone().or_else(|| known.service.take());
         }
         // A target has nothing but its key.
         _ => {}

@@ -320,7 +320,9 @@ pub fn a_message_of_the_outbox_is_taken_by_one(bench: &dyn Bench) {
                     if rows.is_empty() {
                         return;
                     }
-                    taken.lock().unwrap().extend(rows);
+                    let mut taken = taken.lock().unwrap();
+                    taken.extend(rows);
+                    assert!(taken.len() <= MESSAGES, "taken twice");
                 }
             });
         }
@@ -381,7 +383,7 @@ pub fn what_is_noted_twice_is_noted_once(bench: &dyn Bench) {
     let manager =
         RefusalRow { by: "manager".to_owned(), why: Refusal::Blocklisted, ..rows[0].clone() };
     store.refuse(&rows).unwrap();
-    store.refuse(&[later.clone()]).unwrap();
+    store.refuse(std::slice::from_ref(&later)).unwrap();
     within(store, |tx| {
         tx.put_refusal(&later)?;
         tx.put_refusal(&manager)?;

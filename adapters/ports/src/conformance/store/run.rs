@@ -186,6 +186,10 @@ pub fn a_cancelled_task_stops_its_run(bench: &dyn Bench) {
         assert_eq!(store.renew_task(&run, &lease(at), None).unwrap(), Renewal::Stop);
         let next = store.claim_task(&a_run(&task), &lease(after(at, seconds(99)))).unwrap();
         assert_eq!(next, Claim::Stale);
+        if is_alone {
+            assert_fenced(store.put_part(&run, 0, &chunk(&run, 0)));
+            assert_fenced(store.release_task(&run));
+        }
     }
 }
 
