@@ -218,7 +218,7 @@ fn a_machine_whose_worker_is_silent_is_ended() {
     later(&world, &mut manager, 59);
     assert_eq!(world.machines.ended(), []);
     later(&world, &mut manager, 32);
-    assert_eq!(world.machines.ended(), [silent.clone()]);
+    assert_eq!(world.machines.ended(), std::slice::from_ref(&silent));
     assert!(!live(&world, &silent));
     assert_eq!(world.machines.live().len(), 1, "the task is still to be done");
 }
