@@ -8,9 +8,11 @@ mod control;
 mod fan_in;
 mod fleet;
 mod generators;
+mod idle_out;
 mod plans;
 mod poison;
 mod restart;
+mod slots;
 mod strange;
 
 mod pacing;

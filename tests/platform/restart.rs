@@ -148,7 +148,7 @@ fn output(order: &RunTask, run: &Run) -> Output {
 
 #[test]
 fn managers_lost_at_any_moment_lose_nothing_and_do_nothing_twice() {
-    for seed in 0..6 {
+    for seed in 0..20 {
         let faults = Faults { duplicates: 20, stale: 10, is_disordered: true, seed };
         let world = World::with(faults, 10_000);
         let mut plan = Planner::new();

@@ -110,10 +110,8 @@ pub trait Tx {
 
     /// All slots, by number.
     fn slots(&mut self) -> Result<Vec<SlotRow>, StoreError>;
-    /// Adds or replaces a slot.
+    /// Adds or replaces a slot. None is ever removed: a generation that came a second time would name a machine of the past.
     fn put_slot(&mut self, row: &SlotRow) -> Result<(), StoreError>;
-    /// Removes a slot.
-    fn remove_slot(&mut self, slot: u32) -> Result<(), StoreError>;
 
     /// Adds addresses to those that nobody is to touch.
     fn put_blocked(&mut self, range: AddressRange, now: Timestamp) -> Result<(), StoreError>;
