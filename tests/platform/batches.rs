@@ -1,6 +1,6 @@
-//! How much a manager does in how little time, and that much at once is in nobody's way.
+//! How much a manager does at once, and that much at once is in nobody's way.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use mrpf_ports::{Queue as _, QueueName, store::WorkflowState};
 use mrpf_tasks::{
@@ -14,10 +14,10 @@ use crate::{
     world::{Ask, Look, Planner, World, check_books, step},
 };
 
-/// The manager's share of a task is far less than the 2 ms that 500 tasks a second leave to manager and workers together,
-/// on a disk that is waited for.
+/// A disk is waited for once a transaction, so what a task costs the manager is how many it shares one with: two thousand
+/// tasks take some tens of steps, not thousands. (`benches/platform.rs` has the time.)
 #[test]
-fn five_hundred_tasks_a_second_leave_the_manager_time() {
+fn thousands_of_tasks_share_their_transactions() {
     const TASKS: usize = 2_000;
     let world = World::on_disk();
     let mut plan = Planner::new();
@@ -27,11 +27,10 @@ fn five_hundred_tasks_a_second_leave_the_manager_time() {
     world.submit(&plan.0);
     let mut manager = world.manager(1);
     let queue = world.queues.get(QueueName::External);
-    let mut spent = Duration::ZERO;
+    let mut steps = 0;
     while world.workflow(plan.id()).open > 0 {
-        let start = Instant::now();
         step(&mut manager, world.now());
-        spent += start.elapsed();
+        steps += 1;
         let taken = queue.receive(TASKS, Duration::ZERO, Duration::from_secs(60)).unwrap();
         let ends: Vec<String> = taken
             .iter()
@@ -48,9 +47,7 @@ fn five_hundred_tasks_a_second_leave_the_manager_time() {
         queue.delete(&handles).unwrap();
     }
     assert_eq!(world.workflow(plan.id()).state, WorkflowState::Succeeded);
-    let rate = TASKS as f64 / spent.as_secs_f64();
-    eprintln!("the manager's share of {TASKS} tasks: {spent:?}, {rate:.0} a second");
-    assert!(rate > 500.0, "{rate:.0} a second");
+    assert!(steps <= TASKS / 50, "{steps} steps for {TASKS} tasks");
     check_books(&world, plan.id());
 }
 

@@ -9,15 +9,12 @@ mod fan_in;
 mod fleet;
 mod generators;
 mod idle_out;
+mod pacing;
 mod plans;
 mod poison;
+mod refusals;
 mod restart;
 mod slots;
 mod strange;
-
-mod pacing;
-
-mod refusals;
-
 mod worker;
 mod world;

@@ -65,7 +65,9 @@ pub(crate) enum PlatformError {
     #[error(transparent)]
     Input(#[from] mrpf_tasks::InputError),
     /// Flags that a file leaves no room for.
-    #[error("--domain, --address, --exclude, --ports, --rate and --print are for recon: write them into {0}")]
+    #[error(
+        "--domain, --address, --exclude, --ports, --rate and --print are for recon: write them into {0}"
+    )]
     OnlyRecon(String),
     /// A workflow's file.
     #[error("reading {path}: {source}", path = .path.display())]

@@ -112,10 +112,7 @@ pub(crate) fn called(task: &TaskRow) -> &str {
     task.name.as_deref().unwrap_or(&task.definition)
 }
 
-fn tasks(
-    store: &dyn ManagerStore,
-    workflow: &WorkflowRow,
-) -> Result<Vec<TaskRow>, PlatformError> {
+fn tasks(store: &dyn ManagerStore, workflow: &WorkflowRow) -> Result<Vec<TaskRow>, PlatformError> {
     let mut tasks = Vec::new();
     store.transaction(&mut |tx| {
         tasks = tx.tasks(TaskFilter::Of(workflow.id), usize::MAX)?;

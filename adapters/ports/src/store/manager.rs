@@ -84,8 +84,12 @@ pub trait Tx {
     fn children(&mut self, task: TaskId, run: RunId) -> Result<Vec<(u32, NewTask)>, StoreError>;
     /// Keeps how a run said that it ended, until its parts and children are here: queues may bring them later. What a run said
     /// first stays.
-    fn put_outcome(&mut self, task: TaskId, run: RunId, outcome: &Outcome)
-    -> Result<(), StoreError>;
+    fn put_outcome(
+        &mut self,
+        task: TaskId,
+        run: RunId,
+        outcome: &Outcome,
+    ) -> Result<(), StoreError>;
     /// How a run said that it ended.
     fn outcome(&mut self, task: TaskId, run: RunId) -> Result<Option<Outcome>, StoreError>;
     /// Removes the parts of every run of a task but `run`, all children and outcomes that are kept, and its checkpoint.
