@@ -1,8 +1,15 @@
 //! How much a manager does at once, and that much at once is in nobody's way.
 
-use std::time::Duration;
+use std::{
+    thread,
+    time::{Duration, Instant},
+};
 
-use mrpf_ports::{Queue as _, QueueName, store::WorkflowState};
+use mrpf_ports::{
+    Queue as _, QueueName,
+    clock::{SystemClock, Wake},
+    store::WorkflowState,
+};
 use mrpf_tasks::{
     RunId, WorkerClass,
     message::{CompleteTask, Envelope, Message, Outcome, Run},
@@ -72,4 +79,37 @@ fn thousands_that_become_ready_at_once_do_not_hold_up_messages() {
     assert_eq!(again, world.now(), "there is more to do");
     assert_eq!(manager.counts().given_out, 1 + 200);
     assert_eq!(world.depth(QueueName::External), 200);
+}
+
+/// The loop itself, by the system's clock.
+#[test]
+fn a_manager_works_until_it_is_told_to_stop() {
+    let world = World::new();
+    let mut plan = Planner::new();
+    let all = plan.collection();
+    for n in 0..20 {
+        let member = plan.task::<Ask>(json!(n));
+        plan.member(member, all);
+    }
+    let last = plan.task::<Look>(json!("last"));
+    plan.after_all(last, all);
+    world.submit(&plan.0);
+    let stop = Wake::default();
+    let mut manager = world.manager(1);
+    thread::scope(|scope| {
+        let running = scope.spawn(|| manager.run(&SystemClock, &stop));
+        let workers =
+            [WorkerClass::External, WorkerClass::Internal].map(|class| Worker::new(&world, class));
+        let end = Instant::now() + Duration::from_secs(60);
+        while world.workflow(plan.id()).open > 0 {
+            assert!(Instant::now() < end, "it does not end");
+            for worker in &workers {
+                worker.step(&mut |_| Output::none());
+            }
+        }
+        stop.set();
+        running.join().unwrap();
+    });
+    assert_eq!(manager.counts().completed, 21);
+    check_books(&world, plan.id());
 }

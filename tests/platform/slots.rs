@@ -2,21 +2,26 @@
 
 use std::{
     collections::BTreeMap,
-    sync::atomic::{AtomicBool, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     thread,
     time::Duration,
 };
 
-use mrpf_manager::{Manager, control, status};
+use mrpf_embedded::SqliteStore;
+use mrpf_manager::{Manager, Outside, control, status};
 use mrpf_ports::{
-    InstanceId, LaunchError, WorkerStore as _,
+    Fleet, FleetError, Instance, InstanceId, LaunchError, ManagerStore as _, WorkerStore as _,
     clock::after,
-    store::{SlotRow, SlotState, WorkflowState},
+    store::{SlotRow, SlotState, Tx, WorkflowState},
 };
 use mrpf_tasks::WorkerClass;
 use serde_json::json;
 
 use crate::{
+    fleet::Machines,
     worker::{Output, Worker},
     world::{Draw, Planner, Scan, World, check_books, step},
 };
@@ -270,9 +275,53 @@ fn slots_follow_their_number_and_those_too_many_retire_when_they_are_free() {
     }
     assert_eq!(states(&world), [Live, Live, Free, Free, Free], "nobody takes the third again");
     assert_eq!(status::platform(&*world.store).unwrap().slots.len(), 2);
+    // Not even when no other is free and a task needs one.
+    for id in &machines[..2] {
+        assert!(world.store.drain_slot(&id.0).unwrap());
+    }
+    later(&world, &mut manager, 1);
+    assert_eq!(states(&world)[2], Free);
+    for id in &machines[..2] {
+        assert!(live(&world, id));
+    }
     world.settings.max_bare_metal_workers = 4;
     later(&world, &mut world.manager(3), 1);
     assert_eq!(surplus(&world), [5]);
     assert_eq!(slots(&world)[2].generation, 2, "another machine than before");
     assert_eq!(world.machines.live().len(), 3, "three tasks");
+}
+
+/// A fleet that takes its time: meanwhile somebody gives the slot up.
+#[derive(Debug)]
+struct Slow(Arc<SqliteStore>, Arc<Machines>);
+
+impl Fleet for Slow {
+    fn launch(&self, slot: u32, generation: u32) -> Result<InstanceId, LaunchError> {
+        let given_up = |row: SlotRow| SlotRow { state: SlotState::Free, ..row };
+        let work = &mut |tx: &mut dyn Tx| {
+            let row = tx.slots()?.into_iter().find(|row| row.slot == slot).expect("the slot");
+            tx.put_slot(&given_up(row))
+        };
+        self.0.transaction(work).unwrap();
+        self.1.launch(slot, generation)
+    }
+
+    fn list(&self) -> Result<Vec<Instance>, FleetError> {
+        self.1.list()
+    }
+
+    fn terminate(&self, id: &InstanceId) -> Result<(), FleetError> {
+        self.1.terminate(id)
+    }
+}
+
+#[test]
+fn a_machine_that_comes_when_its_slot_was_given_up_is_ended() {
+    let world = World::new();
+    scans(&world, 1);
+    let fleet = Arc::new(Slow(Arc::clone(&world.store), Arc::clone(&world.machines)));
+    let mut manager = world.manager_of(Outside { fleet, ..world.outside() }, 1);
+    step(&mut manager, world.now());
+    assert_eq!((world.machines.live().len(), world.machines.ended().len()), (0, 1));
+    assert_eq!(slots(&world)[0].instance_id, None);
 }
