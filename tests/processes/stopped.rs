@@ -11,7 +11,7 @@ use mrpf_tests::{
     order::Numbers,
     planner::Planner,
 };
-use rusqlite::Connection;
+use rusqlite::{Connection, TransactionBehavior};
 
 use crate::world::{INTERNAL, MANAGER, Process, World};
 
@@ -97,20 +97,32 @@ fn what_runs_is_given_back_whether_it_obeys_or_not() {
 
 #[test]
 fn what_was_taken_and_not_begun_is_given_back() {
+    taken_and_not_begun(true);
+}
+
+#[test]
+fn what_cannot_begin_is_given_back() {
+    taken_and_not_begun(false);
+}
+
+/// Nobody claims a task while somebody else writes, who ends before the worker does, or not.
+fn taken_and_not_begun(is_in_time: bool) {
     let world = World::new(NUMBERS);
     let mut planner = Planner::new();
     for _ in 0..3 {
         planner.task::<Inside>(&Deed::Vary(Variety { items: 3, ..Variety::default() }));
     }
     give_out(&world, &planner);
-    // Nobody claims a task while somebody else writes.
     let mut writer = Connection::open(world.path("store.db")).unwrap();
-    let lock = writer.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate).unwrap();
+    let lock = writer.transaction_with_behavior(TransactionBehavior::Immediate).unwrap();
     let worker = world.start(INTERNAL);
     world.until("all are taken", LIMIT, || messages(&world) == (3, 0));
+    let mut lock = Some(lock);
     end(&world, worker, || {
-        thread::sleep(Duration::from_millis(500));
-        lock.rollback().unwrap();
+        if is_in_time {
+            thread::sleep(Duration::from_millis(500));
+            lock = None;
+        }
     });
     assert_eq!(deliveries(&world), [2, 2, 2]);
 }

@@ -47,7 +47,8 @@ impl World {
     pub(crate) fn new(numbers: Numbers) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let store = SqliteStore::open(folder.path().join("store.db")).unwrap();
-        let queues = Queues::open(folder.path().join("queue.db"), QueueSettings::default()).unwrap();
+        let queues =
+            Queues::open(folder.path().join("queue.db"), QueueSettings::default()).unwrap();
         Self { folder, numbers, store, queues }
     }
 
