@@ -156,7 +156,8 @@ impl Verdict {
         row("names", self.names.found.len(), self.names.truth.len());
         row("names out of scope", self.refused_names.found.len(), self.refused_names.truth.len());
         for port in PORTS {
-            let count = |all: &BTreeSet<(Ipv4Addr, u16)>| all.iter().filter(|it| it.1 == port).count();
+            let count =
+                |all: &BTreeSet<(Ipv4Addr, u16)>| all.iter().filter(|it| it.1 == port).count();
             row(
                 &format!("hosts with port {port} open"),
                 count(&self.endpoints.found),
@@ -172,7 +173,10 @@ impl Verdict {
         add("wrong", &wrong.to_string());
         let missing = self.endpoints.missing().count() + self.names.missing().count();
         add("missing", &format!("{missing} of {total}"));
-        let lists = [("wrong", self.endpoints.wrong().collect::<Vec<_>>()), ("missing", self.endpoints.missing().collect())];
+        let lists = [
+            ("wrong", self.endpoints.wrong().collect::<Vec<_>>()),
+            ("missing", self.endpoints.missing().collect()),
+        ];
         for (what, ports) in lists {
             for (ip, port) in ports.into_iter().take(LISTED) {
                 add("", &format!("{ip}:{port} is {what}"));
@@ -190,7 +194,10 @@ impl Verdict {
         for failed in self.failed.iter().take(LISTED) {
             add("", failed);
         }
-        add("workers", &format!("{launched} bare-metal workers launched on demand; idle, all have gone"));
+        add(
+            "workers",
+            &format!("{launched} bare-metal workers launched on demand; idle, all have gone"),
+        );
         add("time", &format!("{:.1} s", took.as_secs_f64()));
         add("data", &format!("{}: queue.db, store.db", folder.display()));
         let program = std::env::args().next().unwrap_or_else(|| "mrpf".to_owned());

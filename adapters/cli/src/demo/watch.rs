@@ -110,7 +110,9 @@ impl Watch {
             let machine = slot.instance_id.as_ref().or(before.instance_id.as_ref());
             let of = machine.map_or("of a slot", String::as_str);
             match slot.state {
-                SlotState::Draining => self.tell(&format!("worker {of} is idle and looks a last time")),
+                SlotState::Draining => {
+                    self.tell(&format!("worker {of} is idle and looks a last time"))
+                }
                 SlotState::Free => self.tell(&format!("worker {of} has gone")),
                 SlotState::Launching | SlotState::Live => {}
             }

@@ -51,7 +51,8 @@ impl Environment {
             Some(value) => {
                 let rate: Rate = read(MAX_RATE, &value)?;
                 // A platform that scans as fast as a link takes it is nobody's wish.
-                rate.per_second().ok_or_else(|| bad(MAX_RATE, &value, "give a number such as 10k"))?
+                rate.per_second()
+                    .ok_or_else(|| bad(MAX_RATE, &value, "give a number such as 10k"))?
             }
         };
         Ok(Self { max_bare_metal_workers, idle, bare_metal_max_rate })
@@ -86,9 +87,14 @@ mod tests {
     fn what_is_set_counts_and_nonsense_is_refused_by_name() {
         assert_eq!(of(MAX_WORKERS, " 2 ").unwrap().max_bare_metal_workers, 2);
         assert_eq!(of(MAX_RATE, "25k").unwrap().bare_metal_max_rate.get(), 25_000);
-        for (name, value) in
-            [(MAX_WORKERS, "0"), (MAX_WORKERS, "many"), (IDLE, "0"), (IDLE, "soon"), (MAX_RATE, "max"), (MAX_RATE, "")]
-        {
+        for (name, value) in [
+            (MAX_WORKERS, "0"),
+            (MAX_WORKERS, "many"),
+            (IDLE, "0"),
+            (IDLE, "soon"),
+            (MAX_RATE, "max"),
+            (MAX_RATE, ""),
+        ] {
             let error = of(name, value).unwrap_err().to_string();
             assert!(error.contains(name), "{error}");
         }

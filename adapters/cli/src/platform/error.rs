@@ -32,7 +32,10 @@ pub(crate) enum PlatformError {
     #[error(transparent)]
     Fleet(#[from] FleetError),
     /// The folder of the platform.
-    #[error("{path}: {source}; give --data another folder", path = .path.display())]
+    #[error(
+        "{path}: {source}; run this as the user whose folder it is (after `sudo mrpf up`, with sudo), or give --data another \
+         folder", path = .path.display()
+    )]
     Folder {
         /// Which.
         path: PathBuf,
@@ -65,7 +68,9 @@ pub(crate) enum PlatformError {
     #[error(transparent)]
     Input(#[from] mrpf_tasks::InputError),
     /// Flags that a file leaves no room for.
-    #[error("--domain, --address, --exclude, --ports, --rate and --print are for recon: write them into {0}")]
+    #[error(
+        "--domain, --address, --exclude, --ports, --rate and --print are for recon: write them into {0}"
+    )]
     OnlyRecon(String),
     /// A workflow's file.
     #[error("reading {path}: {source}", path = .path.display())]

@@ -79,9 +79,8 @@ fn keep(fleet: &LocalFleet, mut places: Vec<Place>, stop: &Wake) {
         if let Ok(instances) = fleet.list() {
             for place in &mut places {
                 let now = Some((place.number, place.generation));
-                let lives = instances
-                    .iter()
-                    .any(|it| it.slot == now && it.state == InstanceState::Live);
+                let lives =
+                    instances.iter().any(|it| it.slot == now && it.state == InstanceState::Live);
                 if !lives && place.started.elapsed() >= place.pause {
                     start(fleet, place);
                 }

@@ -190,7 +190,9 @@ fn workflow_json(status: &WorkflowStatus) -> String {
         json!({ "type": "collection", "name": row.name, "total": row.total, "done": row.done, "failed": row.failed,
             "completed_at": row.completed_at })
     });
-    lines([workflow_row(&status.workflow)].into_iter().chain(groups).chain(tasks).chain(collections))
+    lines(
+        [workflow_row(&status.workflow)].into_iter().chain(groups).chain(tasks).chain(collections),
+    )
 }
 
 fn lines(rows: impl Iterator<Item = Value>) -> String {

@@ -33,10 +33,8 @@ fn work(args: &WorkerArgs) -> Result<(), PlatformError> {
     let instance = env::var(INSTANCE).ok().filter(|_| class == WorkerClass::BareMetal);
     let name = instance.clone().unwrap_or_else(|| format!("{class}-{}", std::process::id()));
     let mut settings = Settings::new(class, name);
-    let machine = instance.map(|instance| Machine {
-        instance: InstanceId(instance),
-        power: Arc::new(ProcessPower),
-    });
+    let machine = instance
+        .map(|instance| Machine { instance: InstanceId(instance), power: Arc::new(ProcessPower) });
     settings.idle = machine.is_some().then_some(environment.idle);
     let parts = Parts {
         own: Arc::new(queues.get(QueueName::from(class))),
