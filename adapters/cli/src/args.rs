@@ -31,7 +31,7 @@ Examples:
   mrpf syn 203.0.113.0/24 -p - --dry-run     what that would be; sends nothing, needs no root
   mrpf syn --help                            all flags of a scan
   sudo mrpf up                               the platform: workflows from a domain to stored results
-  mrpf submit recon --domain example.org --address 203.0.113.0/24
+  sudo mrpf submit recon --domain example.org --address 203.0.113.0/24
 
 Exit codes:
   0 done   1 failed   2 wrong usage   3 finished but incomplete   130 interrupted and saved
@@ -241,6 +241,9 @@ const UP_EXAMPLES: &str = "\
 Examples:
   sudo mrpf up                                 scans need CAP_NET_RAW, everything else does not
   sudo mrpf up --data /var/lib/mrpf --external 4
+
+A folder is its user's: after `sudo mrpf up`, submit, status, results, cancel and stop need sudo too.
+Without sudo, once: sudo setcap cap_net_raw,cap_net_admin+ep $(command -v mrpf)
 
 Settings come from the environment, as on AWS: MAX_BARE_METAL_WORKERS (5), BARE_METAL_IDLE_TIMEOUT_SECS (300),
 BARE_METAL_MAX_RATE (10k), CENSYS_TOKEN, CENSYS_ORGANIZATION_ID, SHODAN_API_KEY, CRTSH_BASE_URL, CENSYS_BASE_URL,

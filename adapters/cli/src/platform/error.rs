@@ -32,7 +32,10 @@ pub(crate) enum PlatformError {
     #[error(transparent)]
     Fleet(#[from] FleetError),
     /// The folder of the platform.
-    #[error("{path}: {source}; give --data another folder", path = .path.display())]
+    #[error(
+        "{path}: {source}; run this as the user whose folder it is (after `sudo mrpf up`, with sudo), or give --data another \
+         folder", path = .path.display()
+    )]
     Folder {
         /// Which.
         path: PathBuf,

@@ -2,7 +2,7 @@
 
 use std::{
     fs::{self, File, OpenOptions},
-    io::{Read as _, Write as _},
+    io::{self, Read as _, Write as _},
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -25,7 +25,12 @@ impl Folder {
     /// The folder of a platform that is, or was.
     pub(crate) fn existing(path: &Path) -> Result<Self, PlatformError> {
         let folder = Self(path.to_owned());
-        if folder.store().exists() { Ok(folder) } else { Err(PlatformError::NoPlatform(folder.0)) }
+        match folder.store().try_exists() {
+            Ok(true) => Ok(folder),
+            Ok(false) => Err(PlatformError::NoPlatform(folder.0)),
+            // A folder that may not be looked into may well have one.
+            Err(source) => Err(PlatformError::Folder { path: folder.0, source }),
+        }
     }
 
     /// The folder of a platform that is to be, made where it is not there.
@@ -50,11 +55,11 @@ impl Folder {
     }
 
     pub(crate) fn open_queues(&self) -> Result<Queues, PlatformError> {
-        Ok(Queues::open(self.queue(), QueueSettings::default())?)
+        Ok(Queues::open(writable(self.queue())?, QueueSettings::default())?)
     }
 
     pub(crate) fn open_store(&self) -> Result<Arc<SqliteStore>, PlatformError> {
-        Ok(Arc::new(SqliteStore::open(self.store())?))
+        Ok(Arc::new(SqliteStore::open(writable(self.store())?)?))
     }
 
     /// Makes this process the one that runs the platform; the lock goes with the process.
@@ -82,6 +87,17 @@ impl Folder {
 impl Drop for Held {
     fn drop(&mut self) {
         let _ = self.0.unlock();
+    }
+}
+
+/// Refuses a file of somebody else's, which SQLite would call read-only without a word of who may write it. Even to look
+/// something up takes the right to write: readers note in a file of the folder what they read.
+fn writable(path: PathBuf) -> Result<PathBuf, PlatformError> {
+    match OpenOptions::new().write(true).open(&path) {
+        Err(source) if source.kind() != io::ErrorKind::NotFound => {
+            Err(PlatformError::Folder { path, source })
+        }
+        _ => Ok(path),
     }
 }
 

@@ -3,7 +3,7 @@
 use std::io::{self, BufWriter, Write as _};
 
 use mrpf_ports::{
-    ManagerStore, StoreError, WorkerStore as _,
+    ManagerStore, StoreError,
     store::{TaskFilter, TaskRow, TaskState, WorkflowRow},
 };
 use mrpf_tasks::{
@@ -27,21 +27,31 @@ const ROWS: usize = 1_000;
 pub(crate) fn run(args: &ResultsArgs) -> Result<u8, CliError> {
     let store = Folder::existing(&args.data.data)?.open_store()?;
     let mut out = Lines(BufWriter::new(io::stdout().lock()));
+    match write(args, store.as_ref(), &mut out) {
+        // `mrpf results .. | head`: a reader that has gone away has seen enough.
+        Err(PlatformError::Stdout(error)) if error.kind() == io::ErrorKind::BrokenPipe => Ok(DONE),
+        written => Ok(written.map(|()| DONE)?),
+    }
+}
+
+fn write<W: io::Write>(
+    args: &ResultsArgs,
+    store: &dyn ManagerStore,
+    out: &mut Lines<W>,
+) -> Result<(), PlatformError> {
     match (&args.model, &args.workflow) {
-        (Some(model), _) => rows(store.as_ref(), *model, &mut out)?,
+        (Some(model), _) => rows(store, *model, out)?,
         (None, Some(workflow)) => {
-            let workflow = find_workflow(store.as_ref(), workflow)?;
+            let workflow = find_workflow(store, workflow)?;
             if args.refused {
-                let refusals = store.refusals(workflow.id).map_err(PlatformError::from)?;
-                refusals.iter().try_for_each(|row| out.write(row))?;
+                store.refusals(workflow.id)?.iter().try_for_each(|row| out.write(row))?;
             } else {
-                items(store.as_ref(), &workflow, args.task.as_deref(), &mut out)?;
+                items(store, &workflow, args.task.as_deref(), out)?;
             }
         }
         (None, None) => {} // clap wants one of them
     }
-    out.flush()?;
-    Ok(DONE)
+    out.flush()
 }
 
 struct Lines<W: io::Write>(BufWriter<W>);

@@ -20,9 +20,9 @@ pub(crate) fn run(args: &UpArgs) -> Result<u8, CliError> {
     let signals = Signals::install().map_err(CliError::Signals)?;
     log();
     let running = start(args)?;
+    let data = args.data.data.display();
     say(&format!(
-        "the platform is up in {}; give it work with: mrpf submit recon --domain ... --address ...",
-        args.data.data.display()
+        "the platform is up in {data}; give it work with: mrpf submit recon --domain ... --address ... --data {data}"
     ));
     while !signals.asked() {
         if running.has_failed() {
@@ -37,6 +37,8 @@ pub(crate) fn run(args: &UpArgs) -> Result<u8, CliError> {
 }
 
 fn start(args: &UpArgs) -> Result<Running, PlatformError> {
+    // Its workers read them too, but would say in the log alone, again and again, what is wrong with them.
+    mrpf_external::Settings::from_env()?;
     Running::start(&Options {
         folder: Folder::make(&args.data.data)?,
         environment: Environment::read()?,
