@@ -11,7 +11,7 @@ use std::{
 use mrpf_manager::Outside;
 use mrpf_ports::{
     Delivery, Handle, InstanceId, Queue, QueueError, QueueName, WorkerStore as _,
-    clock::{after, between},
+    clock::{Wake, after, between},
     queue::Depth,
 };
 use mrpf_records::Timestamp;
@@ -159,13 +159,14 @@ impl Queue for Watched {
         Ok(())
     }
 
-    fn receive(
+    fn receive_unless(
         &self,
+        stop: &Wake,
         max: usize,
         wait: Duration,
         visibility: Duration,
     ) -> Result<Vec<Delivery>, QueueError> {
-        self.queue.receive(max, wait, visibility)
+        self.queue.receive_unless(stop, max, wait, visibility)
     }
 
     fn extend(&self, handle: &Handle, visibility: Duration) -> Result<(), QueueError> {

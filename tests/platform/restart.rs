@@ -11,6 +11,7 @@ use mrpf_embedded::Faults;
 use mrpf_manager::{Manager, Outside};
 use mrpf_ports::{
     Delivery, Handle, Queue, QueueError, QueueName, WorkerStore as _,
+    clock::Wake,
     queue::Depth,
     store::{TaskState, WorkflowState},
 };
@@ -61,13 +62,14 @@ impl Queue for Broken {
         self.perhaps(|| self.queue.send(bodies))
     }
 
-    fn receive(
+    fn receive_unless(
         &self,
+        stop: &Wake,
         max: usize,
         wait: Duration,
         visibility: Duration,
     ) -> Result<Vec<Delivery>, QueueError> {
-        self.perhaps(|| self.queue.receive(max, wait, visibility))
+        self.perhaps(|| self.queue.receive_unless(stop, max, wait, visibility))
     }
 
     fn extend(&self, handle: &Handle, visibility: Duration) -> Result<(), QueueError> {
