@@ -1,16 +1,19 @@
 //! `mrpf demo` and `mrpf lab`, as root and as an ordinary user.
 
-use std::{fs, os::unix::fs::PermissionsExt, process::Command};
+use std::{
+    collections::BTreeSet, fs, net::Ipv4Addr, os::unix::fs::PermissionsExt, process::Command,
+};
 
 use mrpf_lab::{
-    demo,
+    Prefix, certificate_log,
+    demo::{self, Truth},
     gate::{self, Need},
 };
-use mrpf_records::State;
+use serde_json::Value;
 
 use crate::{
     command::readable_by_all,
-    world::{found, output, records, stderr},
+    world::{output, records, stderr},
 };
 
 /// Runs the demo in a folder of its own and checks what it leaves there.
@@ -19,32 +22,62 @@ fn check_demo(as_ordinary_user: bool) {
     let folder = tempfile::tempdir().unwrap();
     fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o777)).unwrap();
     let readable = readable_by_all();
-    let binary = readable.path().join("mrpf");
-    let mut command = Command::new("timeout");
-    command.args(["--signal=KILL", "300"]);
-    if as_ordinary_user {
-        command.args([
-            "setpriv",
-            "--reuid",
-            "65534",
-            "--regid",
-            "65534",
-            "--clear-groups",
-            "--inh-caps=-all",
-        ]);
-    }
-    let output =
-        command.arg(binary).args(["demo", "--quiet"]).current_dir(folder.path()).output().unwrap();
-    let said = stderr(&output) + &String::from_utf8_lossy(&output.stdout);
-    assert_eq!(output.status.code(), Some(0), "{said}");
-    let records = records(&fs::read(folder.path().join("mrpf-demo.jsonl")).unwrap());
-    let [open, closed, silent, unreachable] = demo::totals();
-    assert_eq!(found(&records, State::Open).len() as u64, open);
-    assert_eq!(found(&records, State::Closed).len() as u64, closed);
-    assert_eq!(found(&records, State::Silent).len() as u64, silent);
-    assert_eq!(found(&records, State::Unreachable).len() as u64, unreachable);
-    assert!(said.contains("mrpf-demo.jsonl"), "it says where the records lie: {said}");
+    let mrpf = |words: &str| {
+        let mut command = Command::new("timeout");
+        command.args(["--signal=KILL", "300"]);
+        if as_ordinary_user {
+            let nobody = ["--reuid=65534", "--regid=65534", "--clear-groups", "--inh-caps=-all"];
+            command.arg("setpriv").args(nobody);
+        }
+        command.arg(readable.path().join("mrpf")).args(words.split(' '));
+        let output = command.current_dir(folder.path()).output().unwrap();
+        assert_eq!(output.status.code(), Some(0), "{words}: {}", stderr(&output));
+        output
+    };
+    let rows = |words: &str| -> Vec<Value> {
+        let text = String::from_utf8(mrpf(words).stdout).unwrap();
+        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    };
+
+    let said = String::from_utf8(mrpf("demo --quiet").stdout).unwrap();
+    let data = folder.path().canonicalize().unwrap().join("mrpf-demo-data");
+    let says = |line: &&str| line.starts_with("data ") && line.contains(data.to_str().unwrap());
+    assert!(said.lines().any(|line| says(&line)), "it says where the data lie: {said}");
+    assert!(data.join("queue.db").exists() && data.join("store.db").exists());
+
+    let found = rows("results --data mrpf-demo-data --model endpoint");
+    let endpoint = |row: &Value| {
+        let port = row["port"].as_u64().unwrap();
+        (row["ip"].as_str().unwrap().parse().unwrap(), u16::try_from(port).unwrap())
+    };
+    let found: BTreeSet<(Ipv4Addr, u16)> = found.iter().map(endpoint).collect();
+    let addrs = demo::HOSTS.first().to_bits()..=demo::HOSTS.last().to_bits();
+    let addrs = addrs.map(Ipv4Addr::from_bits).filter(|addr| !OUT_OF_SCOPE.contains(*addr));
+    let open = addrs.flat_map(|addr| demo::PORTS.map(|port| (addr, port)));
+    let open: BTreeSet<_> = open.filter(|it| demo::truth(it.0, it.1) == Truth::Open).collect();
+    assert!(found == open, "{} endpoints, and {} ports are open", found.len(), open.len());
+    let names = rows("results --data mrpf-demo-data --model domain");
+    let names: BTreeSet<&str> = names.iter().map(|row| row["name"].as_str().unwrap()).collect();
+    let truth = certificate_log::in_scope();
+    assert_eq!(names, truth.iter().map(String::as_str).collect());
+
+    let status = rows("status --data mrpf-demo-data --json");
+    let of = |kind: &str| status.iter().filter(|row| row["type"] == kind).collect::<Vec<_>>();
+    let [workflow] = of("workflow")[..] else { panic!("one workflow: {status:?}") };
+    assert_eq!((&workflow["state"], &workflow["name"]), (&"succeeded".into(), &"recon".into()));
+    let slots = of("slot");
+    assert!(!slots.is_empty() && slots.iter().all(|slot| slot["state"] == "free"), "{status:?}");
+    let launched: u64 = slots.iter().map(|slot| slot["generation"].as_u64().unwrap()).sum();
+    assert!(launched >= 1, "a worker was launched on demand: {status:?}");
+    let id = workflow["id"].as_str().unwrap();
+    let refused = rows(&format!("results --data mrpf-demo-data --refused {id}"));
+    let refused: BTreeSet<&str> = refused.iter().map(|row| row["what"].as_str().unwrap()).collect();
+    let (out, addrs) = (certificate_log::out_of_scope(), OUT_OF_SCOPE.to_string());
+    assert_eq!(refused, out.iter().map(String::as_str).chain([addrs.as_str()]).collect());
 }
+
+/// What the scope of the demo leaves out.
+const OUT_OF_SCOPE: Prefix = Prefix::new([198, 19, 255, 0], 24);
 
 #[test]
 fn the_demo_tells_the_truth_as_root() {

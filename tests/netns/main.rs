@@ -10,6 +10,7 @@
 //! command.rs   flags, files, pipes, signals and exit codes of `mrpf syn`
 //! resume.rs    scans that are killed or interrupted, and go on
 //! killed.rs    such a scan
+//! platform.rs  `mrpf up` and the commands on its folder
 //! demo.rs      `mrpf demo` and `mrpf lab`, as root and as an ordinary user
 //! world.rs     what they share
 //! ```
@@ -24,6 +25,7 @@ mod demo;
 mod exact;
 mod hostile;
 mod killed;
+mod platform;
 mod resume;
 mod routing;
 mod silence;

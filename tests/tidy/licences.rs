@@ -4,12 +4,13 @@ use crate::manifests::Metadata;
 
 /// Licences that ask for no more than their text and their notices. MPL-2.0 and the like, which ask for source, are not
 /// here: whoever needs such a package decides that first.
-const ALLOWED: [&str; 10] = [
+const ALLOWED: [&str; 11] = [
     "Apache-2.0",
     "Apache-2.0 WITH LLVM-exception",
     "BSD-2-Clause",
     "BSD-3-Clause",
     "CC0-1.0",
+    "CDLA-Permissive-2.0", // webpki-roots: the list of certificate authorities
     "ISC",
     "MIT",
     "Unicode-3.0",

@@ -145,21 +145,36 @@ pub(crate) fn wrong_edges(metadata: &Metadata) -> Vec<String> {
         .collect()
 }
 
-/// adapters -> scanners -> engine. The lab stands on the engine alone; of the adapters only the command shows it, and
-/// benches compare whole programs in it.
+/// adapters -> scanners -> engine, and inside adapters as [`height`] says. The lab stands on the engine alone; of the
+/// adapters only the command shows it, and benches compare whole programs in it.
 fn may_use(from: &str, to: &str) -> bool {
     let layer = |folder: &str| folder.split('/').next().map(str::to_owned).unwrap_or_default();
     match (from, to) {
         ("adapters/cli" | "benches" | "tests", "tests/lab") => true,
         ("engine" | "scanners/records", _) | (_, "tests" | "tests/lab" | "benches") => false,
         ("tests/lab", _) => to == "engine",
+        // Forms of records are for all; packets are for those who send them.
+        ("adapters/bare_metal" | "adapters/cli", _) | (_, "scanners/records") => {
+            layer(to) != "adapters" || height(from) > height(to)
+        }
         _ => match (layer(from).as_str(), layer(to).as_str()) {
-            ("scanners", "engine") | ("adapters" | "tests" | "benches", "engine" | "scanners") => {
+            ("scanners", "engine") | ("tests" | "benches", "engine" | "scanners" | "adapters") => {
                 true
             }
-            ("scanners", "scanners") => to == "scanners/records",
+            ("adapters", "adapters") => height(from) > height(to),
             _ => false,
         },
+    }
+}
+
+/// tasks <- ports <- who does the work, the loop, the manager, what they stand on <- the edge. A crate uses those below it, and
+/// none beside it.
+fn height(adapter: &str) -> u8 {
+    match adapter {
+        "adapters/tasks" => 0,
+        "adapters/ports" => 1,
+        "adapters/cli" => 3,
+        _ => 2,
     }
 }
 
@@ -298,6 +313,18 @@ mod tests {
         check_edge("scanners/tls", "scanners/syn", false);
         check_edge("scanners/syn", "adapters/cli", false);
         check_edge("adapters/manager", "tests/lab", false);
+        check_edge("adapters/tasks", "scanners/records", true);
+        check_edge("adapters/tasks", "adapters/ports", false);
+        check_edge("adapters/ports", "adapters/tasks", true);
+        check_edge("adapters/manager", "adapters/ports", true);
+        check_edge("adapters/manager", "adapters/embedded", false);
+        check_edge("adapters/worker", "adapters/manager", false);
+        check_edge("adapters/external", "engine", false);
+        check_edge("adapters/internal", "scanners/syn", false);
+        check_edge("adapters/bare_metal", "scanners/syn", true);
+        check_edge("adapters/bare_metal", "adapters/worker", false);
+        check_edge("adapters/cli", "adapters/manager", true);
+        check_edge("tests", "adapters/embedded", true);
         check_edge("tests/lab", "scanners/syn", false);
         check_edge("adapters/cli", "benches", false);
     }

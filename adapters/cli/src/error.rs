@@ -10,6 +10,8 @@ use mrpf_engine::{scan::Failure, target::TargetError};
 use mrpf_lab::LabError;
 use mrpf_syn::ScanError;
 
+use crate::platform::PlatformError;
+
 /// Everything went as asked.
 pub(crate) const DONE: u8 = 0;
 /// Something broke that the flags are not to blame for.
@@ -43,6 +45,9 @@ pub(crate) enum CliError {
         "the demo has {0}: this is a defect of mrpf, or this machine was too busy for it; try --rate 10k"
     )]
     Demo(String),
+    /// The demo would write over a platform.
+    #[error("{path} has a platform already, which the demo does not touch: give --data another folder", path = .0.display())]
+    DemoFolder(PathBuf),
     /// The link failed in mid-scan.
     #[error(transparent)]
     Failure(Failure),
@@ -58,9 +63,6 @@ pub(crate) enum CliError {
     /// A lab.
     #[error(transparent)]
     Lab(#[from] LabError),
-    /// The demo reads its records again.
-    #[error("{path} is not a regular file, and the demo reads back what it has written: give -o the path of one", path = .0.display())]
-    NotAFile(PathBuf),
     /// A checkpoint would replace something else.
     #[error("{0} holds something that is no checkpoint: give --checkpoint another path")]
     NotACheckpoint(String),
@@ -125,6 +127,9 @@ pub(crate) enum CliError {
         /// What the system says.
         why: String,
     },
+    /// The platform.
+    #[error(transparent)]
+    Platform(#[from] PlatformError),
     /// A scan cannot start.
     #[error(transparent)]
     Scan(#[from] ScanError),
@@ -194,10 +199,10 @@ impl CliError {
         match self {
             Self::Changed(_)
             | Self::Checkpoint { .. }
+            | Self::DemoFolder(_)
             | Self::Flags(_)
             | Self::GivenAgain(_)
             | Self::NotACheckpoint(_)
-            | Self::NotAFile(_)
             | Self::NotLastingInput { .. }
             | Self::NotLastingOutput(_)
             | Self::NotText(_)
@@ -209,10 +214,12 @@ impl CliError {
             | Self::Sources(..)
             | Self::StdinTooLong
             | Self::Targets(_) => USAGE,
+            Self::Platform(error) if error.is_usage() => USAGE,
             Self::Scan(error) if error.is_usage() => USAGE,
             Self::Demo(_)
             | Self::Failure(_)
             | Self::Lab(_)
+            | Self::Platform(_)
             | Self::Save { .. }
             | Self::Scan(_)
             | Self::Stdin(_)

@@ -28,6 +28,7 @@ mod output;
 mod pages;
 mod place;
 mod plan;
+mod platform;
 mod prepared;
 mod progress;
 mod report;
@@ -49,6 +50,7 @@ use clap::{CommandFactory as _, FromArgMatches as _};
 
 use crate::{
     args::{Cli, Command},
+    platform::{control, results, status, submit, tasks, up, worker},
     words::Asked,
 };
 
@@ -67,13 +69,21 @@ fn main() -> ExitCode {
     // `demo` and `lab run` make user namespaces, which a process with threads cannot: nothing before this starts one.
     let result = match cli.command {
         Command::Completions { shell } => pages::completions(shell),
+        Command::Cancel { workflow, data } => control::cancel(&workflow, &data),
         Command::Demo(args) => demo::run(&args),
         Command::Lab { command } => lab::run(command),
         Command::Man { folder } => pages::man(folder.as_deref()),
+        Command::Results(args) => results::run(&args),
+        Command::Status(args) => status::run(&args),
+        Command::Stop { undo, data } => control::stop(undo, &data),
+        Command::Submit(args) => submit::run(&args),
         Command::Syn(args) => {
             let matches = matches.subcommand_matches("syn").unwrap_or(&matches);
             syn::run(&Asked::new(*args, matches))
         }
+        Command::Tasks { name } => tasks::run(name.as_deref()),
+        Command::Up(args) => up::run(&args),
+        Command::Worker(args) => worker::run(&args),
     };
     ExitCode::from(result.unwrap_or_else(|error| {
         say(&format!("error: {error}"));

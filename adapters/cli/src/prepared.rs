@@ -35,13 +35,6 @@ impl Prepared {
         Ok(Self { file, path: path.to_owned(), is_new })
     }
 
-    /// As [`open`](Self::open), for a file that must not be there yet.
-    pub(crate) fn create(flag: &'static str, path: &Path) -> Result<Self, CliError> {
-        let file = OpenOptions::new().write(true).create_new(true).open(path);
-        let file = file.map_err(|source| CliError::Open { flag, path: path.to_owned(), source })?;
-        Ok(Self { file, path: path.to_owned(), is_new: true })
-    }
-
     /// Opens a file that must be there, to be read and written on; not one that a scan is still writing to.
     ///
     /// What is no regular file is only written to. A pipe of a name that were opened for both would have its own writer for

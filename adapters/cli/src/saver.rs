@@ -109,6 +109,7 @@ impl Saver {
     }
 
     /// For what is never saved.
+    #[cfg(test)]
     pub(crate) fn off() -> Self {
         Self::with(Fixed::default(), Before::default(), None, None)
     }

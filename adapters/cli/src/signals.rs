@@ -12,6 +12,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use mrpf_ports::clock::Wake;
 use signal_hook::{
     consts::{SIGHUP, SIGINT, SIGTERM},
     flag, iterator,
@@ -82,6 +83,20 @@ impl Signals {
     pub(crate) fn ask(&self) {
         self.0.store(true, Relaxed);
     }
+}
+
+/// For a worker, which its manager ends: SIGTERM wakes it up to give back what it has. Ctrl-C and a terminal that goes away reach
+/// all processes of a terminal at once, and are the manager's to answer.
+pub(crate) fn worker() -> io::Result<Wake> {
+    let ignored = Arc::new(AtomicBool::new(false));
+    for signal in [SIGHUP, SIGINT] {
+        flag::register(signal, Arc::clone(&ignored))?;
+    }
+    let stop = Wake::default();
+    let (waking, mut arriving) = (stop.clone(), iterator::Signals::new([SIGTERM])?);
+    let watch = move || arriving.forever().for_each(|_| waking.set());
+    thread::Builder::new().name("signals".to_owned()).spawn(watch)?;
+    Ok(stop)
 }
 
 /// Tells a user who does not want to wait from one event that is told twice.

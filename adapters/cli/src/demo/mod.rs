@@ -1,0 +1,183 @@
+//! `mrpf demo`: the whole platform, from a domain to stored results, against an organisation that it makes itself.
+//!
+//! ```text
+//!  lab: 65,536 hosts in a namespace, a certificate log on lo
+//!    ^ packets, HTTP of this machine alone
+//!  platform: manager, external and internal workers, bare-metal workers on demand     watch: what they do, as they do it
+//!    |
+//!    '--> recon tables ---> verdict: held against what is true of the lab
+//! ```
+
+mod verdict;
+mod watch;
+
+use std::{
+    env, fs, io,
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
+};
+
+use mrpf_lab::{
+    CertificateLog, certificate_log,
+    demo::{self, HOSTS, PORTS},
+    netns::{self, Privileges},
+};
+use mrpf_manager::submit;
+use mrpf_ports::{Clock as _, clock::SystemClock};
+use mrpf_tasks::{AddressRange, Registry, Scope, scope::Excluded, workflow};
+
+use crate::{
+    answer,
+    args::DemoArgs,
+    demo::{verdict::Verdict, watch::Watch},
+    error::{CliError, DONE, INTERRUPTED},
+    platform::{Environment, Folder, Options, PlatformError, Running, set_scans},
+    say,
+    signals::Signals,
+};
+
+/// Where the platform of the demo lies when no folder is named.
+const FOLDER: &str = "mrpf-demo-data";
+/// Of the lab's addresses, those that the workflow's scope leaves out: nobody is to touch them.
+const EXCLUDED: &str = "198.19.255.0/24";
+/// Bare-metal workers that share the scan.
+const WORKERS: u32 = 3;
+/// After so long without a task they go.
+const IDLE_SECS: u32 = 3;
+/// Nothing of a demo takes longer.
+const PATIENCE: Duration = Duration::from_secs(300);
+const LOOK: Duration = Duration::from_millis(200);
+
+/// Runs the demo; fails unless what it found is true.
+pub(crate) fn run(args: &DemoArgs) -> Result<u8, CliError> {
+    let privileges = netns::gain_privileges()?;
+    let folder = folder(args.data.as_deref())?;
+    let lab = demo::start()?;
+    let log = CertificateLog::start()?;
+    if !args.quiet {
+        let how = match privileges {
+            Privileges::Had => "",
+            Privileges::UserNamespace => ", without root",
+        };
+        say(&format!(
+            "{} and {HOSTS}: an organisation in a namespace of this process{how}; no packet leaves the machine",
+            certificate_log::DOMAIN
+        ));
+    }
+    let signals = Signals::install().map_err(CliError::Signals)?;
+    let begin = Instant::now();
+    let running = Running::start(&options(&folder, &log, args)?)?;
+    let plan = plan(args)?;
+    submit(running.store(), &Registry::shipped(), &plan, SystemClock.now())
+        .map_err(PlatformError::from)?;
+    let mut watch = Watch::new(plan.id, args.quiet);
+    let ended = loop {
+        let is_over = watch.look(running.store())?;
+        if is_over || signals.asked() || begin.elapsed() > PATIENCE || running.has_failed() {
+            break is_over;
+        }
+        std::thread::sleep(LOOK);
+    };
+    watch.finish();
+    let verdict = Verdict::read(running.store(), plan.id, &EXCLUDED_PREFIX)?;
+    let launched = watch.launched();
+    drop(running);
+    drop(log);
+    drop(lab);
+    answer(&verdict.table(launched, begin.elapsed(), folder.path(), args.data.as_deref()));
+    if signals.asked() {
+        say("interrupted: what is missing was not looked for");
+        return Ok(INTERRUPTED);
+    }
+    match verdict.faults(ended) {
+        None => Ok(DONE),
+        Some(faults) => Err(CliError::Demo(faults)),
+    }
+}
+
+/// The addresses of [`EXCLUDED`].
+const EXCLUDED_PREFIX: mrpf_lab::Prefix = mrpf_lab::Prefix::new([198, 19, 255, 0], 24);
+
+/// A folder without a platform in it: the one that was asked for, or one here that an earlier demo may have left, or one among
+/// the temporary files.
+fn folder(asked: Option<&Path>) -> Result<Folder, CliError> {
+    if let Some(path) = asked {
+        if path.join("store.db").exists() {
+            return Err(CliError::DemoFolder(path.to_owned()));
+        }
+        return Ok(Folder::make(path)?);
+    }
+    match clean(Path::new(FOLDER)) {
+        Ok(folder) => Ok(folder),
+        Err(error) => {
+            let path = env::temp_dir().join(format!("mrpf-demo-{}", std::process::id()));
+            let folder = clean(&path).map_err(|_| error)?;
+            say(&format!("this folder cannot be written to, so the data go to {}", path.display()));
+            Ok(folder)
+        }
+    }
+}
+
+/// Makes the folder, without what an earlier demo left in it.
+fn clean(path: &Path) -> Result<Folder, PlatformError> {
+    let folder = Folder::make(path)?;
+    // Not under the feet of a demo that runs.
+    drop(folder.hold()?);
+    for name in ["queue.db", "store.db"] {
+        for end in ["", "-wal", "-shm"] {
+            let path: PathBuf = folder.path().join(format!("{name}{end}"));
+            match fs::remove_file(&path) {
+                Err(source) if source.kind() != io::ErrorKind::NotFound => {
+                    return Err(PlatformError::Folder { path, source });
+                }
+                _ => {}
+            }
+        }
+    }
+    Ok(folder)
+}
+
+fn options(
+    folder: &Folder,
+    log: &CertificateLog,
+    args: &DemoArgs,
+) -> Result<Options, PlatformError> {
+    let rate = args.rate.0.get();
+    let share = rate.div_ceil(u64::from(WORKERS));
+    let quiet = env::var("MRPF_LOG").unwrap_or_else(|_| "error".to_owned());
+    let variables = vec![
+        ("BARE_METAL_IDLE_TIMEOUT_SECS", IDLE_SECS.to_string().into()),
+        ("BARE_METAL_MAX_RATE", share.to_string().into()),
+        ("CRTSH_BASE_URL", log.url().into()),
+        ("MAX_BARE_METAL_WORKERS", WORKERS.to_string().into()),
+        ("MRPF_LOG", quiet.into()),
+    ];
+    let environment = Environment { max_bare_metal_workers: WORKERS, ..Environment::read()? };
+    Ok(Options {
+        folder: folder.clone(),
+        environment,
+        external: 1,
+        internal: 2,
+        // All of the lab's addresses are special ones.
+        allow_reserved: true,
+        variables,
+    })
+}
+
+/// The bundled workflow over the lab.
+fn plan(args: &DemoArgs) -> Result<workflow::Plan, PlatformError> {
+    let range = |text: &str| -> Result<AddressRange, PlatformError> {
+        text.parse().map_err(|_| PlatformError::Exclude(text.to_owned()))
+    };
+    let domain = certificate_log::DOMAIN;
+    let scope = Scope {
+        domains: vec![domain.parse().map_err(|_| PlatformError::Exclude(domain.to_owned()))?],
+        addresses: vec![range(&HOSTS.to_string())?],
+        exclude: vec![Excluded::Addresses(range(EXCLUDED)?)],
+    };
+    let registry = Registry::shipped();
+    let mut plan = workflow::recon(scope)?.plan(&registry)?;
+    let ports = PORTS.map(|port| port.to_string()).join(",");
+    set_scans(&mut plan, &registry, Some(&ports), Some(args.rate.0.get()))?;
+    Ok(plan)
+}

@@ -1,0 +1,150 @@
+//! `mrpf results`: what was found, as JSON lines.
+
+use std::io::{self, BufWriter, Write as _};
+
+use mrpf_ports::{
+    ManagerStore, StoreError,
+    store::{TaskFilter, TaskRow, TaskState, WorkflowRow},
+};
+use mrpf_tasks::{
+    catalogue::{DataRef, Model},
+    chunk::{ChunkError, Joiner},
+};
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use super::{Folder, PlatformError, folder::find_workflow};
+use crate::{
+    args::ResultsArgs,
+    error::{CliError, DONE},
+};
+
+/// Chunks and rows read at a time.
+const AT_A_TIME: usize = 16;
+const ROWS: usize = 1_000;
+
+/// Writes what was asked for to standard output.
+pub(crate) fn run(args: &ResultsArgs) -> Result<u8, CliError> {
+    let store = Folder::existing(&args.data.data)?.open_store()?;
+    let mut out = Lines(BufWriter::new(io::stdout().lock()));
+    match write(args, store.as_ref(), &mut out) {
+        // `mrpf results .. | head`: a reader that has gone away has seen enough.
+        Err(PlatformError::Stdout(error)) if error.kind() == io::ErrorKind::BrokenPipe => Ok(DONE),
+        written => Ok(written.map(|()| DONE)?),
+    }
+}
+
+fn write<W: io::Write>(
+    args: &ResultsArgs,
+    store: &dyn ManagerStore,
+    out: &mut Lines<W>,
+) -> Result<(), PlatformError> {
+    match (&args.model, &args.workflow) {
+        (Some(model), _) => rows(store, *model, out)?,
+        (None, Some(workflow)) => {
+            let workflow = find_workflow(store, workflow)?;
+            if args.refused {
+                store.refusals(workflow.id)?.iter().try_for_each(|row| out.write(row))?;
+            } else {
+                items(store, &workflow, args.task.as_deref(), out)?;
+            }
+        }
+        (None, None) => {} // clap wants one of them
+    }
+    out.flush()
+}
+
+struct Lines<W: io::Write>(BufWriter<W>);
+
+impl<W: io::Write> Lines<W> {
+    fn write(&mut self, row: &impl Serialize) -> Result<(), PlatformError> {
+        serde_json::to_writer(&mut self.0, row)
+            .map_err(io::Error::from)
+            .and_then(|()| self.0.write_all(b"\n"))
+            .map_err(PlatformError::Stdout)
+    }
+
+    fn flush(&mut self) -> Result<(), PlatformError> {
+        self.0.flush().map_err(PlatformError::Stdout)
+    }
+}
+
+fn rows<W: io::Write>(
+    store: &dyn ManagerStore,
+    model: Model,
+    out: &mut Lines<W>,
+) -> Result<(), PlatformError> {
+    let mut after: Option<String> = None;
+    loop {
+        let rows = store.list(model, after.as_deref(), ROWS)?;
+        let Some(last) = rows.last() else { return Ok(()) };
+        after = Some(last.key());
+        rows.iter().try_for_each(|row| out.write(row))?;
+    }
+}
+
+/// The items of one task by themselves, or those of all with the name of their task.
+fn items<W: io::Write>(
+    store: &dyn ManagerStore,
+    workflow: &WorkflowRow,
+    name: Option<&str>,
+    out: &mut Lines<W>,
+) -> Result<(), PlatformError> {
+    let tasks = tasks(store, workflow)?;
+    if let Some(name) = name
+        && !tasks.iter().any(|task| called(task) == name)
+    {
+        let mut known: Vec<&str> = tasks.iter().map(called).collect();
+        known.sort_unstable();
+        known.dedup();
+        return Err(PlatformError::NoTask {
+            workflow: workflow.id.to_string(),
+            name: name.to_owned(),
+            known: known.join(", "),
+        });
+    }
+    for task in tasks.iter().filter(|task| task.state == TaskState::Succeeded) {
+        match name {
+            Some(name) if called(task) == name => {
+                each(store, DataRef::Task(task.id), |item| out.write(&item))?;
+            }
+            Some(_) => {}
+            None => each(store, DataRef::Task(task.id), |item| {
+                out.write(&json!({ "task": called(task), "item": item }))
+            })?,
+        }
+    }
+    Ok(())
+}
+
+/// What people call a task: its name in the workflow's file, or what kind it is.
+pub(crate) fn called(task: &TaskRow) -> &str {
+    task.name.as_deref().unwrap_or(&task.definition)
+}
+
+fn tasks(store: &dyn ManagerStore, workflow: &WorkflowRow) -> Result<Vec<TaskRow>, PlatformError> {
+    let mut tasks = Vec::new();
+    store.transaction(&mut |tx| {
+        tasks = tx.tasks(TaskFilter::Of(workflow.id), usize::MAX)?;
+        Ok(())
+    })?;
+    Ok(tasks)
+}
+
+fn each(
+    store: &dyn ManagerStore,
+    from: DataRef,
+    mut take: impl FnMut(Value) -> Result<(), PlatformError>,
+) -> Result<(), PlatformError> {
+    let broken = |error: ChunkError| StoreError::Corrupt(error.to_string());
+    let (mut joiner, mut after) = (Joiner::default(), None);
+    loop {
+        let chunks = store.read(from, after, AT_A_TIME)?;
+        let Some((last, _)) = chunks.last() else { break };
+        after = Some(*last);
+        for (_, chunk) in chunks {
+            joiner.push(chunk).map_err(broken)?.into_iter().try_for_each(&mut take)?;
+        }
+    }
+    Ok(joiner.finish().map_err(broken)?)
+}

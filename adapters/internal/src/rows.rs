@@ -1,0 +1,244 @@
+//! Items as rows of recon: what a name, a record or a host says about each table.
+
+use std::net::SocketAddr;
+
+use mrpf_ports::store::{DomainRow, EndpointRow, ModelRow, TargetKind, TargetRow};
+use mrpf_records::{Record, State};
+use mrpf_tasks::{
+    AddressRange, Scope,
+    catalogue::{HostFound, Model, NameFound},
+    scope::{Refusal, Refused},
+};
+use serde::Deserialize;
+use serde_json::Value;
+
+use crate::item::name_in;
+
+/// The rows that an item is, which may be none (a closed port); `None` of what is no item of this model.
+pub(crate) fn rows_of(model: Model, item: &Value) -> Option<Vec<ModelRow>> {
+    match model {
+        Model::Domain => domain(item).map(|row| vec![ModelRow::Domain(row)]),
+        Model::Endpoint => {
+            endpoints(item).map(|rows| rows.into_iter().map(ModelRow::Endpoint).collect())
+        }
+        Model::Target => target(item).map(|row| vec![ModelRow::Target(row)]),
+    }
+}
+
+/// A name, with or without who knows it.
+fn domain(item: &Value) -> Option<DomainRow> {
+    let (name, sources) = match item {
+        Value::String(name) => (name_in(name)?, Vec::new()),
+        _ => {
+            let found = NameFound::deserialize(item).ok()?;
+            (name_in(&found.name)?, vec![found.source])
+        }
+    };
+    Some(DomainRow { name, sources, seen: None })
+}
+
+/// A record of a scan, a host that a source knows, `{ip, port, transport}`, or `ip:port`, which is TCP.
+fn endpoints(item: &Value) -> Option<Vec<EndpointRow>> {
+    if let Value::String(text) = item {
+        let (socket, transport) = text.split_once('/').unwrap_or((text, "tcp"));
+        let socket: SocketAddr = socket.parse().ok()?;
+        return endpoint(socket, transport, None).map(|row| vec![row]);
+    }
+    if item.get("type").is_some() {
+        let rows = match Record::deserialize(item).ok()? {
+            Record::Syn(record) if record.state == State::Open => {
+                Vec::from_iter(endpoint(SocketAddr::new(record.ip, record.port), "tcp", None))
+            }
+            _ => Vec::new(),
+        };
+        return Some(rows);
+    }
+    if item.get("services").is_some() {
+        let host = HostFound::deserialize(item).ok()?;
+        let rows = host.services.into_iter().map(|service| {
+            let socket = SocketAddr::new(host.ip, service.port);
+            endpoint(socket, &service.transport, service.service)
+        });
+        return rows.collect();
+    }
+    let row = EndpointRow::deserialize(item).ok()?;
+    endpoint(SocketAddr::new(row.ip, row.port), &row.transport, row.service).map(|row| vec![row])
+}
+
+fn endpoint(socket: SocketAddr, transport: &str, service: Option<String>) -> Option<EndpointRow> {
+    let transport = transport.to_ascii_lowercase();
+    let (ip, port) = (socket.ip(), socket.port());
+    let is_known = matches!(transport.as_str(), "tcp" | "udp");
+    is_known.then_some(EndpointRow { ip, port, transport, service, seen: None })
+}
+
+/// `{kind, value}`, or a value whose kind its form says.
+fn target(item: &Value) -> Option<TargetRow> {
+    let (kind, value) = match item {
+        Value::String(value) => (None, value.clone()),
+        _ => {
+            let row = TargetRow::deserialize(item).ok()?;
+            (Some(row.kind), row.value)
+        }
+    };
+    let range = value.trim().parse::<AddressRange>().ok();
+    let name = name_in(&value);
+    let kind = match (kind, &range, &name) {
+        (Some(kind), ..) => kind,
+        (None, Some(range), _) if range.count() == 1 => TargetKind::Ip,
+        (None, Some(_), _) => TargetKind::Cidr,
+        (None, None, Some(_)) => TargetKind::Domain,
+        (None, None, None) => TargetKind::Org,
+    };
+    let value = match kind {
+        TargetKind::Domain => name?.to_string(),
+        TargetKind::Cidr => range?.to_string(),
+        TargetKind::Ip => range.filter(|range| range.count() == 1)?.to_string(),
+        TargetKind::Org => value.trim().to_owned(),
+    };
+    (!value.is_empty()).then_some(TargetRow { kind, value, seen: None })
+}
+
+/// What of a row lies outside the scope. An organisation lies in every scope: nothing can be sent to it.
+pub(crate) fn refused(scope: &Scope, row: &ModelRow) -> Vec<Refused> {
+    let name = |text: &str| {
+        // A row that others wrote may have any text.
+        let why = match name_in(text) {
+            Some(name) => scope.refusal_of(&name),
+            None => Some(Refusal::OutOfScope),
+        };
+        why.map(|why| Refused { what: text.to_owned(), why }).into_iter().collect()
+    };
+    match row {
+        ModelRow::Domain(row) => name(row.name.as_str()),
+        ModelRow::Endpoint(row) => scope.cut(&[AddressRange::one(row.ip)], &[]).refused,
+        ModelRow::Target(row) => match row.kind {
+            TargetKind::Org => Vec::new(),
+            TargetKind::Domain => name(&row.value),
+            TargetKind::Cidr | TargetKind::Ip => match row.value.parse() {
+                Ok(range) => scope.cut(&[range], &[]).refused,
+                Err(_) => vec![Refused { what: row.value.clone(), why: Refusal::OutOfScope }],
+            },
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    /// The keys of an item's rows.
+    #[track_caller]
+    fn check(model: Model, item: Value, keys: Option<&[&str]>) {
+        let rows =
+            rows_of(model, &item).map(|rows| rows.iter().map(ModelRow::key).collect::<Vec<_>>());
+        let keys = keys.map(|keys| keys.iter().map(|key| (*key).to_owned()).collect::<Vec<_>>());
+        assert_eq!(rows, keys, "{item}");
+    }
+
+    #[test]
+    fn names_are_domains() {
+        let key = Some(["example.org"].as_slice());
+        check(Model::Domain, json!("*.example.ORG"), key);
+        check(Model::Domain, json!({ "name": "Example.org.", "source": "crt.sh" }), key);
+        for item in
+            [json!("me@example.org"), json!({ "name": "a b", "source": "x" }), json!({}), json!(1)]
+        {
+            check(Model::Domain, item, None);
+        }
+    }
+
+    #[test]
+    fn records_and_hosts_are_endpoints() {
+        let record = |state: &str| json!({ "type": "syn", "ts": "2026-11-24T08:00:00Z", "ip": "198.19.0.7", "port": 80, "state": state, "reason": "syn-ack" });
+        check(Model::Endpoint, record("open"), Some(&["198.19.0.7:80/tcp"]));
+        check(Model::Endpoint, record("closed"), Some(&[]));
+        check(Model::Endpoint, record("ajar"), None);
+        let host = json!({ "type": "host", "ts": "2026-11-24T08:00:00Z", "ip": "198.19.0.9", "noise": true });
+        check(Model::Endpoint, host, Some(&[]));
+        let found = |transport: &str| {
+            json!({ "ip": "2001:db8::7", "source": "shodan", "services": [
+                { "port": 443, "transport": "TCP", "service": "https" }, { "port": 53, "transport": transport },
+            ]})
+        };
+        check(
+            Model::Endpoint,
+            found("udp"),
+            Some(&["[2001:db8::7]:443/tcp", "[2001:db8::7]:53/udp"]),
+        );
+        check(Model::Endpoint, found("quic"), None);
+        check(
+            Model::Endpoint,
+            json!({ "ip": "198.19.0.7", "port": 53, "transport": "udp" }),
+            Some(&["198.19.0.7:53/udp"]),
+        );
+        check(Model::Endpoint, json!("198.19.0.7:22"), Some(&["198.19.0.7:22/tcp"]));
+        check(Model::Endpoint, json!("198.19.0.7:53/udp"), Some(&["198.19.0.7:53/udp"]));
+        for item in [
+            json!("198.19.0.7"),
+            json!("198.19.0.7:1/icmp"),
+            json!({ "ip": "198.19.0.7" }),
+            json!(null),
+        ] {
+            check(Model::Endpoint, item, None);
+        }
+    }
+
+    #[test]
+    fn targets_have_the_kind_that_they_say_or_look_like() {
+        check(
+            Model::Target,
+            json!({ "kind": "domain", "value": "Example.org" }),
+            Some(&["domain example.org"]),
+        );
+        check(
+            Model::Target,
+            json!({ "kind": "org", "value": "example.org" }),
+            Some(&["org example.org"]),
+        );
+        check(Model::Target, json!("198.19.0.0/24"), Some(&["cidr 198.19.0.0/24"]));
+        check(Model::Target, json!("198.19.0.1"), Some(&["ip 198.19.0.1"]));
+        check(Model::Target, json!("example.org"), Some(&["domain example.org"]));
+        check(Model::Target, json!("Example Ltd."), Some(&["org Example Ltd."]));
+        let bad = [
+            json!({ "kind": "ip", "value": "198.19.0.0/24" }),
+            json!({ "kind": "domain", "value": "198.19.0.1" }),
+            json!({ "kind": "asn", "value": "64500" }),
+            json!(" "),
+        ];
+        for item in bad {
+            check(Model::Target, item, None);
+        }
+    }
+
+    #[test]
+    fn rows_outside_the_scope_are_told_apart() {
+        let scope: Scope = serde_json::from_value(json!({
+            "domains": ["example.org"], "addresses": ["198.19.0.0/24"], "exclude": ["198.19.0.7"],
+        }))
+        .unwrap();
+        let refused = |model, item: Value| {
+            let rows = rows_of(model, &item).unwrap();
+            rows.iter()
+                .flat_map(|row| refused(&scope, row))
+                .map(|it| (it.what, it.why))
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(refused(Model::Domain, json!("a.example.org")), []);
+        assert_eq!(refused(Model::Target, json!("Example Ltd.")), []);
+        assert_eq!(
+            refused(Model::Target, json!("198.19.0.0/29")),
+            [("198.19.0.7".to_owned(), Refusal::Excluded)]
+        );
+        assert_eq!(
+            refused(Model::Endpoint, json!("198.19.1.1:80")),
+            [("198.19.1.1".to_owned(), Refusal::OutOfScope)]
+        );
+        assert_eq!(
+            refused(Model::Domain, json!("example.com")),
+            [("example.com".to_owned(), Refusal::OutOfScope)]
+        );
+    }
+}

@@ -1,0 +1,59 @@
+//! What every part of the manager has at hand.
+
+use std::{fmt, sync::Arc};
+
+use mrpf_ports::{Fleet, ManagerStore, Queue, QueueName};
+use mrpf_tasks::Registry;
+
+use crate::{Counts, Dice, Settings, transition::Policy};
+
+/// The outside of a manager.
+#[derive(Clone)]
+pub struct Outside {
+    /// What is kept.
+    pub store: Arc<dyn ManagerStore>,
+    /// Tasks for external workers.
+    pub external: Arc<dyn Queue>,
+    /// Tasks for internal workers.
+    pub internal: Arc<dyn Queue>,
+    /// Tasks for bare-metal workers.
+    pub bare_metal: Arc<dyn Queue>,
+    /// What workers tell.
+    pub task_manager: Arc<dyn Queue>,
+    /// Machines for bare-metal workers.
+    pub fleet: Arc<dyn Fleet>,
+}
+
+impl Outside {
+    pub(crate) fn queue(&self, name: QueueName) -> &dyn Queue {
+        match name {
+            QueueName::External => &*self.external,
+            QueueName::Internal => &*self.internal,
+            QueueName::BareMetal => &*self.bare_metal,
+            QueueName::TaskManager => &*self.task_manager,
+        }
+    }
+}
+
+impl fmt::Debug for Outside {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Outside").field("store", &self.store).finish_non_exhaustive()
+    }
+}
+
+/// What a manager knows besides what is stored.
+#[derive(Debug)]
+pub(crate) struct Desk {
+    pub(crate) registry: Registry,
+    pub(crate) settings: Settings,
+    pub(crate) dice: Dice,
+    pub(crate) counts: Counts,
+}
+
+impl Desk {
+    /// The times that decide, with a number drawn.
+    pub(crate) fn policy(&mut self) -> Policy {
+        let Settings { lease, grace, patience, .. } = self.settings;
+        Policy { lease, grace, patience, dice: self.dice.roll() }
+    }
+}

@@ -1,0 +1,114 @@
+//! Messages that were decided on are sent.
+//!
+//! They are hidden from other managers, sent, and removed. A manager that is killed in between leaves them to be sent a second
+//! time, which does no harm: the second one finds its attempt taken.
+
+use std::time::Duration;
+
+use mrpf_ports::{
+    QueueError, QueueName,
+    clock::after,
+    store::{OutboxRow, Tx},
+};
+use mrpf_records::Timestamp;
+use mrpf_tasks::{
+    ErrorKind, RunId, TaskError, WorkerClass,
+    message::{Envelope, Message, Run},
+};
+
+use crate::{
+    desk::{Desk, Outside},
+    error::ManagerError,
+    settle::Books,
+    transition::Event,
+};
+
+/// For so long other managers leave alone what one is about to send.
+const HIDDEN: Duration = Duration::from_secs(30);
+
+/// Sends up to a batch of messages; gives whether more may be waiting.
+pub(crate) fn send(
+    outside: &Outside,
+    desk: &mut Desk,
+    now: Timestamp,
+) -> Result<bool, ManagerError> {
+    let most = desk.settings.batch;
+    let mut rows = Vec::new();
+    let take = &mut |tx: &mut dyn Tx| {
+        rows = tx.take_outbox(now, after(now, HIDDEN), most)?;
+        Ok(())
+    };
+    outside.store.transaction(take).map_err(ManagerError::outbox)?;
+    let is_full = rows.len() >= most;
+    let mut failed = None;
+    for class in WorkerClass::ALL {
+        let (ids, bodies): (Vec<i64>, Vec<String>) = rows
+            .iter()
+            .filter(|row| row.class == class)
+            .map(|row| (row.id, row.body.clone()))
+            .unzip();
+        if ids.is_empty() {
+            continue;
+        }
+        let sent = match outside.queue(class.into()).send(&bodies) {
+            Ok(()) => remove(outside, &ids),
+            Err(QueueError::TooLarge { .. }) => one_by_one(outside, desk, class, &rows, now),
+            Err(error) => Err(ManagerError::outbox(error)),
+        };
+        // The queue of one class may be out of reach while those of the others are not.
+        failed = failed.or_else(|| sent.err());
+    }
+    failed.map_or(Ok(is_full), Err)
+}
+
+fn remove(outside: &Outside, ids: &[i64]) -> Result<(), ManagerError> {
+    outside.store.transaction(&mut |tx| tx.remove_outbox(ids)).map_err(ManagerError::outbox)
+}
+
+/// A message is larger than this queue takes, which another queue might have: its task fails, and the others are sent.
+fn one_by_one(
+    outside: &Outside,
+    desk: &mut Desk,
+    class: WorkerClass,
+    rows: &[OutboxRow],
+    now: Timestamp,
+) -> Result<(), ManagerError> {
+    for row in rows.iter().filter(|row| row.class == class) {
+        match outside.queue(class.into()).send(std::slice::from_ref(&row.body)) {
+            Ok(()) => {}
+            Err(error @ QueueError::TooLarge { .. }) => give_up(outside, desk, row, &error, now)?,
+            Err(error) => return Err(ManagerError::outbox(error)),
+        }
+        remove(outside, &[row.id])?;
+    }
+    Ok(())
+}
+
+fn give_up(
+    outside: &Outside,
+    desk: &mut Desk,
+    row: &OutboxRow,
+    error: &QueueError,
+    now: Timestamp,
+) -> Result<(), ManagerError> {
+    let why = error.to_string();
+    let order = match Envelope::parse(&row.body).map(|envelope| envelope.message) {
+        Ok(Message::RunTask(order)) => Some(order),
+        _ => None,
+    };
+    let error = TaskError::new(ErrorKind::Input, why.clone());
+    let work = &mut |tx: &mut dyn Tx| {
+        let mut books = Books::open(tx, desk, now);
+        if let Some(order) = &order
+            && let Some(task) = books.task(order.assignment.task_id)?
+        {
+            // In the name of a run that will never be.
+            let run = Run { assignment: order.assignment, run_id: RunId::fresh() };
+            books.apply(&task, Event::Fail(&run, &error))?.ok();
+        }
+        let queue = QueueName::from(row.class).as_str();
+        books.tx().put_dead_letter(queue, None, &row.body, &why, now)?;
+        books.close()
+    };
+    outside.store.transaction(work).map_err(ManagerError::outbox)
+}

@@ -1,0 +1,289 @@
+//! Machines for bare-metal workers: as many as there are tasks, and never more than there may be.
+//!
+//! ```text
+//!            launch: generation + 1               live_slot                 drain_slot
+//!   free ----------------------------> launching -----------------> live <-----------> draining
+//!    ^    a task needs one, room is       |  instance id, written     |                    |
+//!    |                                    |  after the launch         |                    |
+//!    '------------------------------------'---------------------------'--------------------'
+//!      free_slot; its machine is gone; or nothing was heard of it for a lease, and it was ended
+//! ```
+//!
+//! There are as many rows to take as there may be workers, so no count can be wrong: whoever takes a row in a transaction has it. The
+//! row is taken before the machine is asked for, and the fleet gives the same machine for the same slot and generation, so a
+//! manager may be killed between any two steps.
+//!
+//! An idle worker says that it drains before it looks for a message a last time, and this module counts after the message was
+//! sent, without those that drain: one of the two always sees the other. What is missed all the same (queues give no such
+//! promise) is found at the next look, since what counts is what is stored, and not what happened.
+
+use mrpf_ports::{
+    Instance, InstanceId, InstanceState, LaunchError, StoreError,
+    clock::{after, between},
+    store::{SlotRow, SlotState, TaskFilter, Tx},
+};
+use mrpf_records::Timestamp;
+
+use crate::{
+    desk::{Desk, Outside},
+    error::ManagerError,
+};
+
+/// Launches machines while there are fewer than tasks, and room.
+pub(crate) fn launch(
+    outside: &Outside,
+    desk: &mut Desk,
+    now: Timestamp,
+) -> Result<(), ManagerError> {
+    let settings = &desk.settings;
+    let most = settings.max_bare_metal_workers as usize;
+    let until = after(now, settings.launch_lease);
+    let mut taken: Vec<SlotRow> = Vec::new();
+    let take = &mut |tx: &mut dyn Tx| {
+        taken.clear();
+        if tx.control()?.is_stopped {
+            return Ok(());
+        }
+        let wanted = tx.tasks(TaskFilter::RawUnfinished(now), most)?.len();
+        if wanted == 0 {
+            return Ok(());
+        }
+        let slots = tx.slots()?;
+        // No capacity, or a setting in the way: that is so for every slot.
+        let is_held_off = slots.iter().any(|slot| {
+            slot.state == SlotState::Free && slot.lease_until.is_some_and(|until| until > now)
+        });
+        if is_held_off {
+            return Ok(());
+        }
+        let has_worker =
+            |slot: &&SlotRow| matches!(slot.state, SlotState::Launching | SlotState::Live);
+        let missing = wanted.saturating_sub(slots.iter().filter(has_worker).count());
+        let free = |slot: &SlotRow| slot.state == SlotState::Free && !slot.is_surplus;
+        for mut slot in slots.into_iter().filter(free).take(missing) {
+            slot.state = SlotState::Launching;
+            slot.generation = slot.generation.saturating_add(1);
+            slot.instance_id = None;
+            slot.lease_until = Some(until);
+            tx.put_slot(&slot)?;
+            taken.push(slot);
+        }
+        Ok(())
+    };
+    outside.store.transaction(take).map_err(ManagerError::slots)?;
+    taken.iter().try_for_each(|slot| ask(outside, desk, slot, now))
+}
+
+/// Asks the fleet for the machine of a slot that is launching, and writes down what it says.
+fn ask(
+    outside: &Outside,
+    desk: &mut Desk,
+    slot: &SlotRow,
+    now: Timestamp,
+) -> Result<(), ManagerError> {
+    let SlotRow { slot: number, generation, .. } = *slot;
+    match outside.fleet.launch(number, generation) {
+        Ok(id) => {
+            desk.counts.launched += 1;
+            tracing::info!(slot = number, generation, instance = %id, "launched");
+            let mut is_ours = false;
+            change(outside, slot, |row| {
+                is_ours = true;
+                row.instance_id = Some(id.0.clone());
+            })?;
+            // The slot was given up while the fleet took its time: nobody counts this machine.
+            if !is_ours {
+                outside.fleet.terminate(&id).map_err(ManagerError::slots)?;
+            }
+            Ok(())
+        }
+        Err(LaunchError::Unknown(why)) => {
+            tracing::warn!(slot = number, generation, why, "launch in doubt; asking again");
+            Ok(())
+        }
+        Err(error @ LaunchError::Exhausted(_)) => {
+            tracing::warn!(slot = number, %error, "no machine for now");
+            hold_off(outside, slot, after(now, desk.settings.exhausted_wait))
+        }
+        Err(error @ LaunchError::Refused(_)) => {
+            tracing::error!(slot = number, %error, "no machine until somebody changes a setting");
+            hold_off(outside, slot, after(now, desk.settings.refused_wait))
+        }
+    }
+}
+
+fn hold_off(outside: &Outside, slot: &SlotRow, until: Timestamp) -> Result<(), ManagerError> {
+    change(outside, slot, |row| {
+        release(row);
+        row.lease_until = Some(until);
+    })
+}
+
+/// Changes a slot if its machine is still the one that is being asked for.
+fn change(
+    outside: &Outside,
+    slot: &SlotRow,
+    mut change: impl FnMut(&mut SlotRow),
+) -> Result<(), ManagerError> {
+    let work = &mut |tx: &mut dyn Tx| {
+        let mut rows = tx.slots()?.into_iter();
+        let is_it = |row: &SlotRow| {
+            row.slot == slot.slot
+                && row.generation == slot.generation
+                && row.state == SlotState::Launching
+        };
+        match rows.find(is_it) {
+            Some(mut row) => {
+                change(&mut row);
+                tx.put_slot(&row)
+            }
+            None => Ok(()),
+        }
+    };
+    outside.store.transaction(work).map_err(ManagerError::slots)
+}
+
+fn release(row: &mut SlotRow) {
+    row.state = SlotState::Free;
+    row.instance_id = None;
+    row.lease_until = None;
+}
+
+/// Makes slots and machines agree.
+pub(crate) fn reconcile(
+    outside: &Outside,
+    desk: &mut Desk,
+    now: Timestamp,
+) -> Result<(), ManagerError> {
+    let most = desk.settings.max_bare_metal_workers;
+    outside.store.transaction(&mut |tx| fit(tx, most)).map_err(ManagerError::slots)?;
+    let machines = outside.fleet.list().map_err(ManagerError::slots)?;
+    let mut plan = Plan::default();
+    let work = &mut |tx: &mut dyn Tx| {
+        plan = Plan::default();
+        plan.compare(tx, &machines, desk, now)
+    };
+    outside.store.transaction(work).map_err(ManagerError::slots)?;
+    for id in &plan.end {
+        tracing::warn!(instance = %id, "a machine without a slot is ended");
+        outside.fleet.terminate(id).map_err(ManagerError::slots)?;
+    }
+    plan.ask.iter().try_for_each(|slot| ask(outside, desk, slot, now))
+}
+
+/// As many slots as there may be workers. Those that are too many retire when they are free: nobody takes them, and they stay
+/// for their generation, since one that came a second time would name a machine of the past.
+fn fit(tx: &mut dyn Tx, most: u32) -> Result<(), StoreError> {
+    let slots = tx.slots()?;
+    for number in (1..=most).filter(|number| slots.iter().all(|slot| slot.slot != *number)) {
+        tx.put_slot(&SlotRow {
+            slot: number,
+            generation: 0,
+            state: SlotState::Free,
+            instance_id: None,
+            lease_until: None,
+            is_surplus: false,
+        })?;
+    }
+    for mut slot in slots {
+        let is_surplus = slot.slot > most;
+        if slot.is_surplus != is_surplus {
+            slot.is_surplus = is_surplus;
+            tx.put_slot(&slot)?;
+        }
+    }
+    Ok(())
+}
+
+/// What the fleet is to be told after a comparison.
+#[derive(Default)]
+struct Plan {
+    /// Machines that nobody counts.
+    end: Vec<InstanceId>,
+    /// Slots whose launch nobody has heard the end of.
+    ask: Vec<SlotRow>,
+}
+
+impl Plan {
+    fn compare(
+        &mut self,
+        tx: &mut dyn Tx,
+        machines: &[Instance],
+        desk: &Desk,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        let mut slots = tx.slots()?;
+        for slot in slots.iter_mut().filter(|slot| slot.state != SlotState::Free) {
+            let before = slot.clone();
+            self.compare_one(slot, machines, desk, now);
+            if *slot != before {
+                tx.put_slot(slot)?;
+            }
+        }
+        let is_counted = |machine: &Instance| {
+            slots.iter().any(|slot| slot.instance_id.as_deref() == Some(&machine.id.0))
+        };
+        for machine in machines.iter().filter(|it| it.state == InstanceState::Live) {
+            let Some((number, generation)) = machine.slot else { continue };
+            // A launch of a moment ago may not have been written down.
+            let is_being_launched = slots.iter().any(|slot| {
+                (slot.slot, slot.generation) == (number, generation)
+                    && slot.state == SlotState::Launching
+            });
+            if !is_counted(machine) && !is_being_launched && !self.end.contains(&machine.id) {
+                self.end.push(machine.id.clone());
+            }
+        }
+        Ok(())
+    }
+
+    fn compare_one(
+        &mut self,
+        slot: &mut SlotRow,
+        machines: &[Instance],
+        desk: &Desk,
+        now: Timestamp,
+    ) {
+        let is_its = |machine: &&Instance| match &slot.instance_id {
+            Some(id) => machine.id.0 == *id,
+            None => machine.slot == Some((slot.slot, slot.generation)),
+        };
+        let machine = machines.iter().find(is_its);
+        let is_over = slot.lease_until.is_none_or(|until| until < now);
+        match machine {
+            Some(machine) if machine.state == InstanceState::Gone => {
+                let reason = machine.reason.as_deref().unwrap_or("no reason given");
+                tracing::info!(slot = slot.slot, instance = %machine.id, reason, "its machine is gone");
+                release(slot);
+            }
+            Some(machine) if is_over => {
+                tracing::warn!(slot = slot.slot, instance = %machine.id, "nothing is heard of its worker");
+                self.end.push(machine.id.clone());
+                release(slot);
+            }
+            Some(machine) => {
+                if slot.instance_id.is_none() {
+                    slot.instance_id = Some(machine.id.0.clone());
+                }
+            }
+            None if is_over => {
+                tracing::warn!(
+                    slot = slot.slot,
+                    generation = slot.generation,
+                    "its machine is not there"
+                );
+                release(slot);
+            }
+            // A fresh machine may be missing from the list. A launch whose end nobody has heard of for a while is asked for again.
+            None => {
+                let settings = &desk.settings;
+                let left =
+                    slot.lease_until.map_or(settings.launch_lease, |until| between(now, until));
+                let is_late = left + settings.reconcile_every <= settings.launch_lease;
+                if slot.instance_id.is_none() && is_late {
+                    self.ask.push(slot.clone());
+                }
+            }
+        }
+    }
+}

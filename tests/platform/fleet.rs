@@ -1,0 +1,101 @@
+//! Machines that do as the tests say.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Mutex, MutexGuard},
+};
+
+use mrpf_ports::{Fleet, FleetError, Instance, InstanceId, InstanceState, LaunchError};
+
+/// A fleet that counts.
+#[derive(Debug, Default)]
+pub(crate) struct Machines(Mutex<Inner>);
+
+#[derive(Debug, Default)]
+struct Inner {
+    machines: BTreeMap<InstanceId, Instance>,
+    most: usize,
+    launches: usize,
+    /// What the next launches say instead.
+    errors: Vec<LaunchError>,
+    /// Machines that were launched although the caller was told of an error.
+    is_doubtful: bool,
+    ended: Vec<InstanceId>,
+}
+
+impl Machines {
+    fn inner(&self) -> MutexGuard<'_, Inner> {
+        self.0.lock().unwrap()
+    }
+
+    /// The most that ever lived at a time.
+    pub(crate) fn most(&self) -> usize {
+        self.inner().most
+    }
+
+    /// How often a machine was asked for.
+    pub(crate) fn launches(&self) -> usize {
+        self.inner().launches
+    }
+
+    pub(crate) fn live(&self) -> Vec<InstanceId> {
+        let inner = self.inner();
+        let live = inner.machines.values().filter(|it| it.state == InstanceState::Live);
+        live.map(|it| it.id.clone()).collect()
+    }
+
+    /// Those that the manager ended.
+    pub(crate) fn ended(&self) -> Vec<InstanceId> {
+        self.inner().ended.clone()
+    }
+
+    /// The next launch says so.
+    pub(crate) fn next_launch(&self, error: LaunchError) {
+        self.inner().errors.push(error);
+    }
+
+    /// The next launch makes a machine, and its answer is lost.
+    pub(crate) fn next_answer_is_lost(&self) {
+        self.inner().is_doubtful = true;
+    }
+
+    /// A machine powers off, or is lost.
+    pub(crate) fn off(&self, id: &InstanceId) {
+        if let Some(machine) = self.inner().machines.get_mut(id) {
+            machine.state = InstanceState::Gone;
+        }
+    }
+}
+
+impl Fleet for Machines {
+    fn launch(&self, slot: u32, generation: u32) -> Result<InstanceId, LaunchError> {
+        let mut inner = self.inner();
+        inner.launches += 1;
+        if let Some(error) = inner.errors.pop() {
+            return Err(error);
+        }
+        let id = InstanceId(format!("i-{slot}-{generation}"));
+        inner.machines.entry(id.clone()).or_insert_with(|| Instance {
+            id: id.clone(),
+            slot: Some((slot, generation)),
+            state: InstanceState::Live,
+            reason: None,
+        });
+        let live = inner.machines.values().filter(|it| it.state == InstanceState::Live).count();
+        inner.most = inner.most.max(live);
+        if std::mem::take(&mut inner.is_doubtful) {
+            return Err(LaunchError::Unknown("the answer was lost".to_owned()));
+        }
+        Ok(id)
+    }
+
+    fn list(&self) -> Result<Vec<Instance>, FleetError> {
+        Ok(self.inner().machines.values().cloned().collect())
+    }
+
+    fn terminate(&self, id: &InstanceId) -> Result<(), FleetError> {
+        self.inner().ended.push(id.clone());
+        self.off(id);
+        Ok(())
+    }
+}
