@@ -1,8 +1,15 @@
-//! How much a manager does in how little time, and that much at once is in nobody's way.
+//! How much a manager does at once, and that much at once is in nobody's way.
 
-use std::time::{Duration, Instant};
+use std::{
+    thread,
+    time::{Duration, Instant},
+};
 
-use mrpf_ports::{Queue as _, QueueName, store::WorkflowState};
+use mrpf_ports::{
+    Queue as _, QueueName,
+    clock::{SystemClock, Wake},
+    store::WorkflowState,
+};
 use mrpf_tasks::{
     RunId, WorkerClass,
     message::{CompleteTask, Envelope, Message, Outcome, Run},
@@ -14,10 +21,10 @@ use crate::{
     world::{Ask, Look, Planner, World, check_books, step},
 };
 
-/// The manager's share of a task is far less than the 2 ms that 500 tasks a second leave to manager and workers together,
-/// on a disk that is waited for.
+/// A disk is waited for once a transaction, so what a task costs the manager is how many it shares one with: two thousand
+/// tasks take some tens of steps, not thousands. (`benches/platform.rs` has the time.)
 #[test]
-fn five_hundred_tasks_a_second_leave_the_manager_time() {
+fn thousands_of_tasks_share_their_transactions() {
     const TASKS: usize = 2_000;
     let world = World::on_disk();
     let mut plan = Planner::new();
@@ -27,11 +34,10 @@ fn five_hundred_tasks_a_second_leave_the_manager_time() {
     world.submit(&plan.0);
     let mut manager = world.manager(1);
     let queue = world.queues.get(QueueName::External);
-    let mut spent = Duration::ZERO;
+    let mut steps = 0;
     while world.workflow(plan.id()).open > 0 {
-        let start = Instant::now();
         step(&mut manager, world.now());
-        spent += start.elapsed();
+        steps += 1;
         let taken = queue.receive(TASKS, Duration::ZERO, Duration::from_secs(60)).unwrap();
         let ends: Vec<String> = taken
             .iter()
@@ -48,9 +54,7 @@ fn five_hundred_tasks_a_second_leave_the_manager_time() {
         queue.delete(&handles).unwrap();
     }
     assert_eq!(world.workflow(plan.id()).state, WorkflowState::Succeeded);
-    let rate = TASKS as f64 / spent.as_secs_f64();
-    eprintln!("the manager's share of {TASKS} tasks: {spent:?}, {rate:.0} a second");
-    assert!(rate > 500.0, "{rate:.0} a second");
+    assert!(steps <= TASKS / 50, "{steps} steps for {TASKS} tasks");
     check_books(&world, plan.id());
 }
 
@@ -75,4 +79,37 @@ fn thousands_that_become_ready_at_once_do_not_hold_up_messages() {
     assert_eq!(again, world.now(), "there is more to do");
     assert_eq!(manager.counts().given_out, 1 + 200);
     assert_eq!(world.depth(QueueName::External), 200);
+}
+
+/// The loop itself, by the system's clock.
+#[test]
+fn a_manager_works_until_it_is_told_to_stop() {
+    let world = World::new();
+    let mut plan = Planner::new();
+    let all = plan.collection();
+    for n in 0..20 {
+        let member = plan.task::<Ask>(json!(n));
+        plan.member(member, all);
+    }
+    let last = plan.task::<Look>(json!("last"));
+    plan.after_all(last, all);
+    world.submit(&plan.0);
+    let stop = Wake::default();
+    let mut manager = world.manager(1);
+    thread::scope(|scope| {
+        let running = scope.spawn(|| manager.run(&SystemClock, &stop));
+        let workers =
+            [WorkerClass::External, WorkerClass::Internal].map(|class| Worker::new(&world, class));
+        let end = Instant::now() + Duration::from_secs(60);
+        while world.workflow(plan.id()).open > 0 {
+            assert!(Instant::now() < end, "it does not end");
+            for worker in &workers {
+                worker.step(&mut |_| Output::none());
+            }
+        }
+        stop.set();
+        running.join().unwrap();
+    });
+    assert_eq!(manager.counts().completed, 21);
+    check_books(&world, plan.id());
 }

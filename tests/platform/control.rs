@@ -5,11 +5,12 @@ use std::time::Duration;
 use mrpf_manager::control;
 use mrpf_ports::{
     Queue as _, QueueName, WorkerStore as _,
-    clock::after,
+    clock::{after, between},
     store::{Claim, Lease, Renewal, TaskState, WorkflowState},
 };
 use mrpf_tasks::{
     RunId, WorkerClass,
+    catalogue::ShodanHost,
     message::{Run, RunTask},
     workflow::On,
 };
@@ -92,7 +93,8 @@ fn a_stopped_platform_gives_nothing_out_and_goes_on_where_it_was() {
     // It was almost done, and ends: what follows is not given out.
     Worker::new(&world, WorkerClass::Internal).work(&run, Output::none());
     let queue = world.queues.get(QueueName::Internal);
-    for _ in 0..30 {
+    // Not as long as a task that was given out is waited for.
+    for _ in 0..12 {
         step(&mut manager, world.now());
         for delivery in queue.receive(10, Duration::ZERO, Duration::from_secs(60)).unwrap() {
             let order = order(&delivery);
@@ -121,4 +123,26 @@ fn a_stopped_platform_gives_nothing_out_and_goes_on_where_it_was() {
     assert_eq!(world.workflow(plan.id()).state, WorkflowState::Succeeded);
     assert!(world.tasks(plan.id()).iter().all(|task| task.tries == 0));
     check_books(&world, plan.id());
+}
+
+/// Its external worker is told by nobody, and may be asking still.
+#[test]
+fn the_source_of_a_cancelled_task_is_left_alone_for_a_while() {
+    let world = World::new();
+    let [mut plan, mut other] = [Planner::new(), Planner::new()];
+    let input = || json!({ "ip": "198.19.0.1" });
+    plan.task::<ShodanHost>(input());
+    world.submit(&plan.0);
+    let mut manager = world.manager(1);
+    step(&mut manager, world.now());
+    control::cancel(&*world.store, plan.id(), world.now()).unwrap();
+    let next = other.task::<ShodanHost>(input());
+    world.submit(&other.0);
+    let start = world.now();
+    while world.task(next).attempt == 0 {
+        world.clock.pass(Duration::from_secs(1));
+        step(&mut manager, world.now());
+    }
+    let waited = between(start, world.now());
+    assert!((60..130).contains(&waited.as_secs()), "{waited:?}");
 }

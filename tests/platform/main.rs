@@ -8,14 +8,13 @@ mod control;
 mod fan_in;
 mod fleet;
 mod generators;
+mod idle_out;
+mod pacing;
 mod plans;
 mod poison;
-mod restart;
-mod strange;
-
-mod pacing;
-
 mod refusals;
-
+mod restart;
+mod slots;
+mod strange;
 mod worker;
 mod world;

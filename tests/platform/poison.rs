@@ -67,6 +67,8 @@ fn a_poison_task_fails_with_its_dead_letter_and_its_collection_goes_on() {
     world.settings.grace = Duration::from_secs(3_600);
     check::<Look>(&world, 60, ErrorKind::DeadLettered);
     check::<Ask>(&world, 60, ErrorKind::DeadLettered);
+    // And when the letter is there while the last run's lease still lives.
+    check::<Ask>(&world, 10, ErrorKind::DeadLettered);
 }
 
 /// Its message is hidden for longer than its lease goes, so its tries are used up before that.

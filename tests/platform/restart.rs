@@ -10,7 +10,8 @@ use std::{
 use mrpf_embedded::Faults;
 use mrpf_manager::{Manager, Outside};
 use mrpf_ports::{
-    Delivery, Handle, Queue, QueueError, WorkerStore as _,
+    Delivery, Handle, Queue, QueueError, QueueName, WorkerStore as _,
+    clock::Wake,
     queue::Depth,
     store::{TaskState, WorkflowState},
 };
@@ -23,13 +24,15 @@ use serde_json::json;
 
 use crate::{
     worker::{Does, Output, Worker, order},
-    world::{Ask, Draw, Look, Make, Planner, World, check_books},
+    world::{Ask, Draw, Look, Make, Planner, World, check_books, step},
 };
 
 /// A queue that fails now and then, before it has done what it was asked, or after.
 struct Broken {
     queue: Arc<dyn Queue>,
     draw: Arc<Mutex<Draw>>,
+    /// How often in a hundred, before and after each.
+    percent: u64,
 }
 
 impl fmt::Debug for Broken {
@@ -44,7 +47,7 @@ impl Broken {
             || QueueError::Unavailable { queue: "broken".to_owned(), why: "so".to_owned() };
         let (before, after) = {
             let mut draw = self.draw.lock().unwrap();
-            (draw.is(5), draw.is(5))
+            (draw.is(self.percent), draw.is(self.percent))
         };
         if before {
             return Err(failed());
@@ -59,13 +62,14 @@ impl Queue for Broken {
         self.perhaps(|| self.queue.send(bodies))
     }
 
-    fn receive(
+    fn receive_unless(
         &self,
+        stop: &Wake,
         max: usize,
         wait: Duration,
         visibility: Duration,
     ) -> Result<Vec<Delivery>, QueueError> {
-        self.perhaps(|| self.queue.receive(max, wait, visibility))
+        self.perhaps(|| self.queue.receive_unless(stop, max, wait, visibility))
     }
 
     fn extend(&self, handle: &Handle, visibility: Duration) -> Result<(), QueueError> {
@@ -100,7 +104,8 @@ impl<'a> Managers<'a> {
 
     fn fresh(&mut self) -> Manager {
         self.made += 1;
-        let broken = |queue| Arc::new(Broken { queue, draw: Arc::clone(&self.draw) }) as _;
+        let broken =
+            |queue| Arc::new(Broken { queue, draw: Arc::clone(&self.draw), percent: 5 }) as _;
         let outside = self.world.outside();
         let outside = Outside {
             external: broken(outside.external),
@@ -148,7 +153,7 @@ fn output(order: &RunTask, run: &Run) -> Output {
 
 #[test]
 fn managers_lost_at_any_moment_lose_nothing_and_do_nothing_twice() {
-    for seed in 0..6 {
+    for seed in 0..20 {
         let faults = Faults { duplicates: 20, stale: 10, is_disordered: true, seed };
         let world = World::with(faults, 10_000);
         let mut plan = Planner::new();
@@ -223,4 +228,23 @@ fn check(world: &World, plan: &Planner, root: mrpf_tasks::TaskId) {
         assert_eq!(items, [0, 1, 2].map(|n| json!([run, n])), "{}", task.id);
         assert_eq!(world.within(|tx| tx.children(task.id, run)).len(), 0);
     }
+}
+
+/// What could not be sent is still to be sent, as soon as another manager may take it.
+#[test]
+fn a_message_that_could_not_be_sent_is_sent_later() {
+    let world = World::new();
+    let mut plan = Planner::new();
+    let id = plan.task::<Ask>(json!(1));
+    world.submit(&plan.0);
+    let outside = world.outside();
+    let draw = Arc::new(Mutex::new(Draw(0)));
+    let external = Arc::new(Broken { queue: Arc::clone(&outside.external), draw, percent: 100 });
+    let mut manager = world.manager_of(Outside { external, ..outside }, 1);
+    let errors = manager.step(world.now()).errors;
+    assert!(errors.iter().any(|error| error.part == "outbox"), "{errors:?}");
+    assert_eq!((world.depth(QueueName::External), world.task(id).attempt), (0, 1));
+    world.clock.pass(Duration::from_secs(31));
+    step(&mut world.manager(2), world.now());
+    assert_eq!((world.depth(QueueName::External), world.task(id).attempt), (1, 1));
 }

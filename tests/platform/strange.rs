@@ -134,12 +134,13 @@ fn a_run_is_complete_when_the_last_of_its_children_is_here() {
     let worker = Worker::new(&world, WorkerClass::Internal);
     let run = run_of(&order);
     assert!(worker.begin(&run));
+    // Shortly before the end of its lease; it gives no sign of life after that.
+    world.clock.pass(Duration::from_secs(50));
     worker.tell(end(run, 0, 3));
     for index in [2, 0, 1] {
         step(&mut world.manager(1), world.now());
         assert_eq!(world.task(order.assignment.task_id).state, TaskState::Running);
         worker.tell(child(run, index, Look::NAME, json!(index)));
-        // Longer than a lease goes without a sign of life.
         world.clock.pass(Duration::from_secs(30));
     }
     step(&mut world.manager(1), world.now());
@@ -234,4 +235,44 @@ fn a_task_that_nobody_takes_is_given_out_anew_once_its_message_is_gone() {
     step(&mut manager, world.now());
     assert_eq!((world.task(id).attempt, world.task(id).tries), (2, 0));
     assert!(worker.step(&mut |_| Does::Well(Output::default())).is_some());
+}
+
+/// Makers that make the same task make one.
+#[test]
+fn a_task_that_its_workflow_has_already_is_not_made_again() {
+    let (world, mut manager, order) = given_out::<Make>();
+    let worker = Worker::new(&world, WorkerClass::Internal);
+    let run = run_of(&order);
+    assert!(worker.begin(&run));
+    for (index, domain) in ["a.example.org", "b.example.org", "A.example.org."].iter().enumerate() {
+        let index = u32::try_from(index).unwrap();
+        worker.tell(child(run, index, CrtSh::NAME, json!({ "domain": domain })));
+    }
+    worker.tell(end(run, 0, 3));
+    step(&mut manager, world.now());
+    assert_eq!(world.tasks(order.workflow_id).len(), 1 + 2);
+    assert_eq!(manager.counts().deduped, 1);
+    check_books(&world, order.workflow_id);
+}
+
+/// A manager that is behind does not take the silence of its own queue for that of the workers.
+#[test]
+fn a_sign_of_life_that_waits_in_the_queue_counts() {
+    let (world, mut manager, order) = given_out::<Ask>();
+    let worker = Worker::new(&world, WorkerClass::External);
+    let run = run_of(&order);
+    assert!(worker.begin(&run));
+    step(&mut manager, world.now());
+    world.clock.pass(Duration::from_secs(40));
+    for _ in 0..200 {
+        world.send(QueueName::TaskManager, "in the way");
+    }
+    assert!(worker.begin(&run));
+    world.clock.pass(Duration::from_secs(40));
+    for _ in 0..2 {
+        step(&mut manager, world.now());
+        world.clock.pass(Duration::from_secs(10));
+    }
+    let task = world.task(order.assignment.task_id);
+    assert_eq!((task.state, task.tries), (TaskState::Running, 0));
 }

@@ -177,7 +177,6 @@ impl Line<'_> {
         }
         let Some(pace) = self.paces.get_mut(source) else { return Ok(false) };
         if !pace.is_out && pace.next <= now {
-            pace.is_out = true;
             pace.next = after(now, interval);
             let next = pace.next;
             self.books.tx().put_pace(source, next)?;

@@ -15,7 +15,7 @@
 //! # What holds
 //!
 //! - All that matters is in the store: a manager that is killed at any moment loses nothing, and several may race.
-//! - Every decision about a task is [`transition`]'s, made inside the transaction that stores it.
+//! - Every decision about a task is `transition`'s, made inside the transaction that stores it.
 //! - What workers say is checked: task, attempt and ticket, the kind of task, its input, its size.
 //! - Work is done in batches of a bounded size, a transaction each: one workflow with many tasks is in nobody's way.
 //!

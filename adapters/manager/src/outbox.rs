@@ -56,7 +56,7 @@ pub(crate) fn send(
             Err(error) => Err(ManagerError::outbox(error)),
         };
         // The queue of one class may be out of reach while those of the others are not.
-        failed = failed.or(sent.err());
+        failed = failed.or_else(|| sent.err());
     }
     failed.map_or(Ok(is_full), Err)
 }

@@ -9,15 +9,13 @@
 //!      free_slot; its machine is gone; or nothing was heard of it for a lease, and it was ended
 //! ```
 //!
-//! There are as many rows as there may be workers, so no count can be wrong: whoever takes a row in a transaction has it. The
+//! There are as many rows to take as there may be workers, so no count can be wrong: whoever takes a row in a transaction has it. The
 //! row is taken before the machine is asked for, and the fleet gives the same machine for the same slot and generation, so a
 //! manager may be killed between any two steps.
 //!
 //! An idle worker says that it drains before it looks for a message a last time, and this module counts after the message was
 //! sent, without those that drain: one of the two always sees the other. What is missed all the same (queues give no such
 //! promise) is found at the next look, since what counts is what is stored, and not what happened.
-
-use std::collections::BTreeMap;
 
 use mrpf_ports::{
     Instance, InstanceId, InstanceState, LaunchError, StoreError,
@@ -173,11 +171,11 @@ pub(crate) fn reconcile(
     plan.ask.iter().try_for_each(|slot| ask(outside, desk, slot, now))
 }
 
-/// As many slots as there may be workers. Those that are too many go when they are free.
+/// As many slots as there may be workers. Those that are too many retire when they are free: nobody takes them, and they stay
+/// for their generation, since one that came a second time would name a machine of the past.
 fn fit(tx: &mut dyn Tx, most: u32) -> Result<(), StoreError> {
-    let slots: BTreeMap<u32, SlotRow> =
-        tx.slots()?.into_iter().map(|slot| (slot.slot, slot)).collect();
-    for number in (1..=most).filter(|number| !slots.contains_key(number)) {
+    let slots = tx.slots()?;
+    for number in (1..=most).filter(|number| slots.iter().all(|slot| slot.slot != *number)) {
         tx.put_slot(&SlotRow {
             slot: number,
             generation: 0,
@@ -187,11 +185,9 @@ fn fit(tx: &mut dyn Tx, most: u32) -> Result<(), StoreError> {
             is_surplus: false,
         })?;
     }
-    for (number, mut slot) in slots {
-        let is_surplus = number > most;
-        if is_surplus && slot.state == SlotState::Free {
-            tx.remove_slot(number)?;
-        } else if slot.is_surplus != is_surplus {
+    for mut slot in slots {
+        let is_surplus = slot.slot > most;
+        if slot.is_surplus != is_surplus {
             slot.is_surplus = is_surplus;
             tx.put_slot(&slot)?;
         }

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use mrpf_ports::{
     ManagerStore, StoreError,
     store::{
-        CollectionRow, Control, RefusalRow, SlotRow, TaskFilter, TaskRow, TaskState, WorkflowRow,
+        CollectionRow, Control, RefusalRow, SlotRow, SlotState, TaskFilter, TaskRow, TaskState,
+        WorkflowRow,
     },
 };
 use mrpf_tasks::WorkflowId;
@@ -17,7 +18,7 @@ pub struct PlatformStatus {
     pub control: Control,
     /// All workflows, the newest first.
     pub workflows: Vec<WorkflowRow>,
-    /// The slots of bare-metal workers.
+    /// The slots of bare-metal workers, without those that have retired.
     pub slots: Vec<SlotRow>,
 }
 
@@ -60,7 +61,8 @@ pub struct Group {
 pub fn platform(store: &dyn ManagerStore) -> Result<PlatformStatus, StoreError> {
     let mut status = None;
     store.transaction(&mut |tx| {
-        let (control, workflows, slots) = (tx.control()?, tx.workflows()?, tx.slots()?);
+        let (control, workflows, mut slots) = (tx.control()?, tx.workflows()?, tx.slots()?);
+        slots.retain(|slot| !slot.is_surplus || slot.state != SlotState::Free);
         status = Some(PlatformStatus { control, workflows, slots });
         Ok(())
     })?;

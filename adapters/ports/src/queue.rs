@@ -4,6 +4,8 @@ use std::{fmt, time::Duration};
 
 use mrpf_tasks::WorkerClass;
 
+use crate::clock::Wake;
+
 /// The queues of the platform.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub enum QueueName {
@@ -69,6 +71,22 @@ pub trait Queue: fmt::Debug + Send + Sync {
     /// [`QueueError`].
     fn receive(
         &self,
+        max: usize,
+        wait: Duration,
+        visibility: Duration,
+    ) -> Result<Vec<Delivery>, QueueError> {
+        self.receive_unless(&Wake::default(), max, wait, visibility)
+    }
+
+    /// As [`Self::receive`], and gives up waiting soon after `stop` is set: a worker that is to stop must not take what it has
+    /// just given back.
+    ///
+    /// # Errors
+    ///
+    /// [`QueueError`].
+    fn receive_unless(
+        &self,
+        stop: &Wake,
         max: usize,
         wait: Duration,
         visibility: Duration,

@@ -100,6 +100,10 @@ impl Held {
         !std::mem::replace(&mut *lock(&self.settled), true)
     }
 
+    pub(crate) fn is_settled(&self) -> bool {
+        *lock(&self.settled)
+    }
+
     /// Runs `keep` while nobody settles, and not after.
     pub(crate) fn unless_settled(&self, keep: impl FnOnce()) {
         let settled = lock(&self.settled);

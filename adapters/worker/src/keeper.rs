@@ -73,6 +73,8 @@ fn renew(shared: &Shared, store: &dyn WorkerStore, held: &Held, kept: &mut Kept)
     let progress = (progress.done, progress.total, progress.note.as_str());
     match store.renew_task(&held.run, &shared.lease(), Some(progress)) {
         Ok(Renewal::Held) => kept.task = shared.now(),
+        // Its end is being told, and the manager has heard of it already.
+        Ok(Renewal::Lost) if held.is_settled() => {}
         Ok(Renewal::Lost) => abandon(held, "another run holds the task, or nobody any more"),
         Ok(Renewal::Stop) => {
             kept.task = shared.now();

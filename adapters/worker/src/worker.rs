@@ -1,10 +1,15 @@
 //! The loop: polls while there is a free slot, starts what comes, and winds down.
 
-use std::{io, sync::Arc, thread, time::Duration};
+use std::{
+    io,
+    sync::Arc,
+    thread,
+    time::{Duration, Instant},
+};
 
 use crossbeam_channel::{Receiver, SendError, Sender, unbounded};
 use mrpf_ports::{
-    Clock, Delivery, InstanceId, Power, Queue, QueueError, Runners, WorkerStore,
+    Clock, Delivery, Handle, InstanceId, Power, Queue, QueueError, Runners, WorkerStore,
     clock::{Wake, after},
 };
 use mrpf_records::Timestamp;
@@ -24,6 +29,8 @@ use crate::{
 const LOOK: Duration = Duration::from_millis(50);
 /// After a poll that failed; it doubles up to [`LONGEST_PAUSE`].
 const PAUSE: Duration = Duration::from_secs(1);
+/// How long, in real time, a poll that is to end is waited for.
+const POLL_ENDS: Duration = Duration::from_millis(500);
 const LONGEST_PAUSE: Duration = Duration::from_secs(16);
 
 /// What a worker works with.
@@ -92,7 +99,8 @@ impl Worker {
 
     /// Works until `stop` is set, or until its machine is to go.
     ///
-    /// A poll that is still open when this returns gives back what it gets, for as long as the process lives.
+    /// A poll that does not end although it is to, and is still open when this returns, gives back what it gets, for as long as
+    /// the process lives.
     ///
     /// # Errors
     ///
@@ -117,12 +125,12 @@ impl Worker {
 }
 
 fn work(shared: &Arc<Shared>, slot: Option<&Arc<Slot>>, stop: &Wake) -> io::Result<Ended> {
-    let done = Wake::default();
+    let (done, no_more) = (Wake::default(), Wake::default());
     let (polls, asked) = unbounded();
     let (tell, events) = unbounded();
     let poller = {
-        let (shared, tell) = (Arc::clone(shared), tell.clone());
-        move || poll(&shared, &asked, &tell)
+        let (shared, no_more, tell) = (Arc::clone(shared), no_more.clone(), tell.clone());
+        move || poll(&shared, &no_more, &asked, &tell)
     };
     spawn("mrpf-poller", poller)?;
     let keeper = {
@@ -136,9 +144,10 @@ fn work(shared: &Arc<Shared>, slot: Option<&Arc<Slot>>, stop: &Wake) -> io::Resu
         slot: slot.map(Arc::as_ref),
         idle: shared.settings.idle.map(|timeout| Idle::new(timeout, now)),
         polls,
+        no_more,
         tell,
         events,
-        busy: 0,
+        taken: Vec::new(),
         is_polling: false,
         failures: 0,
         not_before: now,
@@ -159,13 +168,13 @@ struct Poll(usize, Duration);
 
 enum Event {
     Polled(Result<Vec<Delivery>, QueueError>),
-    /// A slot is free again; whether a task was run in it.
-    Free(bool),
+    /// A message was dealt with, and its slot is free again; whether a task was run in it.
+    Free(Handle, bool),
 }
 
-fn poll(shared: &Shared, asked: &Receiver<Poll>, tell: &Sender<Event>) {
+fn poll(shared: &Shared, no_more: &Wake, asked: &Receiver<Poll>, tell: &Sender<Event>) {
     for Poll(most, wait) in asked {
-        let got = shared.own.receive(most, wait, shared.settings.lease);
+        let got = shared.own.receive_unless(no_more, most, wait, shared.settings.lease);
         if let Err(SendError(Event::Polled(Ok(deliveries)))) = tell.send(Event::Polled(got)) {
             // The loop has ended.
             give_back(shared, &deliveries);
@@ -184,10 +193,12 @@ struct Loop<'a> {
     slot: Option<&'a Slot>,
     idle: Option<Idle>,
     polls: Sender<Poll>,
+    /// Ends a poll that is open.
+    no_more: Wake,
     tell: Sender<Event>,
     events: Receiver<Event>,
-    /// Slots with a message.
-    busy: usize,
+    /// Messages that are dealt with, each in a slot.
+    taken: Vec<Handle>,
     is_polling: bool,
     /// Polls that failed one after the other.
     failures: u32,
@@ -206,7 +217,7 @@ impl Loop<'_> {
                 if let Some(ended) = self.next_step() {
                     return ended;
                 }
-            } else if is_lost && self.busy == 0 {
+            } else if is_lost && self.taken.is_empty() {
                 return Ended::NoSlot;
             }
             if let Ok(event) = self.events.recv_timeout(LOOK) {
@@ -218,7 +229,7 @@ impl Loop<'_> {
     /// No poll is open: begins one where there is a free slot, or goes.
     fn next_step(&mut self) -> Option<Ended> {
         let now = self.shared.now();
-        let free = self.shared.settings.slots - self.busy;
+        let free = self.shared.settings.slots - self.taken.len();
         if free == 0 || now < self.not_before {
             return None;
         }
@@ -258,8 +269,8 @@ impl Loop<'_> {
     fn note(&mut self, event: Event, is_lost: bool) {
         let now = self.shared.now();
         match event {
-            Event::Free(was_run) => {
-                self.busy -= 1;
+            Event::Free(message, was_run) => {
+                self.forget(&message);
                 if let Some(idle) = &mut self.idle {
                     idle.let_go(was_run, now);
                 }
@@ -295,13 +306,13 @@ impl Loop<'_> {
             Some(slot) if was_draining => slot.revive(now),
             _ => !is_lost,
         };
-        self.busy += deliveries.len();
+        self.taken.extend(deliveries.iter().map(|delivery| delivery.handle.clone()));
         for delivery in deliveries {
             if may_take {
                 self.start(delivery);
             } else {
                 self.shared.give_back(&delivery.handle, Duration::ZERO);
-                self.free();
+                self.free(delivery.handle);
             }
         }
     }
@@ -312,34 +323,45 @@ impl Loop<'_> {
         let body = move || {
             let was_run = handle(&shared, &delivery);
             // The loop may have ended.
-            let _ = tell.send(Event::Free(was_run));
+            let _ = tell.send(Event::Free(delivery.handle, was_run));
         };
         if let Err(error) = spawn("mrpf-task", body) {
             tracing::error!(%error, "the system gives no thread for a task");
             self.shared.give_back(&message, GIVEN_BACK);
-            self.free();
+            self.free(message);
         }
     }
 
-    fn free(&self) {
+    fn free(&self, message: Handle) {
         // We hold the other end ourselves.
-        let _ = self.tell.send(Event::Free(false));
+        let _ = self.tell.send(Event::Free(message, false));
+    }
+
+    fn forget(&mut self, message: &Handle) {
+        self.taken.retain(|other| other != message);
     }
 
     /// Everything that is held is done, or visible to others, when this returns.
     fn wind_down(&mut self) {
         let shared = self.shared;
+        self.end_poll();
         shared.runs.stop();
         if let Some(Err(error)) = self.slot.map(Slot::drain) {
             tracing::warn!(%error, "the slot of this machine is not marked as draining");
         }
         let deadline = after(shared.now(), shared.settings.grace);
-        while self.busy > 0 && shared.now() < deadline {
+        while !self.taken.is_empty() && shared.now() < deadline {
             if let Ok(event) = self.events.recv_timeout(LOOK) {
                 self.end(event);
             }
         }
-        for held in shared.runs.all() {
+        let runs = shared.runs.all();
+        // Those that never came to be runs: whatever they wait for, others may get it sooner.
+        let is_run = |message: &&Handle| runs.iter().any(|held| held.handle == **message);
+        for message in self.taken.iter().filter(|message| !is_run(message)) {
+            shared.give_back(message, Duration::ZERO);
+        }
+        for held in runs {
             take_away(shared, &held);
         }
         while let Ok(event) = self.events.try_recv() {
@@ -350,10 +372,24 @@ impl Loop<'_> {
         }
     }
 
+    /// Waits a moment for the poll that is open: it would take again what is given back.
+    fn end_poll(&mut self) {
+        self.no_more.set();
+        let end = Instant::now() + POLL_ENDS;
+        while self.is_polling && Instant::now() < end {
+            if let Ok(event) = self.events.recv_timeout(LOOK) {
+                self.end(event);
+            }
+        }
+    }
+
     fn end(&mut self, event: Event) {
         match event {
-            Event::Free(_) => self.busy -= 1,
-            Event::Polled(got) => give_back(self.shared, &got.unwrap_or_default()),
+            Event::Free(message, _) => self.forget(&message),
+            Event::Polled(got) => {
+                self.is_polling = false;
+                give_back(self.shared, &got.unwrap_or_default());
+            }
         }
     }
 }

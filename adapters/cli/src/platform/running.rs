@@ -3,7 +3,7 @@
 use std::{
     env,
     ffi::OsString,
-    path::PathBuf,
+    path::Path,
     process::Command,
     sync::Arc,
     thread::{self, JoinHandle},
@@ -108,11 +108,11 @@ impl Drop for Running {
 
 /// How a worker of `class` is started.
 fn command(
-    program: &PathBuf,
+    program: &Path,
     class: WorkerClass,
     options: &Options,
 ) -> impl Fn() -> Command + Send + 'static {
-    let program = program.clone();
+    let program = program.to_owned();
     let Options { folder, allow_reserved, variables, .. } = options.clone();
     move || {
         let mut command = Command::new(&program);

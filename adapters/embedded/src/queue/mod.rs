@@ -25,7 +25,7 @@ use std::{path::Path, sync::Arc, time::Duration};
 
 use mrpf_ports::{
     Clock, Delivery, Handle, Queue, QueueError, QueueName,
-    clock::{SystemClock, after, between},
+    clock::{SystemClock, Wake, after, between},
     queue::Depth,
 };
 use rusqlite::Connection;
@@ -172,8 +172,9 @@ impl Queue for SqliteQueue {
         Ok(())
     }
 
-    fn receive(
+    fn receive_unless(
         &self,
+        stop: &Wake,
         max: usize,
         wait: Duration,
         visibility: Duration,
@@ -184,11 +185,15 @@ impl Queue for SqliteQueue {
         loop {
             // Listens before it looks, so that no message slips in between.
             let listener = self.bell().listen();
+            if stop.is_set() {
+                return Ok(Vec::new());
+            }
             let taken = self.take(max, visibility)?;
             let left = between(clock.now(), end);
             if !taken.is_empty() || left.is_zero() {
                 return Ok(taken);
             }
+            // So short that `stop` is seen soon enough.
             clock.sleep(pause.min(left), listener.wake());
             pause = (pause * 2).min(LOOK.1);
         }

@@ -305,10 +305,6 @@ impl Tx for SqliteTx<'_> {
         )
     }
 
-    fn remove_slot(&mut self, slot: u32) -> Result<(), StoreError> {
-        self.execute("DELETE FROM bare_metal_slot WHERE slot = ?1", [slot])
-    }
-
     fn put_blocked(&mut self, range: AddressRange, now: Timestamp) -> Result<(), StoreError> {
         recon::put_blocked(self.0, range, now).map_err(failed)
     }

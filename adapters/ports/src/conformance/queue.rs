@@ -10,7 +10,7 @@ use std::{
 use mrpf_tasks::message::MOST_BODY;
 
 use super::eventually;
-use crate::{Delivery, Handle, Queue, QueueError, queue::Depth};
+use crate::{Delivery, Handle, Queue, QueueError, clock::Wake, queue::Depth};
 
 /// Deliveries after which a message of the queue becomes a dead letter.
 pub const MAX_RECEIVES: u32 = 3;
@@ -42,6 +42,7 @@ macro_rules! queue_conformance {
             a_batch_is_taken_in_parts
             a_message_may_have_a_mebibyte_and_no_more
             a_receiver_that_waits_is_woken
+            a_receiver_that_is_told_to_stop_takes_nothing_more
             receivers_that_wait_are_in_nobodys_way
             eight_receivers_handle_each_message_once
             the_depth_is_about_right
@@ -289,6 +290,22 @@ pub fn a_receiver_that_waits_is_woken(bench: &dyn Bench) {
             assert!(late < SHORT, "{late:?}");
         });
     }
+}
+
+/// Not even what comes while it gives up.
+pub fn a_receiver_that_is_told_to_stop_takes_nothing_more(bench: &dyn Bench) {
+    let (queue, stop) = (bench.queue(), Wake::default());
+    thread::scope(|scope| {
+        let start = Instant::now();
+        let receiver = scope.spawn(|| queue.receive_unless(&stop, 1, LONG, LONG).unwrap());
+        thread::sleep(SHORT);
+        stop.set();
+        assert_eq!(receiver.join().unwrap(), []);
+        assert!(start.elapsed() < LONG / 6, "it waited on");
+    });
+    send(queue, &["a"]);
+    assert_eq!(queue.receive_unless(&stop, 1, SHORT, LONG).unwrap(), []);
+    assert_eq!(one(queue, LONG).receive_count, 1);
 }
 
 /// A worker extends and deletes while it waits for more.

@@ -84,8 +84,12 @@ pub trait Tx {
     fn children(&mut self, task: TaskId, run: RunId) -> Result<Vec<(u32, NewTask)>, StoreError>;
     /// Keeps how a run said that it ended, until its parts and children are here: queues may bring them later. What a run said
     /// first stays.
-    fn put_outcome(&mut self, task: TaskId, run: RunId, outcome: &Outcome)
-    -> Result<(), StoreError>;
+    fn put_outcome(
+        &mut self,
+        task: TaskId,
+        run: RunId,
+        outcome: &Outcome,
+    ) -> Result<(), StoreError>;
     /// How a run said that it ended.
     fn outcome(&mut self, task: TaskId, run: RunId) -> Result<Option<Outcome>, StoreError>;
     /// Removes the parts of every run of a task but `run`, all children and outcomes that are kept, and its checkpoint.
@@ -110,10 +114,8 @@ pub trait Tx {
 
     /// All slots, by number.
     fn slots(&mut self) -> Result<Vec<SlotRow>, StoreError>;
-    /// Adds or replaces a slot.
+    /// Adds or replaces a slot. None is ever removed: a generation that came a second time would name a machine of the past.
     fn put_slot(&mut self, row: &SlotRow) -> Result<(), StoreError>;
-    /// Removes a slot.
-    fn remove_slot(&mut self, slot: u32) -> Result<(), StoreError>;
 
     /// Adds addresses to those that nobody is to touch.
     fn put_blocked(&mut self, range: AddressRange, now: Timestamp) -> Result<(), StoreError>;

@@ -229,7 +229,7 @@ pub struct OutboxRow {
     pub body: String,
 }
 
-/// Room for one bare-metal worker: there are as many rows as there may be workers.
+/// Room for one bare-metal worker: there are as many rows as there may be workers, those that are surplus not counted.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct SlotRow {
     /// Which, from 1.
@@ -242,7 +242,7 @@ pub struct SlotRow {
     pub instance_id: Option<String>,
     /// Until when a launch, or a worker that has been silent, is believed in. Of a free slot: not taken before.
     pub lease_until: Option<Timestamp>,
-    /// Whether it is to go once it is free: there are to be fewer.
+    /// Whether it is not to be taken any more: there are to be fewer.
     pub is_surplus: bool,
 }
 

@@ -1,11 +1,18 @@
 //! A queue in memory, with visibility in virtual time, that notes what is asked of it.
 
 use std::{
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
-use mrpf_ports::{Clock, Delivery, Handle, Queue, QueueError, clock::after, queue::Depth};
+use mrpf_ports::{
+    Clock, Delivery, Handle, Queue, QueueError,
+    clock::{Wake, after, between},
+    queue::Depth,
+};
 use mrpf_records::Timestamp;
 use mrpf_tasks::message::{Envelope, Message};
 
@@ -20,6 +27,8 @@ pub(crate) struct FakeQueue {
     log: Log,
     name: &'static str,
     state: Mutex<State>,
+    /// Whether a poll goes on when it is to stop: it had its message already.
+    is_deaf: AtomicBool,
 }
 
 #[derive(Debug, Default)]
@@ -44,7 +53,13 @@ struct Stored {
 
 impl FakeQueue {
     pub(crate) fn new(time: &Arc<Time>, log: &Log, name: &'static str) -> Self {
-        Self { time: Arc::clone(time), log: log.clone(), name, state: Mutex::default() }
+        let (state, is_deaf) = Default::default();
+        Self { time: Arc::clone(time), log: log.clone(), name, state, is_deaf }
+    }
+
+    /// Lets polls go on that are to stop.
+    pub(crate) fn deafen(&self) {
+        self.is_deaf.store(true, Ordering::Relaxed);
     }
 
     /// Puts a message in that was delivered `receives` times before.
@@ -152,8 +167,9 @@ impl Queue for FakeQueue {
         Ok(())
     }
 
-    fn receive(
+    fn receive_unless(
         &self,
+        stop: &Wake,
         max: usize,
         wait: Duration,
         visibility: Duration,
@@ -167,11 +183,16 @@ impl Queue for FakeQueue {
         self.log.note("polled");
         let end = after(now, wait);
         loop {
+            let is_over = || stop.is_set() && !self.is_deaf.load(Ordering::Relaxed);
+            if is_over() {
+                return Ok(Vec::new());
+            }
             let taken = self.take(max, visibility);
             if !taken.is_empty() || self.time.now() >= end {
                 return Ok(taken);
             }
-            self.time.wait(mrpf_ports::clock::between(self.time.now(), end), || self.visible() > 0);
+            let left = between(self.time.now(), end);
+            self.time.wait(left, || self.visible() > 0 || is_over());
         }
     }
 

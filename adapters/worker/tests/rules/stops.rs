@@ -54,11 +54,39 @@ fn what_runs_ends_or_is_handed_back_within_5_s() {
 #[test]
 fn a_message_that_comes_into_an_open_poll_is_visible_again_at_once() {
     let world = World::new();
+    world.own.deafen();
     let worker = world.start::<Reads>(|_, _| panic!("it was run"));
     eventually("a poll is open", || world.log.count("polled") == 1);
     assert_eq!(world.end(worker), Ended::Stopped);
     world.give::<Reads>(Value::Null);
     eventually("it is given back", || world.own.hidden() == [secs(0)]);
+    assert_eq!((world.own.visible(), world.own.receives()), (1, vec![1]));
+}
+
+#[test]
+fn what_is_given_back_does_not_come_into_a_poll_of_the_same_worker() {
+    let world = World::new();
+    world.give::<Reads>(Value::Null);
+    let settings = Settings { slots: 2, ..Settings::new(Reads::CLASS, "a test") };
+    let worker = world.start_with(settings, does::<Reads>(|cx, _| until_told(cx)), false);
+    eventually("it runs, and a poll is open", || {
+        world.store.holders() == 1 && world.log.count("polled") == 2
+    });
+    assert_eq!(world.end(worker), Ended::Stopped);
+    world.time.advance(secs(1));
+    assert_eq!((world.own.visible(), world.own.receives()), (1, vec![1]));
+}
+
+#[test]
+fn what_was_not_begun_when_the_time_is_over_is_given_back() {
+    let (world, gate) = (World::new(), Gate::default());
+    world.store.hold_claims(&gate);
+    world.give::<Reads>(Value::Null);
+    let worker = world.start::<Reads>(|_, _| panic!("it was run"));
+    eventually("it is claimed", || gate.count() == 1);
+    world.stop.set();
+    world.time.advance_until("the worker ends", || worker.is_finished());
+    assert_eq!(world.join(worker), Ended::Stopped);
     assert_eq!((world.own.visible(), world.own.receives()), (1, vec![1]));
 }
 

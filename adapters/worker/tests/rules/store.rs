@@ -20,7 +20,7 @@ use mrpf_tasks::{
 };
 use serde_json::Value;
 
-use crate::world::Log;
+use crate::world::{Gate, Log};
 
 #[derive(Debug)]
 pub(crate) struct FakeStore {
@@ -29,6 +29,8 @@ pub(crate) struct FakeStore {
     pub(crate) has_slot: AtomicBool,
     /// Whether no call of a run succeeds.
     pub(crate) is_away: AtomicBool,
+    /// Where claims wait first.
+    gate: Mutex<Option<Gate>>,
 }
 
 #[derive(Debug, Default)]
@@ -50,7 +52,13 @@ impl FakeStore {
             state: Mutex::default(),
             has_slot: AtomicBool::new(true),
             is_away: AtomicBool::new(false),
+            gate: Mutex::default(),
         }
+    }
+
+    /// Lets claims wait at a door.
+    pub(crate) fn hold_claims(&self, gate: &Gate) {
+        *self.gate.lock().unwrap() = Some(gate.clone());
     }
 
     pub(crate) fn answer_claim(&self, claim: Claim) {
@@ -100,6 +108,10 @@ fn unavailable() -> StoreError {
 
 impl WorkerStore for FakeStore {
     fn claim_task(&self, run: &Run, _: &Lease<'_>) -> Result<Claim, StoreError> {
+        let gate = self.gate.lock().unwrap().clone();
+        if let Some(gate) = gate {
+            gate.pass();
+        }
         let mut state = self.state.lock().unwrap();
         if let Some(claim) = state.claims.pop_front() {
             return Ok(claim);

@@ -216,7 +216,10 @@ pub fn how_runs_ended_is_kept_by_run(bench: &dyn Bench) {
     let [run, other] = [(); 2].map(|()| RunId::fresh());
     let ended = |created| Outcome::Succeeded { parts: 1, created, branch: None, truncated: true };
     let kept = || {
-        within(store, |tx| Ok([run, other].map(|run| tx.outcome(task.id, run).expect("an outcome"))))
+        within(
+            store,
+            |tx| Ok([run, other].map(|run| tx.outcome(task.id, run).expect("an outcome"))),
+        )
     };
     within(store, |tx| {
         tx.put_outcome(task.id, run, &ended(3))?;
