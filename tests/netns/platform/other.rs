@@ -54,10 +54,11 @@ fn bad_workflows_are_refused_with_line_and_field_and_nothing_is_stored() {
         "waits for itself: one -> two -> one",
     );
     check(
-        &task(
-            "run = \"Conditional\"\n[task.input]\nfrom = { task = \"a\" }\ncondition = { count_over = 1 }\n",
+        &format!(
+            "{HEAD}[[collection]]\nname = \"c\"\n[[task]]\nname = \"b\"\nrun = \"Conditional\"\n[task.input]\n\
+             from = {{ collection = \"c\" }}\ncondition = {{ count_over = 1 }}\n"
         ),
-        "8: task \"b\", input.condition: ",
+        "9: task \"b\", input.condition: ",
         "expected one of `count_at_least`",
     );
     check(

@@ -48,6 +48,11 @@ impl Platform {
         self.folder.path().join("data")
     }
 
+    /// Where `mrpf up` and its workers say what they do.
+    fn log(&self) -> PathBuf {
+        self.folder.path().join("up.log")
+    }
+
     /// Starts it, with `variables` in its environment; returns once it is up.
     #[track_caller]
     pub(crate) fn up(&self, variables: &[(&str, &str)]) -> Up {
@@ -62,7 +67,7 @@ impl Platform {
 
     #[track_caller]
     fn start(&self, mut command: Command, variables: &[(&str, &str)]) -> Up {
-        let log = self.folder.path().join("up.log");
+        let log = self.log();
         command.args(["up", "--allow-reserved", "--data"]).arg(self.data());
         command.envs(variables.iter().copied());
         let mut up = Up { child: command.stderr(File::create(&log).unwrap()).spawn().unwrap() };
@@ -146,12 +151,7 @@ impl Platform {
         let ended = wait("the workflow has not ended", patience, || {
             Some(self.state(id)).filter(|state| state != "running")
         });
-        assert_eq!(ended, state, "{}\n{}", self.ask(&format!("status {id}")), self.log());
-    }
-
-    /// What `up` and its workers have said.
-    pub(crate) fn log(&self) -> String {
-        fs::read_to_string(self.folder.path().join("up.log")).unwrap()
+        assert_eq!(ended, state, "{}", self.ask(&format!("status {id}")));
     }
 
     /// The processes that have something to do with the folder, each with its command line.
@@ -172,6 +172,15 @@ impl Platform {
         let words = format!(" worker {class} ");
         let all = self.processes().into_iter();
         all.filter(|(_, line)| line.contains(&words)).map(|(pid, _)| pid).collect()
+    }
+}
+
+impl Drop for Platform {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            let said = fs::read_to_string(self.log()).unwrap_or_default();
+            eprintln!("what `mrpf up` and its workers have said:\n{said}");
+        }
     }
 }
 

@@ -181,3 +181,49 @@ fn plan(args: &DemoArgs) -> Result<workflow::Plan, PlatformError> {
     set_scans(&mut plan, &registry, Some(&ports), Some(args.rate.0.get()))?;
     Ok(plan)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_an_earlier_demo_left_is_removed_and_nothing_else() {
+        let place = tempfile::tempdir().unwrap();
+        for name in ["queue.db", "store.db", "store.db-wal", "mine.txt"] {
+            fs::write(place.path().join(name), "old").unwrap();
+        }
+        let folder = clean(place.path()).unwrap();
+        let has = |name: &str| folder.path().join(name).exists();
+        assert!(!has("queue.db") && !has("store.db") && !has("store.db-wal"));
+        assert!(has("mine.txt"));
+        let _held = folder.hold().unwrap();
+        fs::write(folder.store(), "of a demo that runs").unwrap();
+        assert!(matches!(clean(place.path()), Err(PlatformError::Taken { .. })));
+        assert!(has("store.db"));
+    }
+
+    #[test]
+    fn a_platform_in_a_folder_that_was_named_is_not_touched() {
+        let place = tempfile::tempdir().unwrap();
+        assert!(folder(Some(&place.path().join("new"))).is_ok());
+        fs::write(place.path().join("store.db"), "somebody's").unwrap();
+        assert!(matches!(folder(Some(place.path())), Err(CliError::DemoFolder(_))));
+        assert_eq!(fs::read(place.path().join("store.db")).unwrap(), b"somebody's");
+    }
+
+    #[test]
+    fn the_workflow_asks_what_the_lab_knows() {
+        let args = DemoArgs { data: None, rate: "9k".parse().unwrap(), quiet: true };
+        let plan = plan(&args).unwrap();
+        let scans = plan.tasks.iter().find(|task| task.name == "shards").unwrap();
+        assert_eq!(
+            (&scans.input["ports"], &scans.input["rate"]),
+            (&"80,443,8080".into(), &9_000.into())
+        );
+        let excluded = Excluded::Addresses(EXCLUDED.parse().unwrap());
+        assert_eq!(
+            (EXCLUDED, plan.scope.exclude),
+            (EXCLUDED_PREFIX.to_string().as_str(), vec![excluded])
+        );
+    }
+}

@@ -234,3 +234,81 @@ fn open_ports(excluded: &Prefix) -> BTreeSet<(Ipv4Addr, u16)> {
         .filter(|(addr, port)| demo::truth(*addr, *port) == Truth::Open)
         .collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn compared<T: Ord + Clone>(all: &[T]) -> Compared<T> {
+        Compared { found: all.iter().cloned().collect(), truth: all.iter().cloned().collect() }
+    }
+
+    /// Of a demo in which all went well.
+    fn good() -> Verdict {
+        Verdict {
+            endpoints: compared(&[
+                (Ipv4Addr::new(198, 19, 0, 1), 80),
+                (Ipv4Addr::new(198, 19, 0, 2), 443),
+            ]),
+            names: compared(&["a.example".to_owned()]),
+            refused_names: compared(&["b.example".to_owned()]),
+            has_refused_addresses: true,
+            touched: 0,
+            workflow: None,
+            tasks: 2,
+            succeeded: 2,
+            failed: Vec::new(),
+        }
+    }
+
+    #[track_caller]
+    fn check_fault(spoil: impl FnOnce(&mut Verdict), fault: &str) {
+        let mut verdict = good();
+        spoil(&mut verdict);
+        assert_eq!(verdict.faults(true).as_deref(), Some(fault));
+    }
+
+    #[test]
+    fn nothing_that_is_not_so_goes_through() {
+        assert_eq!(good().faults(true), None);
+        assert_eq!(good().faults(false).as_deref(), Some("not come to its end"));
+        let other = (Ipv4Addr::new(198, 19, 0, 9), 80);
+        check_fault(|it| it.endpoints.found.extend([other]), "1 wrong answers");
+        check_fault(|it| it.endpoints.truth.extend([other]), "1 answers missing");
+        check_fault(|it| it.names.found.clear(), "1 answers missing");
+        check_fault(|it| it.refused_names.found.clear(), "refused other names than it should");
+        check_fault(
+            |it| it.has_refused_addresses = false,
+            "no record of the addresses that it was not to touch",
+        );
+        check_fault(|it| it.touched = 1, "touched what it was not to touch");
+        check_fault(|it| it.failed.push("x".to_owned()), "1 tasks that failed");
+    }
+
+    #[test]
+    fn the_table_says_what_was_found_and_where_it_lies() {
+        let mut verdict = good();
+        verdict.endpoints.found.remove(&(Ipv4Addr::new(198, 19, 0, 1), 80));
+        let table = verdict.table(3, Duration::from_millis(20_500), Path::new("/x/data"), None);
+        for line in [
+            "hosts with port 80 open         0        1",
+            "hosts with port 443 open        1        1",
+            "missing          1 of 3",
+            "                 198.19.0.1:80 is missing",
+            "workers          3 bare-metal workers launched on demand; idle, all have gone",
+            "time             20.5 s",
+            "data             /x/data: queue.db, store.db",
+        ] {
+            assert!(table.lines().any(|it| it == line), "{line:?} is missing:\n{table}");
+        }
+        assert!(table.contains("results --data /x/data --model endpoint"), "{table}");
+    }
+
+    #[test]
+    fn the_truth_leaves_out_what_is_excluded() {
+        let excluded = Prefix::new([198, 19, 0, 0], 16);
+        assert!(open_ports(&excluded).is_empty());
+        let all = open_ports(&Prefix::new([192, 0, 2, 0], 24));
+        assert_eq!(all.len() as u64, demo::totals()[0]);
+    }
+}

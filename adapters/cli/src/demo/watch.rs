@@ -148,3 +148,45 @@ fn show(bar: &ProgressBar, task: &TaskRow) {
     bar.set_position(task.done);
     bar.set_message(format!("{} [{}]", task.note, task.worker.as_deref().unwrap_or_default()));
 }
+
+#[cfg(test)]
+mod tests {
+    use mrpf_embedded::SqliteStore;
+    use mrpf_manager::control;
+    use mrpf_ports::{Clock as _, clock::SystemClock};
+    use mrpf_tasks::{Registry, Scope, workflow};
+
+    use super::*;
+
+    #[test]
+    fn a_demo_is_over_when_its_workflow_and_its_workers_are() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = SqliteStore::open(folder.path().join("store.db")).unwrap();
+        let scope = Scope { domains: vec!["a.example".parse().unwrap()], ..Scope::default() };
+        let plan = workflow::recon(scope).unwrap().plan(&Registry::shipped()).unwrap();
+        let now = SystemClock.now();
+        mrpf_manager::submit(&store, &Registry::shipped(), &plan, now).unwrap();
+        let slot = |state, instance: Option<&str>| {
+            let row = SlotRow {
+                slot: 1,
+                generation: 1,
+                state,
+                instance_id: instance.map(str::to_owned),
+                lease_until: None,
+                is_surplus: false,
+            };
+            store.transaction(&mut |tx| tx.put_slot(&row)).unwrap();
+        };
+        let mut watch = Watch::new(plan.id, true);
+        slot(SlotState::Launching, None);
+        assert_eq!((watch.look(&store).unwrap(), watch.launched()), (false, 0));
+        slot(SlotState::Live, Some("one"));
+        assert_eq!((watch.look(&store).unwrap(), watch.launched()), (false, 1));
+        slot(SlotState::Free, None);
+        assert!(!watch.look(&store).unwrap(), "tasks are open");
+        control::cancel(&store, plan.id, now).unwrap();
+        assert!(watch.look(&store).unwrap());
+        slot(SlotState::Draining, Some("two"));
+        assert_eq!((watch.look(&store).unwrap(), watch.launched()), (false, 2));
+    }
+}

@@ -32,7 +32,7 @@ impl Environment {
         })
     }
 
-    fn of(
+    pub(super) fn of(
         variable: impl Fn(&'static str) -> Result<Option<String>, PlatformError>,
     ) -> Result<Self, PlatformError> {
         let max_bare_metal_workers = match variable(MAX_WORKERS)? {

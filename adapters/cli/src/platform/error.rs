@@ -150,3 +150,18 @@ impl PlatformError {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_user_can_mend_is_told_from_what_broke() {
+        let denied = || io::Error::from(io::ErrorKind::PermissionDenied);
+        let folder = PlatformError::Folder { path: "/x".into(), source: denied() };
+        assert!(folder.is_usage() && folder.to_string().contains("with sudo"), "{folder}");
+        assert!(PlatformError::NoWorkflow("ff".to_owned()).is_usage());
+        assert!(!PlatformError::Stdout(denied()).is_usage());
+        assert!(!PlatformError::Start { what: "the manager", source: denied() }.is_usage());
+    }
+}

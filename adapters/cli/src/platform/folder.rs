@@ -123,6 +123,9 @@ pub(crate) fn find_workflow(
 
 #[cfg(test)]
 mod tests {
+    use mrpf_ports::{Clock as _, clock::SystemClock};
+    use mrpf_tasks::{Registry, Scope, workflow};
+
     use super::*;
 
     #[test]
@@ -141,5 +144,27 @@ mod tests {
         let place = tempfile::tempdir().unwrap();
         let error = Folder::existing(place.path()).unwrap_err().to_string();
         assert!(error.contains("mrpf up --data"), "{error}");
+    }
+
+    #[test]
+    fn workflows_are_found_by_the_first_characters_of_their_ids() {
+        let place = tempfile::tempdir().unwrap();
+        let store = Folder::make(place.path()).unwrap().open_store().unwrap();
+        let mut ids = Vec::new();
+        for _ in 0..2 {
+            let scope = Scope { domains: vec!["a.example".parse().unwrap()], ..Scope::default() };
+            let plan = workflow::recon(scope).unwrap().plan(&Registry::shipped()).unwrap();
+            mrpf_manager::submit(store.as_ref(), &Registry::shipped(), &plan, SystemClock.now())
+                .unwrap();
+            ids.push(plan.id);
+        }
+        let find = |prefix: &str| find_workflow(store.as_ref(), prefix);
+        let (whole, short) =
+            (ids[0].to_string().to_uppercase(), ids[1].to_string()[..35].to_owned());
+        assert_eq!(find(&whole).unwrap().id, ids[0]);
+        assert_eq!(find(&short).map(|row| row.id).ok(), Some(ids[1]));
+        // Nothing is what all begin with.
+        assert!(matches!(find(""), Err(PlatformError::Ambiguous(2, _))));
+        assert!(matches!(find("x"), Err(PlatformError::NoWorkflow(_))));
     }
 }

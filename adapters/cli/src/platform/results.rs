@@ -148,3 +148,60 @@ fn each(
     }
     Ok(joiner.finish().map_err(broken)?)
 }
+
+#[cfg(test)]
+mod tests {
+    use mrpf_embedded::SqliteStore;
+    use mrpf_ports::{Clock as _, clock::SystemClock};
+    use mrpf_tasks::{Registry, Scope, workflow};
+
+    use super::*;
+
+    /// Takes nothing.
+    struct Closed;
+
+    impl io::Write for Closed {
+        fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+            Err(io::ErrorKind::BrokenPipe.into())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_reader_that_has_gone_away_is_known_as_that() {
+        let mut lines = Lines(BufWriter::new(Closed));
+        lines.write(&json!({ "ip": "198.51.100.1" })).unwrap();
+        let error = lines.flush().unwrap_err();
+        assert!(
+            matches!(&error, PlatformError::Stdout(error) if error.kind() == io::ErrorKind::BrokenPipe),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn a_task_that_is_not_there_is_answered_with_those_that_are() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = SqliteStore::open(folder.path().join("store.db")).unwrap();
+        let domains = vec!["a.example".parse().unwrap(), "b.example".parse().unwrap()];
+        let scope = Scope { domains, ..Scope::default() };
+        let plan = workflow::recon(scope).unwrap().plan(&Registry::shipped()).unwrap();
+        let now = SystemClock.now();
+        mrpf_manager::submit(&store, &Registry::shipped(), &plan, now).unwrap();
+        let workflow = find_workflow(&store, &plan.id.to_string()).unwrap();
+        let mut lines = Lines(BufWriter::new(Vec::new()));
+        let error = items(&store, &workflow, Some("crt"), &mut lines).unwrap_err().to_string();
+        assert!(
+            error.contains(
+                "no task \"crt\": it has any-open, count, crt-sh/a.example, crt-sh/b.example"
+            ),
+            "{error}"
+        );
+        // Nothing has ended.
+        items(&store, &workflow, Some("names"), &mut lines).unwrap();
+        items(&store, &workflow, None, &mut lines).unwrap();
+        assert!(lines.0.buffer().is_empty() && lines.0.get_ref().is_empty());
+    }
+}

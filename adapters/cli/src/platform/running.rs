@@ -130,3 +130,35 @@ fn command(
 
 /// How often somebody who waits for a platform looks.
 pub(crate) const LOOK: Duration = Duration::from_millis(200);
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    #[test]
+    fn external_workers_are_told_of_no_store() {
+        let place = tempfile::tempdir().unwrap();
+        let folder = Folder::make(place.path()).unwrap();
+        let store = folder.store();
+        let environment = Environment::of(|_| Ok(None)).unwrap();
+        let options = Options {
+            folder,
+            environment,
+            external: 1,
+            internal: 1,
+            allow_reserved: true,
+            variables: vec![("MRPF_LOG", "error".into())],
+        };
+        for class in [WorkerClass::External, WorkerClass::Internal, WorkerClass::BareMetal] {
+            let command = command(Path::new("mrpf"), class, &options)();
+            let args: Vec<_> = command.get_args().collect();
+            assert_eq!(args[..2], ["worker", class.as_str()]);
+            let has_store = args.iter().any(|arg| Path::new(arg) == store);
+            assert_eq!(has_store, class != WorkerClass::External, "{args:?}");
+            let envs: Vec<_> = command.get_envs().collect();
+            assert_eq!(envs, [("MRPF_LOG".as_ref(), Some("error".as_ref()))]);
+        }
+    }
+}

@@ -100,3 +100,61 @@ fn start(fleet: &LocalFleet, place: &mut Place) {
         tracing::error!(%error, "a worker cannot be started; trying again");
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_process_that_ends_is_started_again_and_ever_more_slowly() {
+        let folder = tempfile::tempdir().unwrap();
+        let (starts, begin) = (folder.path().join("starts"), Instant::now());
+        let command = {
+            let starts = starts.clone();
+            move || {
+                let mut command = Command::new("sh");
+                command.arg("-c").arg("echo >>\"$0\"").arg(&starts);
+                command
+            }
+        };
+        let staff = Staff::start(1, command).unwrap();
+        let count = || std::fs::read(&starts).unwrap_or_default().len();
+        // At the beginning, after a quarter of a second, and half a second after that.
+        while count() < 3 && begin.elapsed() < Duration::from_secs(60) {
+            thread::sleep(Duration::from_millis(10));
+        }
+        drop(staff);
+        assert!(count() >= 3 && begin.elapsed() >= PAUSE * 3, "{:?}", begin.elapsed());
+        let ended = count();
+        thread::sleep(LOOK * 3);
+        assert_eq!(count(), ended, "nobody is started any more");
+    }
+
+    #[test]
+    fn all_places_are_taken_and_are_empty_again_in_the_end() {
+        let folder = tempfile::tempdir().unwrap();
+        let command = {
+            let path = folder.path().to_owned();
+            move || {
+                let mut command = Command::new("sh");
+                command.arg("-c").arg("echo >\"$0/$$\"; exec sleep 600").arg(&path);
+                command
+            }
+        };
+        let staff = Staff::start(3, command).unwrap();
+        let pids = || -> Vec<String> {
+            let entries = std::fs::read_dir(folder.path()).unwrap().flatten();
+            entries.map(|entry| entry.file_name().into_string().unwrap()).collect()
+        };
+        let begin = Instant::now();
+        while pids().len() < 3 && begin.elapsed() < Duration::from_secs(60) {
+            thread::sleep(Duration::from_millis(10));
+        }
+        // Long enough that one more would be seen.
+        thread::sleep(LOOK * 2);
+        let pids = pids();
+        assert_eq!(pids.len(), 3);
+        drop(staff);
+        assert!(pids.iter().all(|pid| !std::path::Path::new("/proc").join(pid).exists()));
+    }
+}

@@ -215,4 +215,41 @@ mod tests {
         let many = group(&[(TaskState::Running, 2), (TaskState::Succeeded, 3)], (1_000, 4_000));
         assert_eq!(states(&many), "2 running, 3 succeeded, 1,000 of 4,000");
     }
+
+    #[test]
+    fn a_platform_says_what_to_do_next() {
+        let slot = |slot, state, instance: Option<&str>| SlotRow {
+            slot,
+            generation: 1,
+            state,
+            instance_id: instance.map(str::to_owned),
+            lease_until: None,
+            is_surplus: false,
+        };
+        let status = PlatformStatus {
+            control: mrpf_ports::store::Control { is_stopped: true },
+            workflows: Vec::new(),
+            slots: vec![
+                slot(1, SlotState::Live, Some("one")),
+                slot(2, SlotState::Launching, None),
+                slot(3, SlotState::Free, None),
+            ],
+        };
+        let text = platform(&status, SystemClock.now());
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!(
+            lines,
+            [
+                "stopped: nothing is given out; go on with: mrpf stop --undo",
+                "no workflows; give one: mrpf submit recon --domain ... --address ...",
+                "bare-metal workers: 1 of 3 (1 launching, 0 about to go)",
+                "  slot 1  live  one",
+                "  slot 2  launching  -",
+            ]
+        );
+        let rows = platform_json(&status);
+        let rows: Vec<Value> = rows.lines().map(|row| serde_json::from_str(row).unwrap()).collect();
+        assert_eq!(rows.len(), 4);
+        assert_eq!((&rows[0]["stopped"], &rows[1]["state"]), (&true.into(), &"live".into()));
+    }
 }

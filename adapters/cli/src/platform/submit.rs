@@ -130,3 +130,55 @@ fn wait(store: &dyn ManagerStore, id: WorkflowId) -> Result<u8, CliError> {
         std::thread::sleep(LOOK);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    use super::*;
+    use crate::args::{Cli, Command};
+
+    fn plan_of(words: &str) -> Result<Plan, PlatformError> {
+        let words = ["mrpf", "submit"].into_iter().chain(words.split(' '));
+        match Cli::try_parse_from(words).unwrap().command {
+            Command::Submit(args) => plan(&args, args.workflow == RECON),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn flags_are_the_scope_and_the_scans_of_recon() {
+        let plan = plan_of(
+            "recon --domain a.example --address 198.51.100.0/24 --exclude 198.51.100.7 --exclude b.a.example \
+             -p 80,443 --rate 2k",
+        )
+        .unwrap();
+        let scope = serde_json::json!({
+            "domains": ["a.example"],
+            "addresses": ["198.51.100.0/24"],
+            "exclude": ["198.51.100.7", "b.a.example"],
+        });
+        assert_eq!(serde_json::to_value(&plan.scope).unwrap(), scope);
+        let shards = plan.tasks.iter().find(|task| task.name == "shards").unwrap();
+        assert_eq!(
+            (&shards.input["ports"], &shards.input["rate"]),
+            (&"80,443".into(), &2_000.into())
+        );
+    }
+
+    #[test]
+    fn what_cannot_be_planned_is_the_fault_of_who_asks() {
+        let bad = [
+            ("recon", "say which domains and addresses may be touched"),
+            ("recon --domain a.example --exclude 1.2.3.4/33", "--exclude 1.2.3.4/33"),
+            ("recon --domain a.example --ports 80-1", "80-1"),
+            ("none.toml", "reading none.toml: "),
+            ("none.toml --rate 10", "are for recon"),
+            ("none.toml --print", "are for recon"),
+        ];
+        for (words, says) in bad {
+            let error = plan_of(words).unwrap_err();
+            assert!(error.to_string().contains(says) && error.is_usage(), "{words}: {error}");
+        }
+    }
+}

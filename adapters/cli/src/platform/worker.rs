@@ -81,3 +81,25 @@ impl Power for ProcessPower {
         // `run` returns, and the process with it.
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use mrpf_tasks::Registry;
+
+    use super::*;
+
+    #[test]
+    fn every_kind_of_task_has_a_worker_that_can_do_it() {
+        let environment = Environment::of(|_| Ok(None)).unwrap();
+        for declared in Registry::shipped().iter() {
+            let args = WorkerArgs {
+                class: declared.class,
+                queue: "queue.db".into(),
+                store: None,
+                allow_reserved: false,
+            };
+            let runners = runners(&args, &environment).unwrap();
+            assert!(runners.find(declared.name).is_some(), "nobody does {}", declared.name);
+        }
+    }
+}
