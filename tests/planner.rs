@@ -2,7 +2,7 @@
 
 use mrpf_tasks::{
     CollectionId, Scope, TaskDefinition, TaskId, WorkflowId,
-    workflow::{On, Plan, PlannedCollection, PlannedEdge, PlannedTask, Waits},
+    workflow::{Plan, PlannedCollection, PlannedEdge, PlannedTask, Waits},
 };
 use serde_json::json;
 
@@ -81,11 +81,6 @@ impl Planner {
     pub fn feeder(&mut self, task: TaskId, of: CollectionId) {
         self.find(task).feeds = Some(of);
         self.find_collection(of).feeders += 1;
-    }
-
-    /// Lets a task wait for another.
-    pub fn after_task(&mut self, task: TaskId, other: TaskId, on: On) {
-        self.0.edges.push(PlannedEdge { task, waits: Waits::Task(other, on) });
     }
 
     /// Lets a task wait for a collection.

@@ -38,7 +38,7 @@ const SOME: (u32, Duration) = (3, Duration::from_secs(120));
 /// The same when `MRPF_FULL` is set.
 const FULL: (u32, Duration) = (20, Duration::from_secs(600));
 /// A process is killed after so many milliseconds at least, and at most so many more.
-const PAUSE: (u64, u64) = (100, 500);
+const PAUSE: (u64, u64) = (50, 250);
 
 #[test]
 fn every_effect_happens_once_whoever_is_killed() {

@@ -6,7 +6,6 @@ use mrpf_worker::{Ended, Settings};
 use serde_json::{Value, json};
 
 use crate::{
-    queue::MAX_RECEIVES,
     time::eventually,
     world::{Asks, Gate, Reads, World, does, order, secs},
 };
@@ -49,10 +48,7 @@ fn what_is_not_for_us_is_given_back_until_it_is_a_dead_letter() {
     let worker = world.start_with(Settings::new(Asks::CLASS, "a test"), reads, false);
     eventually("all are given back", || world.own.hidden().len() == 4);
     assert_eq!(world.own.hidden(), [secs(5); 4]);
-    for _ in 1..=MAX_RECEIVES {
-        world.time.advance(secs(6));
-    }
-    eventually("all are dead letters", || world.own.dead() == 4);
+    world.time.advance_until("all are dead letters", || world.own.dead() == 4);
     world.end(worker);
     assert!(world.manager.sent().is_empty(), "nothing is told of them");
 }

@@ -17,7 +17,7 @@ const STEP: Duration = Duration::from_millis(500);
 /// A real pause after each step, in which whoever woke does what it woke for.
 const PAUSE: Duration = Duration::from_micros(500);
 /// Longest that anything in these tests takes, in real time.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 #[derive(Debug)]
 pub(crate) struct Time {
