@@ -13,7 +13,8 @@
 //! RST          --->
 //! ```
 //!
-//! Takes segments in their order alone and leaves it to the world's kernel to send others again.
+//! Segments that two CPUs of the world send overtake each other. Those that come early are remembered: a kernel that had to send
+//! them again would do so ever more slowly.
 
 use std::{
     io::{self, ErrorKind, Read},
@@ -83,6 +84,10 @@ struct Connection {
     /// The number of our next octet, and of the next that we expect.
     seq: u32,
     expected: u32,
+    /// First octets of segments that came before their turn, and the octets after their last.
+    early: Vec<(u32, u32)>,
+    /// The octet after the last, once the server has said that it is.
+    end: Option<u32>,
     pulled: Pulled,
 }
 
@@ -106,7 +111,8 @@ impl Connection {
             socket.set_recv_buffer_size(RECEIVE_BUFFER)?;
         }
         bind(socket.as_raw_fd(), &device_addr_of(veth::SCANNER)?)?;
-        Ok(Self { socket, port, server, seq: 1, expected: 0, pulled: Pulled::default() })
+        let (early, end, pulled) = (Vec::new(), None, Pulled::default());
+        Ok(Self { socket, port, server, seq: 1, expected: 0, early, end, pulled })
     }
 
     fn run(&mut self) -> io::Result<()> {
@@ -128,10 +134,14 @@ impl Connection {
                 is_open = true;
                 self.seq = self.seq.wrapping_add(1);
                 self.expected = seq.wrapping_add(1);
-            } else if is_open && seq == self.expected {
-                self.expected = seq.wrapping_add(len as u32);
-                self.pulled.octets += len as u64;
+            } else if is_open {
+                let end = seq.wrapping_add(len as u32);
                 if flags & FIN != 0 {
+                    self.end = Some(end);
+                }
+                self.early.push((seq, end));
+                self.advance();
+                if self.end == Some(self.expected) {
                     break;
                 }
             }
@@ -142,6 +152,18 @@ impl Connection {
         self.socket.set_nonblocking(true)?;
         while self.receive(&mut frame)?.is_some() {}
         Ok(())
+    }
+
+    /// Takes what is next of what has come.
+    fn advance(&mut self) {
+        let before = |one: u32, other: u32| (one.wrapping_sub(other) as i32) <= 0;
+        while let Some(at) = self.early.iter().position(|(seq, _)| before(*seq, self.expected)) {
+            let (_, end) = self.early.swap_remove(at);
+            if !before(end, self.expected) {
+                self.pulled.octets += u64::from(end.wrapping_sub(self.expected));
+                self.expected = end;
+            }
+        }
     }
 
     /// The next frame of the server; `None` when none came in time.

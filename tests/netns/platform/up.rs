@@ -177,8 +177,9 @@ impl Platform {
 
 impl Drop for Platform {
     fn drop(&mut self) {
-        if thread::panicking() {
-            let said = fs::read_to_string(self.log()).unwrap_or_default();
+        if thread::panicking()
+            && let Ok(said) = fs::read_to_string(self.log())
+        {
             eprintln!("what `mrpf up` and its workers have said:\n{said}");
         }
     }

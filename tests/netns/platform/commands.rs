@@ -58,7 +58,7 @@ fn bad_workflows_are_refused_with_line_and_field_and_nothing_is_stored() {
             "{HEAD}[[collection]]\nname = \"c\"\n[[task]]\nname = \"b\"\nrun = \"Conditional\"\n[task.input]\n\
              from = {{ collection = \"c\" }}\ncondition = {{ count_over = 1 }}\n"
         ),
-        "9: task \"b\", input.condition: ",
+        "10: task \"b\", input.condition: ",
         "expected one of `count_at_least`",
     );
     check(
