@@ -35,8 +35,8 @@ const CLOSED: u16 = 81;
 const RATE: u32 = 20_000;
 /// Every target is asked so often at most.
 const ATTEMPTS: u32 = 3;
-/// mrpf's attempts in a row of its own: it asks nobody who has answered, so that these are fewer frames than others need
-/// for [`ATTEMPTS`].
+/// mrpf's attempts in a row of its own: it asks nobody who has answered, so that these are fewer frames than zmap and masscan
+/// need for [`ATTEMPTS`] (nmap needs fewer still). The row beside it, with the attempts of all others, is the equal one.
 const MORE_ATTEMPTS: u32 = 6;
 /// Percent lost each way.
 const LOSSES: [u8; 3] = [0, 1, 5];
@@ -96,7 +96,7 @@ struct Contender<'a> {
     work: Work,
 }
 
-/// All with the same attempts, and mrpf once more with those that the frames of the others would pay for.
+/// All with the same attempts, and mrpf once more with those that the frames of zmap would pay for.
 fn contenders<'a>(programs: &'a [Program], work: &Work) -> Vec<Contender<'a>> {
     let all = programs.iter().map(|program| Contender {
         name: program.tool.to_string(),
