@@ -171,6 +171,8 @@ fn tell(
             contender.name.clone(),
             format!("{found:.0}"),
             format!("{:.3} %", 100.0 * found / truth.len() as f64),
+            // Two tools that ask equally often differ by chance, which a median hides and a sum shows.
+            format!("{}", scores.iter().map(|score| truth.len() as u64 - score.found).sum::<u64>()),
             format!("{wrong:.0}"),
             format!("{:.3} %", 100.0 * found / (found + wrong).max(1.0)),
             format!("{:.0}", median(|score| score.repeated as f64)),
@@ -186,6 +188,7 @@ fn tell(
         "",
         "found",
         "recall",
+        "missed in all runs",
         "wrong",
         "precision",
         "rows again",
