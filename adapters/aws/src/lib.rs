@@ -1,0 +1,1 @@
+//! The one thread of the AWS SDK: credentials, endpoint, retries, and calls from synchronous code.

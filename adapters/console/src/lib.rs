@@ -1,0 +1,1 @@
+//! The commands of the mrpf platform over any store: submit, status, results, cancel, stop.

@@ -1,0 +1,1 @@
+//! Settings of the programs of the mrpf platform, from the environment.

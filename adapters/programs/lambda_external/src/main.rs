@@ -1,0 +1,3 @@
+//! mrpf-lambda-external.
+
+fn main() {}

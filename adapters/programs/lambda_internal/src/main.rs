@@ -1,0 +1,3 @@
+//! mrpf-lambda-internal.
+
+fn main() {}

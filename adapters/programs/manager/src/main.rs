@@ -1,0 +1,3 @@
+//! mrpf-manager.
+
+fn main() {}

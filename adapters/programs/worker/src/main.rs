@@ -1,0 +1,3 @@
+//! mrpf-worker.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! Queues of the mrpf platform on Amazon SQS.
