@@ -9,8 +9,9 @@ use serde_json::{Map, Value};
 use uuid::Uuid;
 
 use crate::{
-    ACCESS_KEY, Answer, Call, Clock, Faults, Outcome, Queues, REGION,
+    ACCESS_KEY, Answer, Call, Clock, Ec2, Faults, Outcome, Queues, REGION,
     calls::Calls,
+    ec2,
     failure::Failure,
     form,
     http::{Peer, Reply, Request, Response, Server},
@@ -29,6 +30,7 @@ pub struct Cloud {
 struct Parts {
     calls: Calls,
     clock: Clock,
+    ec2: Ec2,
     faults: Faults,
     sqs: Sqs,
 }
@@ -45,6 +47,7 @@ impl Cloud {
             let clock = Clock::start();
             let parts = Parts {
                 calls: Calls::default(),
+                ec2: Ec2::new(clock.clone()),
                 faults: Faults::default(),
                 sqs: Sqs::new(format!("http://{address}"), clock.clone()),
                 clock,
@@ -76,6 +79,11 @@ impl Cloud {
     /// Its queues.
     pub fn queues(&self) -> Queues {
         Queues::new(self.parts.sqs.clone())
+    }
+
+    /// Its machines.
+    pub fn ec2(&self) -> Ec2 {
+        self.parts.ec2.clone()
     }
 
     /// What is to go wrong.
@@ -152,6 +160,7 @@ impl Parts {
         }
         let code = result.as_ref().err().map(|failure| failure.code.clone());
         let response = result.unwrap_or_else(|failure| match asked.service {
+            "ec2" => ec2::failure(&request_id, &failure),
             "sts" => sts::failure(&request_id, &failure),
             _ => sqs::failure(&request_id, &failure),
         });
@@ -164,6 +173,7 @@ impl Parts {
         let no_form = Map::new();
         let form = params.as_object().unwrap_or(&no_form);
         Ok(match *service {
+            "ec2" => ec2::success(request_id, operation, &self.ec2.call(operation, form)?),
             "sts" => sts::success(request_id, operation, &sts::call(operation, form)?),
             _ => sqs::success(request_id, &self.sqs.call(operation, params, &|| peer.is_gone())?),
         })

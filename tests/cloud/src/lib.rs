@@ -8,6 +8,7 @@ mod clock;
 mod cloud;
 mod digest;
 mod draw;
+mod ec2;
 mod failure;
 mod fault;
 mod form;
@@ -19,6 +20,7 @@ pub use self::{
     calls::{Call, Outcome},
     clock::Clock,
     cloud::Cloud,
+    ec2::{Capacity, Ec2, Event, Instance, InstanceState, Template},
     fault::{Answer, Fault, Faults},
     sqs::{Depth, MessageView, QueueFaults, QueueSettings, Queues},
 };
