@@ -13,6 +13,8 @@ mod failure;
 mod fault;
 mod form;
 mod http;
+mod imds;
+mod lambda;
 mod sqs;
 mod sts;
 
@@ -22,6 +24,8 @@ pub use self::{
     cloud::Cloud,
     ec2::{Capacity, Ec2, Event, Instance, InstanceState, Template},
     fault::{Answer, Fault, Faults},
+    imds::Imds,
+    lambda::{EventSource, Function, Invocation, LambdaOutcome, LambdaRuntime, MappingError},
     sqs::{Depth, MessageView, QueueFaults, QueueSettings, Queues},
 };
 
