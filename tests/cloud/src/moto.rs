@@ -60,8 +60,6 @@ impl Moto {
         let address = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?;
         let child = Command::new(program)
             .args(["-H", "127.0.0.1", "-p", &address.port().to_string()])
-            // What it writes and reads is its own.
-            .env("HOME", folder.path())
             .env("PYTHONDONTWRITEBYTECODE", "1")
             .stdin(Stdio::null())
             .stdout(log.try_clone()?)
