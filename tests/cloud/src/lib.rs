@@ -1,15 +1,15 @@
 //! AWS in small, for tests: strict where AWS is strict, and as unreliable as a test asks.
 //!
 //! ```text
-//!                                             .-- SQS -------- Queues: duplicates, stale handles, lags
-//!   SDK of the program under test --HTTP--> Cloud -- EC2 -------- Ec2: capacity, describe lag, events
-//!                                             '-- STS                 | Launched: the test starts a worker
-//!                                             |                       v
-//!                 Faults, Calls, Clock -------'        worker --HTTP--> Imds: identity, spot notice
+//!   program under test --SDK, HTTP--> Cloud --> SQS: Queues   duplicates, old handles, short polls that miss, lags
+//!                                       |  '--> EC2: Ec2      capacity, client tokens, describe lag
+//!                                       |  '--> STS             '--Event::Launched--> the test starts a worker
+//!                                       |                                               '--HTTP--> Imds: who it is, spot notice
+//!                     Faults, calls, Clock
 //!
-//!   function process --HTTP--> LambdaRuntime --HTTP--> a queue of the Cloud, or of Moto
+//!   function process --HTTP--> LambdaRuntime --HTTP--> a queue, of the Cloud or of Moto
 //!
-//!   Postgres: a PostgreSQL of one's own          Moto: the second opinion, where it is installed
+//!   Postgres: a database of one's own         Moto: a second opinion, where it is installed
 //! ```
 //!
 //! All of it is on 127.0.0.1, on ports of its own, in threads of the test, and ends when it is dropped. A program finds it by
@@ -51,6 +51,7 @@ mod form;
 mod http;
 mod imds;
 mod lambda;
+mod moto;
 mod postgres;
 mod sqs;
 mod sts;
@@ -63,6 +64,7 @@ pub use self::{
     fault::{Answer, Fault, Faults},
     imds::Imds,
     lambda::{EventSource, Function, Invocation, LambdaOutcome, LambdaRuntime, MappingError},
+    moto::Moto,
     postgres::{Database, Postgres},
     sqs::{Depth, MessageView, QueueFaults, QueueSettings, Queues},
 };
