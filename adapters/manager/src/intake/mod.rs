@@ -70,7 +70,9 @@ pub(crate) fn take_in(
     let mut first_error = None;
     let done: Vec<Handle> = match process(outside, desk, &read, now) {
         Ok(()) => taken.iter().map(|delivery| delivery.handle.clone()).collect(),
-        Err(error @ StoreError::Busy(_)) => return Err(ManagerError::intake(error)),
+        Err(error @ (StoreError::Busy(_) | StoreError::Unreachable(_))) => {
+            return Err(ManagerError::intake(error));
+        }
         Err(error) if read.len() == 1 => return Err(ManagerError::intake(error)),
         // One message may be in the way of all others: each alone, then.
         Err(_) => {
