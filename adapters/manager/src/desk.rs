@@ -2,7 +2,7 @@
 
 use std::{fmt, sync::Arc};
 
-use mrpf_ports::{Fleet, ManagerStore, Queue, QueueName};
+use mrpf_ports::{Fleet, ManagerStore, Queue, QueueName, StoreError};
 use mrpf_tasks::Registry;
 
 use crate::{Counts, Dice, Settings, transition::Policy};
@@ -25,6 +25,16 @@ pub struct Outside {
 }
 
 impl Outside {
+    /// Whether the store answers at all.
+    pub(crate) fn reach_store(&self) -> Result<(), StoreError> {
+        self.store.transaction(&mut |tx| tx.control().map(drop))
+    }
+
+    /// Whether `error` is no fault of what was asked of the store: nobody gets an answer.
+    pub(crate) fn is_store_gone(&self, error: &StoreError) -> bool {
+        matches!(error, StoreError::Unavailable(_)) && self.reach_store().is_err()
+    }
+
     pub(crate) fn queue(&self, name: QueueName) -> &dyn Queue {
         match name {
             QueueName::External => &*self.external,
