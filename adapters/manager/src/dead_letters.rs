@@ -132,7 +132,8 @@ impl Letter<'_> {
         let Self { name, body, now } = *self;
         let why = match intake::process(outside, desk, &[intake::read(body)], now) {
             Ok(()) => return Ok(true),
-            Err(error @ (StoreError::Busy(_) | StoreError::Unavailable(_))) => return Err(error),
+            Err(error @ StoreError::Busy(_)) => return Err(error),
+            Err(error) if outside.is_store_gone(&error) => return Err(error),
             Err(error) => error.to_string(),
         };
         let id = Envelope::parse(body).ok().map(|envelope| envelope.id);

@@ -32,7 +32,11 @@ impl Outside {
 
     /// Whether `error` is no fault of what was asked of the store: nobody gets an answer.
     pub(crate) fn is_store_gone(&self, error: &StoreError) -> bool {
-        matches!(error, StoreError::Unavailable(_)) && self.reach_store().is_err()
+        match error {
+            StoreError::Busy(_) | StoreError::Corrupt(_) | StoreError::Fenced => false,
+            StoreError::Version { .. } => false,
+            _ => self.reach_store().is_err(),
+        }
     }
 
     pub(crate) fn queue(&self, name: QueueName) -> &dyn Queue {

@@ -89,9 +89,11 @@ fn what(error: &ManagerError) -> String {
             | QueueError::TooLarge { queue, .. }
             | QueueError::Unavailable { queue, .. },
         ) => format!("{queue} queue"),
-        Cause::Store(StoreError::Busy(_) | StoreError::Unavailable(_)) => "store".to_owned(),
-        // A defect of what one part does, and not of the way to the store.
-        Cause::Store(_) => format!("store ({})", error.part),
+        // What is stored and what one part makes of it, and not the way to the store.
+        Cause::Store(StoreError::Corrupt(_) | StoreError::Fenced | StoreError::Version { .. }) => {
+            format!("store ({})", error.part)
+        }
+        Cause::Store(_) => "store".to_owned(),
     }
 }
 
