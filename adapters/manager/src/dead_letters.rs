@@ -71,10 +71,12 @@ fn each(
         match take(desk, &letter.body) {
             Ok(true) => done.push(letter.handle.clone()),
             Ok(false) => {}
-            Err(error) => {
+            Err(error @ StoreError::Unreachable(_)) => {
                 failed = Some(error);
                 break;
             }
+            // One that the store does not take is in no other's way.
+            Err(error) => failed = Some(error),
         }
     }
     dead.delete(&done).map_err(ManagerError::dead_letters)?;
@@ -132,8 +134,11 @@ impl Letter<'_> {
         let Self { name, body, now } = *self;
         let why = match intake::process(outside, desk, &[intake::read(body)], now) {
             Ok(()) => return Ok(true),
-            Err(error @ StoreError::Busy(_)) => return Err(error),
-            Err(error) if outside.is_store_gone(&error) => return Err(error),
+            Err(
+                error @ (StoreError::Busy(_)
+                | StoreError::Unavailable(_)
+                | StoreError::Unreachable(_)),
+            ) => return Err(error),
             Err(error) => error.to_string(),
         };
         let id = Envelope::parse(body).ok().map(|envelope| envelope.id);

@@ -30,15 +30,6 @@ impl Outside {
         self.store.transaction(&mut |tx| tx.control().map(drop))
     }
 
-    /// Whether `error` is no fault of what was asked of the store: nobody gets an answer.
-    pub(crate) fn is_store_gone(&self, error: &StoreError) -> bool {
-        match error {
-            StoreError::Busy(_) | StoreError::Corrupt(_) | StoreError::Fenced => false,
-            StoreError::Version { .. } => false,
-            _ => self.reach_store().is_err(),
-        }
-    }
-
     pub(crate) fn queue(&self, name: QueueName) -> &dyn Queue {
         match name {
             QueueName::External => &*self.external,

@@ -15,7 +15,7 @@
 use std::time::Duration;
 
 use mrpf_ports::{
-    Clock, Delivery,
+    Clock, Delivery, StoreError,
     clock::{Wake, after, between},
 };
 use mrpf_records::Timestamp;
@@ -152,31 +152,28 @@ impl Manager {
     ) -> Result<(), StoreGone> {
         self.recover(time, tally)?;
         let Self { outside, desk, .. } = self;
-        let outside = &*outside;
-        let taken = tally.note(outside, intake::receive(outside, desk, wait))?.unwrap_or_default();
-        let is_behind =
-            tally.note(outside, intake::take_in(outside, desk, &taken, time()))?.unwrap_or(true);
+        let taken = tally.note(intake::receive(outside, desk, wait))?.unwrap_or_default();
+        let is_behind = tally.note(intake::take_in(outside, desk, &taken, time()))?.unwrap_or(true);
         if self.next_look <= time() {
             self.next_look = after(time(), desk.settings.look_every);
             // Signs of life may be among the messages that wait.
             if !is_behind {
-                tally.note(outside, reaper::reap(outside, desk, time()))?;
+                tally.note(reaper::reap(outside, desk, time()))?;
             }
-            tally.note(outside, dead_letters::read(outside, desk, time()))?;
+            tally.note(dead_letters::read(outside, desk, time()))?;
         }
-        let given =
-            tally.note(outside, dispatch::give_out(outside, desk, time()))?.unwrap_or_default();
+        let given = tally.note(dispatch::give_out(outside, desk, time()))?.unwrap_or_default();
         // Also what another manager has left.
-        tally.note(outside, outbox::send(outside, desk, time()))?;
+        tally.note(outbox::send(outside, desk, time()))?;
         if self.next_reconcile <= time() {
             self.next_reconcile = after(time(), desk.settings.reconcile_every);
             self.next_launch = time();
-            tally.note(outside, slots::reconcile(outside, desk, time()))?;
+            tally.note(slots::reconcile(outside, desk, time()))?;
         }
         // After the messages were sent: see `slots`.
         if given.has_raw || self.next_launch <= time() {
             self.next_launch = after(time(), desk.settings.poll);
-            tally.note(outside, slots::launch(outside, desk, time()))?;
+            tally.note(slots::launch(outside, desk, time()))?;
         }
         Ok(())
     }
@@ -213,19 +210,14 @@ struct Tally {
 }
 
 impl Tally {
-    fn note<T: Share>(
-        &mut self,
-        outside: &Outside,
-        outcome: Result<T, ManagerError>,
-    ) -> Result<Option<T>, StoreGone> {
+    fn note<T: Share>(&mut self, outcome: Result<T, ManagerError>) -> Result<Option<T>, StoreGone> {
         match outcome {
             Ok(share) => {
                 self.is_full |= share.has_more();
                 Ok(Some(share))
             }
             Err(error) => {
-                let is_gone =
-                    matches!(&error.cause, Cause::Store(why) if outside.is_store_gone(why));
+                let is_gone = matches!(error.cause, Cause::Store(StoreError::Unreachable(_)));
                 self.errors.push(error);
                 if is_gone { Err(StoreGone) } else { Ok(None) }
             }

@@ -69,10 +69,10 @@ pub(crate) fn take_in(
     let mut first_error = None;
     let done: Vec<Handle> = match process(outside, desk, &read, now) {
         Ok(()) => taken.iter().map(|delivery| delivery.handle.clone()).collect(),
-        Err(error @ StoreError::Busy(_)) => return Err(ManagerError::intake(error)),
-        Err(error) if read.len() == 1 || outside.is_store_gone(&error) => {
+        Err(error @ (StoreError::Busy(_) | StoreError::Unreachable(_))) => {
             return Err(ManagerError::intake(error));
         }
+        Err(error) if read.len() == 1 => return Err(ManagerError::intake(error)),
         // One message may be in the way of all others: each alone, then.
         Err(_) => {
             let mut done = Vec::new();
@@ -80,7 +80,7 @@ pub(crate) fn take_in(
                 match process(outside, desk, std::slice::from_ref(one), now) {
                     Ok(()) => done.push(delivery.handle.clone()),
                     Err(error) => {
-                        let is_gone = outside.is_store_gone(&error);
+                        let is_gone = matches!(error, StoreError::Unreachable(_));
                         first_error = first_error.or(Some(error));
                         if is_gone {
                             break;
