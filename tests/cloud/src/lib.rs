@@ -3,6 +3,37 @@
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
+mod calls;
+mod clock;
+mod cloud;
+mod digest;
+mod draw;
+mod ec2;
+mod failure;
+mod fault;
+mod form;
+mod http;
+mod imds;
+mod lambda;
 mod postgres;
+mod sqs;
+mod sts;
 
-pub use self::postgres::{Database, Postgres};
+pub use self::{
+    calls::{Call, Outcome},
+    clock::Clock,
+    cloud::Cloud,
+    ec2::{Capacity, Ec2, Event, Instance, InstanceState, Template},
+    fault::{Answer, Fault, Faults},
+    imds::Imds,
+    lambda::{EventSource, Function, Invocation, LambdaOutcome, LambdaRuntime, MappingError},
+    postgres::{Database, Postgres},
+    sqs::{Depth, MessageView, QueueFaults, QueueSettings, Queues},
+};
+
+/// The region of the cloud.
+pub const REGION: &str = "eu-central-1";
+/// The account of the cloud.
+pub const ACCOUNT: &str = "123456789012";
+/// A key that the cloud takes, as it takes any.
+pub const ACCESS_KEY: &str = "AKIAIOSFODNN7EXAMPLE";
