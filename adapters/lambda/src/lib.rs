@@ -23,7 +23,7 @@
 //! | `FunctionResponseTypes` | `ReportBatchItemFailures` | without it the answer is ignored, and failures are deleted |
 //! | function timeout | 1 minute at least, 15 at most (the limit of Lambda) | it bounds a task; one that needs longer fails in the end |
 //! | queue's visibility timeout | six times the function timeout or more | Lambda asks for it; heartbeats of ours shorten it to a lease |
-//! | queue's `maxReceiveCount` | that of the worker's settings (10) | the last delivery is told apart from the others |
+//! | queue's `maxReceiveCount` | 5 or more, and a queue of dead letters | deliveries that were given back count too |
 //! | batch size | the worker's slots or less | more wait hidden for those before them |
 //! | maximum concurrency | what the database bears | each instance of an internal worker holds its own connections |
 //!
