@@ -144,7 +144,9 @@ fn are_one(one: &Path, other: &Path) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{error::USAGE, words::tests::asked};
+    use mrpf_console::exit::USAGE;
+
+    use crate::words::tests::asked;
 
     #[track_caller]
     fn check_refused(words: &str) -> CliError {

@@ -16,7 +16,7 @@ pub trait Group: Sized {
 ///
 /// [`Problems`]: all that is wrong with any of them.
 pub fn read<G: Group>() -> Result<G, Problems> {
-    read_from(|name| env::var_os(name))
+    read_from(env::var_os)
 }
 
 /// As [`read`], with variables from elsewhere.
