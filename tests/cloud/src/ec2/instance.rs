@@ -58,6 +58,9 @@ impl InstanceState {
     }
 }
 
+/// Code and message.
+pub(super) type Reason = (String, String);
+
 /// An instance at some moment.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Instance {
@@ -86,7 +89,7 @@ pub struct Instance {
     /// Whether it lives.
     pub state: InstanceState,
     /// Code and message of AWS's reason for the state.
-    pub reason: Option<(String, String)>,
+    pub reason: Option<Reason>,
 }
 
 /// An instance with all that became of it, and what will.
@@ -94,7 +97,7 @@ pub struct Instance {
 pub(super) struct Machine {
     pub(super) reservation: String,
     pub(super) instance: Instance,
-    history: Vec<(Moment, InstanceState, Option<(String, String)>)>,
+    history: Vec<(Moment, InstanceState, Option<Reason>)>,
 }
 
 impl Machine {
