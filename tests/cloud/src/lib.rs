@@ -1,1 +1,5 @@
 //! AWS in small, for tests.
+
+mod moto;
+
+pub use self::moto::Moto;
