@@ -30,6 +30,9 @@ use crate::{
     walk::{Combination, Kind, Step, Walk, combinations},
 };
 
+#[cfg(test)]
+mod tests;
+
 /// After how long the template is looked at again: its latest version may be another.
 const TEMPLATE_IS_FRESH: Duration = Duration::from_secs(10 * 60);
 
