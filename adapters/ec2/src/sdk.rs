@@ -15,7 +15,10 @@ use aws_sdk_ec2::{
         timeout::TimeoutConfig,
     },
     error::{ProvideErrorMetadata, SdkError},
-    operation::run_instances::{RunInstancesError, builders::RunInstancesFluentBuilder},
+    operation::{
+        describe_instances::DescribeInstancesError,
+        run_instances::{RunInstancesError, builders::RunInstancesFluentBuilder},
+    },
     types::{
         self, Filter, InstanceStateName, InstanceType, LaunchTemplateSpecification, ResourceType,
         ShutdownBehavior, Tag, TagSpecification,
@@ -121,7 +124,7 @@ impl Ec2Api for Sdk {
                 let instances = page.reservations().iter().flat_map(types::Reservation::instances);
                 machines.extend(instances.filter_map(machine));
             }
-            Ok(machines)
+            Ok::<_, SdkError<DescribeInstancesError>>(machines)
         };
         self.call("EC2 DescribeInstances", all)
     }

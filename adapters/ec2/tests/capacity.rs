@@ -152,7 +152,11 @@ fn too_many_requests_and_trouble_of_ec2s_own_are_the_same_again() {
             expected.push((kind.clone(), subnet.clone(), attempt));
             expected.push((kind, subnet, "attempt=2".to_owned()));
             let launches = region.launches();
-            assert_eq!(launches.iter().map(asked).collect::<Vec<_>>(), expected, "{code} at {pair:?}");
+            assert_eq!(
+                launches.iter().map(asked).collect::<Vec<_>>(),
+                expected,
+                "{code} at {pair:?}"
+            );
             let tokens: Vec<_> = launches[at..].iter().map(|it| it.param("ClientToken")).collect();
             assert_eq!(tokens[0], tokens[1], "{code} at {pair:?}");
         }
@@ -171,7 +175,10 @@ fn fifteen_combinations_without_room_are_swept_in_less_than_a_second() {
     let took = start.elapsed();
     println!("15 combinations without room in {took:?}");
     let Err(LaunchError::Exhausted(why)) = launched else { panic!("{launched:?}") };
-    assert!(why.contains("15 combinations") && why.contains("InsufficientInstanceCapacity"), "{why}");
+    assert!(
+        why.contains("15 combinations") && why.contains("InsufficientInstanceCapacity"),
+        "{why}"
+    );
     let requests: Vec<_> = region.launches().iter().map(asked).collect();
     assert_eq!(requests, pairs().into_iter().map(once).collect::<Vec<_>>());
     assert!(took.as_millis() < 1_000, "{took:?}");
@@ -199,9 +206,8 @@ fn a_launch_says_all_that_a_worker_needs() {
         assert_eq!(call.param(name), Some(value), "{name}");
     }
     let tag = |key: &str| {
-        let number = (1..9).find(|n| {
-            call.param(&format!("TagSpecification.1.Tag.{n}.Key")) == Some(key)
-        });
+        let number =
+            (1..9).find(|n| call.param(&format!("TagSpecification.1.Tag.{n}.Key")) == Some(key));
         let number = number.unwrap_or_else(|| panic!("no tag {key}"));
         call.param(&format!("TagSpecification.1.Tag.{number}.Value")).map(str::to_owned)
     };

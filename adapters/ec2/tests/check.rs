@@ -37,7 +37,10 @@ fn each_permission_that_lacks_is_named() {
         region.cloud.ec2().deny(operation);
         let said = wrong(&fleet);
         assert_eq!(said.len(), SUBNETS.len(), "{operation}: {said:?}");
-        assert!(said[0].contains("UnauthorizedOperation") && said[0].contains(operation), "{said:?}");
+        assert!(
+            said[0].contains("UnauthorizedOperation") && said[0].contains(operation),
+            "{said:?}"
+        );
         let launched = fleet.launch(1, 1);
         assert!(matches!(launched, Err(LaunchError::Refused(_))), "{operation}: {launched:?}");
         region.cloud.ec2().allow(operation);
@@ -77,7 +80,8 @@ fn an_image_for_x86_64_leaves_one_type_and_says_so() {
     }
     let launched = fleet.launch(2, 1);
     assert!(matches!(launched, Err(LaunchError::Exhausted(_))), "{launched:?}");
-    let kinds: Vec<_> = region.launches().into_iter().filter(|it| it.param("DryRun").is_none()).collect();
+    let kinds: Vec<_> =
+        region.launches().into_iter().filter(|it| it.param("DryRun").is_none()).collect();
     assert!(kinds.iter().all(|it| it.param("InstanceType").is_none()), "no other type fits");
     assert_eq!(kinds.len(), 4);
 }
@@ -102,7 +106,10 @@ fn what_does_not_exist_is_named() {
     let open = |settings| Ec2Fleet::open(&region.aws, settings);
     let template = "no-such-template".to_owned();
     let refused = open(Settings { template, ..region.settings() }).unwrap_err().to_string();
-    assert!(refused.contains("no-such-template") && refused.contains("does not exist"), "{refused}");
+    assert!(
+        refused.contains("no-such-template") && refused.contains("does not exist"),
+        "{refused}"
+    );
     let subnets = vec![SUBNETS[0].to_owned(), "subnet-dddddddd".to_owned()];
     let said = wrong(&open(Settings { subnets, ..region.settings() }).unwrap());
     assert!(said[0].contains("subnet-dddddddd: there is no such subnet"), "{said:?}");

@@ -22,8 +22,11 @@ fn an_answer_that_is_lost_and_a_manager_that_is_killed_leave_one_instance() {
         let launched = region.fleet().launch(1, 1);
         assert!(matches!(launched, Err(LaunchError::Unknown(_))), "{launched:?}");
         assert_eq!(region.instances(), 1);
-        let tokens: BTreeSet<_> =
-            region.launches().iter().map(|it| it.param("ClientToken").unwrap().to_owned()).collect();
+        let tokens: BTreeSet<_> = region
+            .launches()
+            .iter()
+            .map(|it| it.param("ClientToken").unwrap().to_owned())
+            .collect();
         assert_eq!(tokens.len(), 1, "the same again, and nothing else");
 
         region.cloud.faults().clear();
@@ -51,7 +54,10 @@ fn a_lost_answer_is_asked_for_again_within_the_same_launch() {
 #[test]
 fn trouble_of_ec2s_own_that_lasts_is_a_doubt_and_no_reason_for_another_combination() {
     let region = Region::new();
-    region.cloud.faults().add(Fault::on("RunInstances", Answer::error("InternalError")).times(u32::MAX));
+    region
+        .cloud
+        .faults()
+        .add(Fault::on("RunInstances", Answer::error("InternalError")).times(u32::MAX));
     let launched = region.fleet().launch(1, 1);
     let Err(LaunchError::Unknown(why)) = launched else { panic!("{launched:?}") };
     assert!(why.contains("InternalError"), "{why}");
@@ -67,7 +73,9 @@ fn three_managers_that_see_nothing_for_30_s_have_one_instance_a_slot() {
     let fleets = [(); 3].map(|()| region.fleet());
     let ids: Vec<_> = thread::scope(|scope| {
         let threads = fleets.each_ref().map(|fleet| {
-            scope.spawn(move || (1..=5).map(|slot| fleet.launch(slot, 1).unwrap()).collect::<Vec<_>>())
+            scope.spawn(move || {
+                (1..=5).map(|slot| fleet.launch(slot, 1).unwrap()).collect::<Vec<_>>()
+            })
         });
         threads.map(|thread| thread.join().unwrap()).into()
     });
@@ -121,8 +129,12 @@ fn a_stopped_instance_is_a_leak_and_is_ended() {
     let fleet = region.fleet();
     let id = region.stopped((1, 1));
     assert_eq!(fleet.list().unwrap()[0].state, InstanceState::Gone);
-    let ended: Vec<_> =
-        region.cloud.calls().into_iter().filter(|it| it.operation == "TerminateInstances").collect();
+    let ended: Vec<_> = region
+        .cloud
+        .calls()
+        .into_iter()
+        .filter(|it| it.operation == "TerminateInstances")
+        .collect();
     assert_eq!(ended.len(), 1);
     assert_eq!(ended[0].param("InstanceId.1"), Some(id.0.as_str()));
 }

@@ -282,7 +282,10 @@ fn types_that_cannot_run_the_image_are_left_out() {
     let fleet = open(&fake);
     fake.script().runs = vec![ICE; 100].into();
     fleet.launch(1, 1).unwrap_err();
-    assert_eq!(asked(&fake), ["the template's type in subnet-a", "the template's type in subnet-b"]);
+    assert_eq!(
+        asked(&fake),
+        ["the template's type in subnet-a", "the template's type in subnet-b"]
+    );
     let notes = fleet.check();
     let about_image = |it: &&Finding| it.to_string().contains("the image is for x86_64");
     assert_eq!(notes.iter().filter(about_image).count(), LISTED.len(), "{notes:?}");

@@ -97,8 +97,9 @@ impl Region {
             .tags(tag("mrpf:platform", PLATFORM))
             .tags(tag("mrpf:slot", &slot.to_string()))
             .tags(tag("mrpf:generation", &generation.to_string()));
-        let template =
-            LaunchTemplateSpecification::builder().launch_template_name(TEMPLATE).version("$Latest");
+        let template = LaunchTemplateSpecification::builder()
+            .launch_template_name(TEMPLATE)
+            .version("$Latest");
         let launch = aws_sdk_ec2::Client::new(self.aws.config())
             .run_instances()
             .launch_template(template.build())
