@@ -9,8 +9,9 @@ use serde_json::{Map, Value};
 use uuid::Uuid;
 
 use crate::{
-    ACCESS_KEY, Answer, Call, Clock, Faults, Outcome, Queues, REGION,
+    ACCESS_KEY, Answer, Call, Clock, Ec2, Faults, Outcome, Queues, REGION,
     calls::Calls,
+    ec2,
     failure::Failure,
     form,
     http::{Peer, Reply, Request, Response, Server},
@@ -29,6 +30,7 @@ pub struct Cloud {
 struct Parts {
     calls: Calls,
     clock: Clock,
+    ec2: Ec2,
     faults: Faults,
     sqs: Sqs,
 }
@@ -45,6 +47,7 @@ impl Cloud {
             let clock = Clock::start();
             let parts = Parts {
                 calls: Calls::default(),
+                ec2: Ec2::new(clock.clone()),
                 faults: Faults::default(),
                 sqs: Sqs::new(format!("http://{address}"), clock.clone()),
                 clock,
@@ -78,6 +81,11 @@ impl Cloud {
         Queues::new(self.parts.sqs.clone())
     }
 
+    /// Its machines.
+    pub fn ec2(&self) -> Ec2 {
+        self.parts.ec2.clone()
+    }
+
     /// What is to go wrong.
     pub fn faults(&self) -> Faults {
         self.parts.faults.clone()
@@ -109,10 +117,8 @@ struct Asked {
 impl Parts {
     fn handle(&self, request: &Request, peer: &Peer<'_>) -> Reply {
         let request_id = Uuid::new_v4().to_string();
-        let (asked, wrong) = match read(request) {
-            Ok(asked) => (asked, None),
-            Err((asked, failure)) => (asked, Some(failure)),
-        };
+        let mut asked = Asked::unread(request);
+        let wrong = asked.read(request).and_then(|()| asked.authorize(request)).err();
         let header = |name| request.header(name).map(str::to_owned);
         let number = self.calls.open(Call {
             at: Instant::now(),
@@ -152,6 +158,7 @@ impl Parts {
         }
         let code = result.as_ref().err().map(|failure| failure.code.clone());
         let response = result.unwrap_or_else(|failure| match asked.service {
+            "ec2" => ec2::failure(&request_id, &failure),
             "sts" => sts::failure(&request_id, &failure),
             _ => sqs::failure(&request_id, &failure),
         });
@@ -164,69 +171,69 @@ impl Parts {
         let no_form = Map::new();
         let form = params.as_object().unwrap_or(&no_form);
         Ok(match *service {
+            "ec2" => ec2::success(request_id, operation, &self.ec2.call(operation, form)?),
             "sts" => sts::success(request_id, operation, &sts::call(operation, form)?),
             _ => sqs::success(request_id, &self.sqs.call(operation, params, &|| peer.is_gone())?),
         })
     }
 }
 
-/// Reads what is asked of whom. What cannot be read is the client's fault.
-fn read(request: &Request) -> Result<Asked, (Asked, Failure)> {
-    let operation = format!("{} {}", request.method, request.path);
-    let mut asked = Asked { service: "?", operation, params: Value::Null };
-    match fill(&mut asked, request).and_then(|()| authorize(&asked, request)) {
-        Ok(()) => Ok(asked),
-        Err(failure) => Err((asked, failure)),
+impl Asked {
+    /// What can be said of a request before it is read.
+    fn unread(request: &Request) -> Self {
+        let operation = format!("{} {}", request.method, request.path);
+        Self { service: "?", operation, params: Value::Null }
     }
-}
 
-fn fill(asked: &mut Asked, request: &Request) -> Result<(), Failure> {
-    if request.method != "POST" || request.path != "/" {
-        return Err(Failure::misuse("InvalidAction", "All that is modelled here is POST /"));
-    }
-    let content_type = request.header("content-type").unwrap_or_default();
-    if let Some(target) = request.header("x-amz-target") {
-        asked.service = "sqs";
-        let operation = target.strip_prefix("AmazonSQS.");
-        let unknown =
-            || Failure::misuse("UnknownOperationException", format!("No target {target}"));
-        asked.operation = operation.ok_or_else(unknown)?.to_owned();
-        if content_type != "application/x-amz-json-1.0" {
-            let why = format!("The content type of JSON 1.0 is not {content_type:?}");
-            return Err(Failure::misuse("SerializationException", why));
+    /// Reads it, as far as it can be read.
+    fn read(&mut self, request: &Request) -> Result<(), Failure> {
+        if request.method != "POST" || request.path != "/" {
+            return Err(Failure::misuse("InvalidAction", "All that is modelled here is POST /"));
         }
-        asked.params = serde_json::from_slice(&request.body)
-            .map_err(|error| Failure::misuse("SerializationException", error.to_string()))?;
-        return Ok(());
+        let content_type = request.header("content-type").unwrap_or_default();
+        if let Some(target) = request.header("x-amz-target") {
+            self.service = "sqs";
+            let operation = target.strip_prefix("AmazonSQS.");
+            let unknown =
+                || Failure::misuse("UnknownOperationException", format!("No target {target}"));
+            self.operation = operation.ok_or_else(unknown)?.to_owned();
+            if content_type != "application/x-amz-json-1.0" {
+                let why = format!("The content type of JSON 1.0 is not {content_type:?}");
+                return Err(Failure::misuse("SerializationException", why));
+            }
+            self.params = serde_json::from_slice(&request.body)
+                .map_err(|error| Failure::misuse("SerializationException", error.to_string()))?;
+            return Ok(());
+        }
+        let content_type = content_type.split(';').next().unwrap_or_default();
+        if content_type != "application/x-www-form-urlencoded" {
+            let why = format!("There is no service that takes {content_type:?}");
+            return Err(Failure::misuse("InvalidAction", why));
+        }
+        let params = form::parse(&request.body)?;
+        let text = |name: &str| params.get(name).and_then(Value::as_str).map(str::to_owned);
+        let is_sts = text("Version").as_deref() == Some(sts::VERSION);
+        self.service = if is_sts { "sts" } else { "ec2" };
+        self.operation = text("Action").ok_or_else(|| form::missing("Action"))?;
+        self.params = Value::Object(params);
+        Ok(())
     }
-    let content_type = content_type.split(';').next().unwrap_or_default();
-    if content_type != "application/x-www-form-urlencoded" {
-        let why = format!("There is no service that takes {content_type:?}");
-        return Err(Failure::misuse("InvalidAction", why));
-    }
-    let params = form::parse(&request.body)?;
-    let text = |name: &str| params.get(name).and_then(Value::as_str).map(str::to_owned);
-    asked.service = if text("Version").as_deref() == Some(sts::VERSION) { "sts" } else { "ec2" };
-    asked.operation = text("Action").ok_or_else(|| form::missing("Action"))?;
-    asked.params = Value::Object(params);
-    Ok(())
-}
 
-/// Looks at what is signed for, not at the signature: the key, the region and the service.
-fn authorize(asked: &Asked, request: &Request) -> Result<(), Failure> {
-    let Some(header) = request.header("authorization") else {
-        return Err(Failure::misuse("MissingAuthenticationToken", "The request is not signed"));
-    };
-    let scope = header.split("Credential=").nth(1).and_then(|rest| rest.split(',').next());
-    let words: Vec<_> = scope.unwrap_or_default().split('/').collect();
-    match words.as_slice() {
-        [_, _, REGION, service, "aws4_request"] if *service == asked.service => Ok(()),
-        _ => {
-            let why = format!(
-                "The credential should be scoped to */*/{REGION}/{}/aws4_request",
-                asked.service
-            );
-            Err(Failure::misuse("SignatureDoesNotMatch", why))
+    /// Looks at what is signed for, not at the signature: the region and the service.
+    fn authorize(&self, request: &Request) -> Result<(), Failure> {
+        let Some(header) = request.header("authorization") else {
+            return Err(Failure::misuse("MissingAuthenticationToken", "The request is not signed"));
+        };
+        let scope = header.split("Credential=").nth(1).and_then(|rest| rest.split(',').next());
+        let words: Vec<_> = scope.unwrap_or_default().split('/').collect();
+        match words.as_slice() {
+            [_, _, REGION, service, "aws4_request"] if *service == self.service => Ok(()),
+            _ => {
+                let service = self.service;
+                let why =
+                    format!("The credential is not scoped to {REGION}/{service}/aws4_request");
+                Err(Failure::misuse("SignatureDoesNotMatch", why))
+            }
         }
     }
 }

@@ -67,10 +67,6 @@ impl Form {
         }
     }
 
-    pub(crate) fn required(&mut self, name: &str) -> Result<String, Failure> {
-        self.text(name).ok_or_else(|| missing(name))
-    }
-
     pub(crate) fn number(&mut self, name: &str) -> Result<Option<usize>, Failure> {
         let Some(text) = self.text(name) else { return Ok(None) };
         text.parse().map(Some).map_err(|_| {
@@ -97,11 +93,6 @@ impl Form {
     /// `Name.1`, `Name.2` and so on.
     pub(crate) fn list(&mut self, name: &str) -> Vec<String> {
         (1..).map_while(|number| self.text(&format!("{name}.{number}"))).collect()
-    }
-
-    /// Whether any parameter begins with this.
-    pub(crate) fn has(&self, prefix: &str) -> bool {
-        self.params.keys().any(|name| name.starts_with(prefix))
     }
 
     /// What nobody took, nobody knows.
@@ -157,7 +148,7 @@ mod tests {
             form.and_then(|mut form| {
                 form.switch("DryRun")?;
                 form.number("MaxCount")?;
-                form.required("MinCount")?;
+                form.text("MinCount").ok_or_else(|| missing("MinCount"))?;
                 form.finish()
             })
             .unwrap_err()
