@@ -6,7 +6,9 @@
 //! learns them. With one manager its memory and its lock stand in, so the suite holds. Not on moto at all: errors of capacity, describe lag, the template's
 //! shutdown behaviour and metadata options, which moto does not have.
 
-use aws_sdk_ec2::types::{Filter, InstanceType, RequestLaunchTemplateData};
+use aws_sdk_ec2::types::{
+    Filter, InstanceType, LaunchTemplateSpecification, RequestLaunchTemplateData,
+};
 use mrpf_aws::{Aws, Place};
 use mrpf_cloud::Moto;
 use mrpf_ec2::{Ec2Fleet, Finding, Settings};
@@ -129,8 +131,9 @@ fn client_tokens_are_not_known_to_moto(aws: &Aws) {
     let [one, other] = [(); 2].map(|()| {
         let launch = client
             .run_instances()
-            .image_id("ami-1")
-            .instance_type(InstanceType::T3Small)
+            .launch_template(
+                LaunchTemplateSpecification::builder().launch_template_name(TEMPLATE).build(),
+            )
             .min_count(1)
             .max_count(1)
             .client_token("the same");
