@@ -40,7 +40,11 @@ class UserData(unittest.TestCase):
     def settings(self, name: str) -> dict:
         file = self.folder / "etc" / name
         self.assertEqual(stat.S_IMODE(file.stat().st_mode), 0o600)
-        return dict(line.split("=", 1) for line in file.read_text().splitlines())
+        # What systemd and a shell make of a line is the same, or mrpf-platform would not know what the manager does.
+        shell = ["env", "-i", "bash", "-c", 'set -a; . "$1"; exec env --null', "-", file]
+        sourced = subprocess.run(shell, capture_output=True, text=True).stdout.split("\0")
+        own = {"PWD", "SHLVL", "_", ""}
+        return {name: value for name, _, value in (line.partition("=") for line in sourced) if name not in own}
 
     def test_a_worker_is_told_and_started(self):
         ran = self.start("WorkerTemplate")
@@ -49,6 +53,7 @@ class UserData(unittest.TestCase):
         self.assertLessEqual(set(settings), VARIABLES)
         self.assertLess({"BARE_METAL_QUEUE_URL", "TASK_MANAGER_QUEUE_URL", "AWS_REGION"}, set(settings))
         self.assertIn(f"mrpf_bare_metal_login:{PASSWORD}@the.Database.Endpoint.Address:", settings["DATABASE_URL"])
+        self.assertTrue(settings["DATABASE_URL"].endswith("?sslmode=verify-full&sslrootcert=/usr/local/share/mrpf/rds.pem"))
         calls = self.calls.read_text().splitlines()
         self.assertIn("--secret-id the.BareMetalSecret ", calls[0])
         self.assertEqual(calls[1:], ["systemctl start mrpf-worker"])
@@ -100,6 +105,7 @@ class Units(unittest.TestCase):
     def test_a_worker_that_ends_ends_its_machine_and_has_two_powers_of_root(self):
         unit = (IMAGE / "mrpf-worker.service").read_text().splitlines()
         for line in (
+            "ExecStart=/usr/local/bin/mrpf-worker --keep-machine",
             "SuccessAction=poweroff",
             "FailureAction=poweroff",
             "Restart=no",
@@ -163,7 +169,8 @@ kill $server
 
 class Scripts(unittest.TestCase):
     def test_bash_understands_them(self):
-        for script in (IMAGE / "install", IMAGE / "logins", FOLDER / "check", FOLDER / "lambda-zips"):
+        scripts = [IMAGE / name for name in ("install", "logins", "mrpf-platform")]
+        for script in [*scripts, FOLDER / "check", FOLDER / "lambda-zips"]:
             self.assertEqual(subprocess.run(["bash", "-n", script]).returncode, 0, script)
             self.assertTrue(os.access(script, os.X_OK), script)
 

@@ -14,6 +14,7 @@ QUEUES = {
 }
 TAKE = {"sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:ChangeMessageVisibility", "sqs:GetQueueAttributes"}
 GIVE = {"sqs:SendMessage", "sqs:GetQueueAttributes"}
+LOOK = {"sqs:GetQueueUrl", "sqs:GetQueueAttributes"}
 LOGS = {"logs:CreateLogStream", "logs:PutLogEvents"}
 INTERFACES = {
     "ec2:CreateNetworkInterface",
@@ -103,7 +104,14 @@ class Queues(unittest.TestCase):
 class Rights(unittest.TestCase):
     def test_the_external_function_has_its_queue_and_its_log(self):
         self.assertEqual(
-            rights("ExternalRole"), {"ExternalLogs": LOGS, "ExternalQueue": TAKE, "TaskManagerQueue": GIVE}
+            rights("ExternalRole"),
+            {
+                "ExternalLogs": LOGS,
+                "ExternalQueue": TAKE,
+                "ExternalDeadLetters": LOOK,
+                "TaskManagerQueue": GIVE,
+                "TaskManagerDeadLetters": LOOK,
+            },
         )
         self.assertNotIn("VpcConfig", RESOURCES["ExternalFunction"]["Properties"])
         self.assertNotIn("DATABASE_URL", RESOURCES["ExternalFunction"]["Properties"]["Environment"]["Variables"])
@@ -111,7 +119,14 @@ class Rights(unittest.TestCase):
     def test_the_internal_function_has_its_queue_its_log_and_a_place_in_the_network(self):
         self.assertEqual(
             rights("InternalRole"),
-            {"InternalLogs": LOGS, "InternalQueue": TAKE, "TaskManagerQueue": GIVE, "*": INTERFACES},
+            {
+                "InternalLogs": LOGS,
+                "InternalQueue": TAKE,
+                "InternalDeadLetters": LOOK,
+                "TaskManagerQueue": GIVE,
+                "TaskManagerDeadLetters": LOOK,
+                "*": INTERFACES,
+            },
         )
         # Lambda itself places it; the code that runs in it may not.
         deny, = statements("InternalRole", "Deny")
@@ -124,7 +139,9 @@ class Rights(unittest.TestCase):
             rights("WorkerRole"),
             {
                 "BareMetalQueue": TAKE,
+                "BareMetalDeadLetters": LOOK,
                 "TaskManagerQueue": GIVE,
+                "TaskManagerDeadLetters": LOOK,
                 "BareMetalSecret": {"secretsmanager:GetSecretValue"},
             },
         )
@@ -167,7 +184,7 @@ class Rights(unittest.TestCase):
             self.assertEqual(manager[queue], GIVE, queue)
         self.assertEqual(manager["TaskManagerQueue"], GIVE | TAKE)
         for dead in QUEUES.values():
-            self.assertEqual(manager[dead], TAKE | {"sqs:GetQueueUrl"}, dead)
+            self.assertEqual(manager[dead], TAKE | LOOK, dead)
 
     def test_nobody_may_do_everything(self):
         for role in of_type("AWS::IAM::Role"):
