@@ -167,6 +167,8 @@ class Made(unittest.TestCase):
             )["Instances"][0]
             self.assertEqual(launched["SubnetId"], subnet)
             self.assertEqual([it["GroupId"] for it in launched["SecurityGroups"]], [self.ids["WorkerGroup"]])
+            # What the manager's right to end a machine hangs on.
+            self.assertIn({"Key": "aws:ec2launchtemplate:id", "Value": self.ids["WorkerTemplate"]}, launched["Tags"])
             self.assertTrue(launched.get("PublicIpAddress") or launched["NetworkInterfaces"][0].get("Association"))
         version, = machines.describe_launch_template_versions(
             LaunchTemplateName="mathijs-worker-ami", Versions=["$Latest"]
