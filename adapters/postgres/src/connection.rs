@@ -6,10 +6,7 @@
 use std::collections::HashMap;
 
 use mrpf_ports::StoreError;
-use postgres::{
-    Client, GenericClient, IsolationLevel, Row, Statement, Transaction,
-    types::ToSql,
-};
+use postgres::{Client, GenericClient, IsolationLevel, Row, Statement, Transaction, types::ToSql};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use crate::{

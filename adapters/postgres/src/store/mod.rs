@@ -165,8 +165,7 @@ impl WorkerStore for PgStore {
 
     fn put_part(&self, run: &Run, seq: u32, chunk: &Chunk) -> Result<(), StoreError> {
         let chunk = Json(chunk);
-        self.database
-            .call(Patience::Much, |connection| run::put_part(connection, run, seq, &chunk))
+        self.database.call(Patience::Much, |connection| run::put_part(connection, run, seq, &chunk))
     }
 
     fn put_checkpoint(
@@ -195,9 +194,8 @@ impl WorkerStore for PgStore {
         collection: CollectionId,
         rows: &[(String, Value)],
     ) -> Result<u64, StoreError> {
-        self.database.call(Patience::Much, |connection| {
-            run::insert_rows(connection, run, collection, rows)
-        })
+        self.database
+            .call(Patience::Much, |connection| run::insert_rows(connection, run, collection, rows))
     }
 
     fn upsert(&self, rows: &[ModelRow], now: Timestamp) -> Result<SeenCount, StoreError> {
@@ -232,9 +230,8 @@ impl WorkerStore for PgStore {
     }
 
     fn live_slot(&self, instance: &str, until: Timestamp) -> Result<bool, StoreError> {
-        self.database.call(Patience::Little, |connection| {
-            self.generations.live(connection, instance, until)
-        })
+        self.database
+            .call(Patience::Little, |connection| self.generations.live(connection, instance, until))
     }
 
     fn drain_slot(&self, instance: &str) -> Result<bool, StoreError> {

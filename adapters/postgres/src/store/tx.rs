@@ -235,10 +235,7 @@ impl Tx for PgTx<'_> {
         let sql = "INSERT INTO task_child (task_id, run_id, idx, definition, input) VALUES ($1, $2, $3, $4, $5)
                    ON CONFLICT DO NOTHING";
         let NewTask { definition, input } = child;
-        self.execute(
-            sql,
-            &[&task.0, &run.0, &i64::from(index), &text(definition), &Json(input)],
-        )
+        self.execute(sql, &[&task.0, &run.0, &i64::from(index), &text(definition), &Json(input)])
     }
 
     fn children(&mut self, task: TaskId, run: RunId) -> Result<Vec<(u32, NewTask)>, StoreError> {
