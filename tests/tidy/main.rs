@@ -83,11 +83,13 @@ fn the_packages_asked_for_are_used() {
 }
 
 #[test]
-fn the_engine_stays_free_of_async_and_serde() {
-    hold(
-        "packages under the engine that it must not have",
-        manifests::banned_below_engine(&Metadata::read()),
-    );
+fn crates_stay_free_of_what_they_must_not_have() {
+    hold("packages under crates that must not have them", manifests::banned(&Metadata::read()));
+}
+
+#[test]
+fn nothing_shipped_stands_on_the_cloud_of_the_tests() {
+    hold("crates built with tests/cloud", manifests::shipped_with_the_cloud(&Metadata::read()));
 }
 
 #[test]

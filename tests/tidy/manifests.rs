@@ -146,17 +146,19 @@ pub(crate) fn wrong_edges(metadata: &Metadata) -> Vec<String> {
 }
 
 /// adapters -> scanners -> engine, and inside adapters as [`height`] says. The lab stands on the engine alone; of the
-/// adapters only the command shows it, and benches compare whole programs in it.
+/// adapters only the command shows it, and benches compare whole programs in it. The cloud of the tests stands on nothing of
+/// ours, and nothing that is shipped stands on it ([`shipped_with_the_cloud`]).
 fn may_use(from: &str, to: &str) -> bool {
     let layer = |folder: &str| folder.split('/').next().map(str::to_owned).unwrap_or_default();
     match (from, to) {
         ("adapters/cli" | "benches" | "tests", "tests/lab") => true,
+        (_, "tests/cloud") => from == "tests" || from.starts_with("adapters/"),
+        ("tests/cloud", _) => false,
         ("engine" | "scanners/records", _) | (_, "tests" | "tests/lab" | "benches") => false,
         ("tests/lab", _) => to == "engine",
         // Forms of records are for all; packets are for those who send them.
-        ("adapters/bare_metal" | "adapters/cli", _) | (_, "scanners/records") => {
-            layer(to) != "adapters" || height(from) > height(to)
-        }
+        ("adapters/bare_metal" | "adapters/cli" | "adapters/programs/worker", _)
+        | (_, "scanners/records") => layer(to) != "adapters" || height(from) > height(to),
         _ => match (layer(from).as_str(), layer(to).as_str()) {
             ("scanners", "engine") | ("tests" | "benches", "engine" | "scanners" | "adapters") => {
                 true
@@ -167,15 +169,24 @@ fn may_use(from: &str, to: &str) -> bool {
     }
 }
 
-/// tasks <- ports <- who does the work, the loop, the manager, what they stand on <- the edge. A crate uses those below it, and
-/// none beside it.
+/// tasks <- ports <- who does the work, the loop, the manager, what they stand on <- settings and commands <- the edge. A crate
+/// uses those below it, and none beside it.
 fn height(adapter: &str) -> u8 {
     match adapter {
         "adapters/tasks" => 0,
-        "adapters/ports" => 1,
-        "adapters/cli" => 3,
+        "adapters/aws" | "adapters/ports" => 1,
+        "adapters/console" | "adapters/environment" | "adapters/lambda" => 3,
+        "adapters/cli" => 4,
+        program if program.starts_with("adapters/programs/") => 4,
         _ => 2,
     }
+}
+
+/// Crates that are built with the cloud of the tests, and not only tested with it.
+pub(crate) fn shipped_with_the_cloud(metadata: &Metadata) -> Vec<String> {
+    let members = metadata.members().into_iter().map(|(folder, _)| folder);
+    let shipped = members.filter(|folder| folder.starts_with("adapters/"));
+    shipped.filter(|folder| metadata.below(folder).contains("mrpf_cloud")).collect()
 }
 
 /// Crates whose manifest does not take the lints of the workspace.
@@ -196,11 +207,14 @@ fn takes_lints(manifest: &str) -> bool {
 }
 
 /// Packages that this project was asked to stand on, and the folder whose code must use each.
-const ASKED_FOR: [(&str, &str); 7] = [
+const ASKED_FOR: [(&str, &str); 10] = [
+    ("aws-sdk-ec2", "adapters/ec2/src/"),
+    ("aws-sdk-sqs", "adapters/sqs/src/"),
     ("criterion", "benches/"),
     ("crossbeam-channel", "engine/src/"),
     ("etherparse", "engine/src/"),
     ("mio", "engine/src/"),
+    ("postgres", "adapters/postgres/src/"),
     ("rayon", "engine/src/"),
     ("serde", "scanners/records/src/"),
     ("socket2", "engine/src/"),
@@ -240,16 +254,49 @@ fn is_used(tree: &Tree, package: &str, folder: &str) -> bool {
     })
 }
 
-/// What the engine must not be built from: it is synchronous, and its types are not records. (`log` comes with mio, silent
-/// unless a program installs a logger.)
-pub(crate) fn banned_below_engine(metadata: &Metadata) -> Vec<String> {
-    metadata.below("engine").into_iter().filter(|package| is_banned(package)).collect()
+/// What a crate must not be built from; a dash at the end stands for a family.
+const BANNED: [(&str, &[&str]); 4] = [
+    // It is synchronous, and its types are not records. (`log` comes with mio, silent unless a program installs a logger.)
+    (
+        "engine",
+        &[
+            "async", "async-", "aws", "aws-", "futures", "futures-", "serde", "serde-", "serde_",
+            "tokio", "tokio-",
+        ],
+    ),
+    // One machine needs no account anywhere, and nobody who only scans compiles an SDK.
+    ("adapters/cli", &["aws-", "lambda_runtime", "postgres", "tokio", "tokio-", "mrpf_aws"]),
+    // What runs outside the VPC has no database and sends no packet of its own making.
+    (
+        "adapters/programs/lambda_external",
+        &[
+            "aws-sdk-ec2",
+            "libsqlite3-sys",
+            "mrpf_engine",
+            "mrpf_postgres",
+            "postgres",
+            "rusqlite",
+            "tokio-postgres",
+        ],
+    ),
+    ("adapters/programs/lambda_internal", &["aws-sdk-ec2", "libsqlite3-sys", "mrpf_engine"]),
+];
+
+/// Packages under crates of ours that must not be there.
+pub(crate) fn banned(metadata: &Metadata) -> Vec<String> {
+    let of = |&(folder, names)| banned_below(metadata, folder, names);
+    BANNED.iter().flat_map(of).collect()
 }
 
-fn is_banned(package: &str) -> bool {
-    let families = ["async", "aws", "futures", "serde", "tokio"];
-    families.iter().any(|family| package == *family || package.starts_with(&format!("{family}-")))
-        || package.starts_with("serde_")
+fn banned_below(metadata: &Metadata, folder: &str, names: &[&str]) -> Vec<String> {
+    let below = metadata.below(folder).into_iter();
+    let found = below.filter(|package| is_banned(package, names));
+    found.map(|package| format!("{package} under {folder}")).collect()
+}
+
+fn is_banned(package: &str, names: &[&str]) -> bool {
+    let is_family = |name: &str| name.ends_with(['-', '_']) && package.starts_with(name);
+    names.iter().any(|name| package == *name || is_family(name))
 }
 
 pub(crate) fn output(command: &mut Command) -> String {
@@ -327,12 +374,29 @@ mod tests {
         check_edge("tests", "adapters/embedded", true);
         check_edge("tests/lab", "scanners/syn", false);
         check_edge("adapters/cli", "benches", false);
+        check_edge("adapters/sqs", "adapters/aws", true);
+        check_edge("adapters/aws", "adapters/ports", false);
+        check_edge("adapters/ec2", "adapters/sqs", false);
+        check_edge("adapters/console", "adapters/manager", true);
+        check_edge("adapters/console", "adapters/environment", false);
+        check_edge("adapters/cli", "adapters/console", true);
+        check_edge("adapters/programs/manager", "adapters/postgres", true);
+        check_edge("adapters/programs/worker", "engine", true);
+        check_edge("adapters/programs/lambda_internal", "engine", false);
+        check_edge("adapters/programs/lambda_external", "adapters/lambda", true);
+        check_edge("adapters/lambda", "adapters/environment", false);
+        check_edge("adapters/worker", "adapters/programs/worker", false);
+        check_edge("adapters/sqs", "tests/cloud", true);
+        check_edge("tests", "tests/cloud", true);
+        check_edge("scanners/syn", "tests/cloud", false);
+        check_edge("tests/cloud", "adapters/ports", false);
     }
 
     #[test]
     fn what_only_tests_are_built_from_is_allowed_below_the_engine() {
-        assert_eq!(banned_below_engine(&upside_down(false)), ["serde"]);
-        assert!(banned_below_engine(&upside_down(true)).is_empty());
+        let (folder, names) = BANNED[0];
+        assert_eq!(banned_below(&upside_down(false), folder, names), ["serde under engine"]);
+        assert!(banned_below(&upside_down(true), folder, names).is_empty());
     }
 
     #[test]
@@ -346,10 +410,10 @@ mod tests {
             "aws-sdk-sqs",
             "futures-util",
         ] {
-            assert!(is_banned(package), "{package}");
+            assert!(is_banned(package, BANNED[0].1), "{package}");
         }
         for package in ["mio", "rayon", "socket2", "log", "asynchrony"] {
-            assert!(!is_banned(package), "{package}");
+            assert!(!is_banned(package, BANNED[0].1), "{package}");
         }
     }
 
