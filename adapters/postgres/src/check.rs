@@ -5,8 +5,6 @@
 //!                      '-- no: nothing more can be said                      each with what mends it
 //! ```
 
-use mrpf_ports::StoreError;
-
 use crate::{
     connection::{Connection, Connector},
     failure::Failure,
@@ -97,12 +95,10 @@ impl crate::PgStore {
         };
         let mut findings = vec![Finding::good(format!("{} answers", connector.address()))];
         if let Err(failure) = look(&connector, &mut connection, login, &mut findings) {
-            let what = match failure {
-                Failure::Store(error) => error,
-                Failure::Conflict(why) => StoreError::Busy(why),
-                Failure::Gone(why) | Failure::Unknown(why) => StoreError::Unreachable(why),
-            };
-            findings.push(Finding::bad(what.to_string(), "see what the server's log says of it"));
+            findings.push(Finding::bad(
+                failure.told().to_string(),
+                "see what the server's log says of it",
+            ));
         }
         findings
     }

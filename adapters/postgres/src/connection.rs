@@ -83,6 +83,12 @@ pub(crate) struct ConnectError {
     pub(crate) is_refused: bool,
 }
 
+impl From<ConnectError> for StoreError {
+    fn from(error: ConnectError) -> Self {
+        if error.is_refused { Self::Unavailable(error.why) } else { Self::Unreachable(error.why) }
+    }
+}
+
 /// Class 28: no such user, a wrong password. 3D: no such database. 42501: it may not connect.
 fn is_refusal(error: &postgres::Error) -> bool {
     let classes = ["28", "3D", "42"];

@@ -97,9 +97,8 @@ impl Database {
         patience: Patience,
         mut work: impl FnMut(&mut Connection) -> Result<T, Failure>,
     ) -> Result<T, StoreError> {
-        let began = Instant::now();
-        let until = began + self.wait(patience);
-        let (mut conflicts, mut gone) = (0, 0);
+        let until = Instant::now() + self.wait(patience);
+        let (mut conflicting, mut conflicts, mut gone) = (None, 0, 0);
         loop {
             match self.connection(until).and_then(|mut connection| once(&mut connection, &mut work))
             {
@@ -107,11 +106,12 @@ impl Database {
                     self.is_back();
                     return Ok(done);
                 }
-                Err(Failure::Conflict(why)) if began.elapsed() >= CONFLICTS => {
-                    return Err(StoreError::Busy(why));
-                }
-                Err(Failure::Conflict(why)) => {
-                    tracing::debug!(conflicts, why, "store: others are in the way");
+                Err(failure @ Failure::Conflict(_)) => {
+                    let failure = failure.told();
+                    if conflicting.get_or_insert_with(Instant::now).elapsed() >= CONFLICTS {
+                        return Err(failure);
+                    }
+                    tracing::debug!(conflicts, why = %failure, "again");
                     thread::sleep(pause(conflicts));
                     conflicts += 1;
                 }
@@ -126,10 +126,10 @@ impl Database {
                         thread::sleep(MOMENT);
                     }
                 }
-                Err(Failure::Unknown(why)) => {
-                    self.is_away(&why);
-                    let why = format!("{why}; whether the last transaction was kept is not known");
-                    return Err(StoreError::Unreachable(why));
+                Err(failure @ Failure::Unknown(_)) => {
+                    let error = failure.told();
+                    self.is_away(&error.to_string());
+                    return Err(error);
                 }
                 Err(Failure::Store(error)) => return Err(error),
             }

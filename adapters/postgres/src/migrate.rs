@@ -49,14 +49,8 @@ const VERSIONS: &str = "
 
 /// Brings the schema to this program's version; gives the one that it has then, which may be a later one.
 pub(crate) fn migrate(connector: &Connector) -> Result<u32, StoreError> {
-    let mut connection =
-        connector.connection().map_err(|error| StoreError::Unreachable(error.to_string()))?;
-    let done = apply(&mut connection.client);
-    done.map_err(|failure| match failure {
-        Failure::Store(error) => error,
-        Failure::Conflict(why) => StoreError::Busy(why),
-        Failure::Gone(why) | Failure::Unknown(why) => StoreError::Unreachable(why),
-    })
+    let mut connection = connector.connection()?;
+    apply(&mut connection.client).map_err(|failure| failure.told())
 }
 
 fn apply(client: &mut Client) -> Result<u32, Failure> {

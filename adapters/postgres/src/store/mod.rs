@@ -60,19 +60,8 @@ impl PgStore {
     /// [`StoreError`] as of any call. Nothing is waited for.
     pub fn open(url: &str) -> Result<Self, StoreError> {
         let connector = Connector::new(url)?;
-        let mut connection = connector.connection().map_err(|error| {
-            if error.is_refused {
-                StoreError::Unavailable(error.why)
-            } else {
-                StoreError::Unreachable(error.why)
-            }
-        })?;
-        let found = migrate::version(&mut connection).map_err(|failure| match failure {
-            Failure::Store(error) => error,
-            Failure::Conflict(why) | Failure::Gone(why) | Failure::Unknown(why) => {
-                StoreError::Unreachable(why)
-            }
-        })?;
+        let mut connection = connector.connection()?;
+        let found = migrate::version(&mut connection).map_err(|failure| failure.told())?;
         let known = migrate::KNOWN;
         if found < known {
             return Err(StoreError::Unavailable(format!(

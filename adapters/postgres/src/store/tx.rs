@@ -49,11 +49,7 @@ impl<'a> PgTx<'a> {
     /// What the caller gets for a failure; what is to be done about it, [`end`](Self::end) says.
     fn told<T>(&mut self, done: Result<T, Failure>) -> Result<T, StoreError> {
         done.map_err(|failure| {
-            let error = match &failure {
-                Failure::Store(error) => error.clone(),
-                Failure::Conflict(why) => StoreError::Busy(why.clone()),
-                Failure::Gone(why) | Failure::Unknown(why) => StoreError::Unreachable(why.clone()),
-            };
+            let error = failure.told();
             self.failure.get_or_insert(failure);
             error
         })
