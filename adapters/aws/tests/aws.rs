@@ -107,6 +107,11 @@ fn retries_are_the_sdks_and_bounded() {
     let aws = at("http://127.0.0.1:9");
     let retries = aws.config().retry_config().unwrap();
     assert!(retries.has_retry() && retries.max_attempts() == 3, "{retries:?}");
+    let timeouts = aws.config().timeout_config().unwrap();
+    assert_eq!(timeouts.connect_timeout(), Some(Duration::from_secs(5)));
+    let longest_poll = Duration::from_secs(20);
+    assert!(timeouts.read_timeout().unwrap() > longest_poll);
+    assert!(timeouts.operation_attempt_timeout().unwrap() > longest_poll);
     let cloud = Cloud::start();
     let aws = at(&cloud.endpoint());
     for (answer, reason) in [
