@@ -14,7 +14,7 @@
 //!   hidden for a whole visibility timeout then ([aws-sdk-java-v2#1395], [aws-sdk-js#2350]); so a poll is never cut off, and what
 //!   one brings that nobody waits for any more is shown to others at once. A receiver that may be stopped polls a second at
 //!   a time, so that this is seldom needed.
-//! - A lease that is lost is [`QueueError::LeaseLost`], in whichever of its four ways SQS says so ([`refusal`]).
+//! - A lease that is lost is [`QueueError::LeaseLost`], in whichever of its four ways SQS says so.
 //! - Of a batch that is taken in part the rest is sent again, a few times; what is left then is an error.
 //! - Dead letters are found by the queue's RedrivePolicy.
 //!

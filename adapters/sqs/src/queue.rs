@@ -233,6 +233,23 @@ mod tests {
     use super::*;
 
     #[test]
+    fn three_attempts_of_an_extension_are_over_before_a_lease_of_a_minute_is() {
+        let given = TimeoutConfig::builder()
+            .connect_timeout(Duration::from_secs(5))
+            .read_timeout(Duration::from_secs(30))
+            .build();
+        let config = aws_sdk_sqs::Config::builder()
+            .behavior_version(aws_sdk_sqs::config::BehaviorVersion::latest())
+            .timeout_config(given);
+        let timeouts = in_haste(&Client::from_conf(config.build()));
+        let timeouts = timeouts.config().timeout_config().unwrap().clone();
+        assert!(3 * timeouts.operation_attempt_timeout().unwrap() < Duration::from_secs(60));
+        assert_eq!(timeouts.read_timeout(), Some(ANSWER));
+        // What is not ours to say stays.
+        assert_eq!(timeouts.connect_timeout(), Some(Duration::from_secs(5)));
+    }
+
+    #[test]
     fn times_are_whole_seconds_and_no_less_than_asked_for() {
         let seconds = |millis| whole_seconds(Duration::from_millis(millis));
         assert_eq!([0, 1, 999, 1_000, 1_001].map(seconds), [0, 1, 1, 1, 2]);
