@@ -143,9 +143,9 @@ fn are_one(one: &Path, other: &Path) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use mrpf_console::exit::USAGE;
 
+    use super::*;
     use crate::words::tests::asked;
 
     #[track_caller]

@@ -10,7 +10,7 @@ use crate::{
 const DATABASE: Variable = Variable {
     name: "DATABASE_URL",
     is: "the PostgreSQL database of the platform",
-    give: "its URL, such as postgres://USER:PASSWORD@HOST:5432/DATABASE?sslmode=verify-full",
+    give: "its URL, such as postgresql://USER:PASSWORD@HOST:5432/DATABASE?sslmode=verify-full&sslrootcert=FILE",
 };
 
 /// The URL of the database. `Debug` and `Display` leave out the password, and whatever may hold one.
@@ -135,7 +135,7 @@ mod tests {
         for (text, why) in [
             (
                 "host=db password=s3cret",
-                "is no URL of PostgreSQL; give its URL, such as postgres://",
+                "is no URL of PostgreSQL; give its URL, such as postgresql://",
             ),
             ("mysql://m:s3cret@db/mrpf", "is no URL of PostgreSQL"),
             ("postgres://m:s3@cret@db/mrpf", "has more than one @"),

@@ -29,7 +29,8 @@ pub(crate) struct Cli {
 const ENVIRONMENT: &str = "\
 Settings come from the environment. For serve:
   EXTERNAL_QUEUE_URL, INTERNAL_QUEUE_URL, BARE_METAL_QUEUE_URL, TASK_MANAGER_QUEUE_URL
-  DATABASE_URL                postgres://USER:PASSWORD@HOST:5432/DATABASE?sslmode=verify-full; the user owns the tables
+  DATABASE_URL                postgresql://USER:PASSWORD@HOST:5432/DATABASE?sslmode=verify-full&sslrootcert=FILE, with the
+                              user who owns the tables, or is to
   MAX_BARE_METAL_WORKERS      most bare-metal workers at a time (5)
   BARE_METAL_WORKER_SUBNETS   ids of the subnets they are launched in, with commas between (that of the launch template)
   BARE_METAL_LAUNCH_TEMPLATE  the name of their launch template (mathijs-worker-ami)

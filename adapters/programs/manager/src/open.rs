@@ -9,8 +9,8 @@ use std::sync::Arc;
 use mrpf_aws::Aws;
 use mrpf_environment::{DatabaseUrl, Fleet, Log, ManagerQueues, QueueUrl};
 use mrpf_manager::Outside;
-use mrpf_ports::{Queue, QueueName};
-use mrpf_postgres::PgStore;
+use mrpf_ports::{Queue, QueueName, StoreError};
+use mrpf_postgres::{Login, PgStore};
 use mrpf_sqs::Sqs;
 
 use crate::{
@@ -106,15 +106,34 @@ fn store(
     tables: Tables,
     findings: &mut Findings,
 ) -> Option<(Arc<PgStore>, String)> {
+    let wrong = |error: StoreError| Finding::Wrong(format!("database: {error}"));
     if tables == Tables::Make
         && let Err(error) = PgStore::migrate(url.reveal())
     {
-        findings.push(Finding::Wrong(error.to_string()));
+        findings.push(wrong(error));
         return None;
     }
+    findings.extend(PgStore::check(url.reveal(), Login::Manager).into_iter().map(|found| {
+        match found.mend {
+            None => Finding::Fine(format!("database: {}", found.what)),
+            Some(mend) => Finding::Wrong(format!("database: {}; {mend}", found.what)),
+        }
+    }));
     let opened = PgStore::open(url.reveal()).and_then(|store| {
         let platform = store.platform_id()?;
         Ok((Arc::new(store), platform))
     });
-    findings.note(opened, |(_, platform)| format!("database: {url}, platform {platform}"))
+    match opened {
+        Ok((store, platform)) => {
+            findings.push(Finding::Fine(format!("platform: {platform}")));
+            Some((store, platform))
+        }
+        Err(error) => {
+            // Tables that `serve` is to make are not missing yet; all else is among the findings already.
+            if tables == Tables::Make {
+                findings.push(wrong(error));
+            }
+            None
+        }
+    }
 }
