@@ -57,7 +57,8 @@ impl Address {
             }
         }
         let (mode, trust) = security(mode.unwrap_or("prefer"), root)?;
-        let url = if rest.is_empty() { base.to_owned() } else { format!("{base}?{}", rest.join("&")) };
+        let url =
+            if rest.is_empty() { base.to_owned() } else { format!("{base}?{}", rest.join("&")) };
         // What is wrong is not said by the client's error either: it may repeat a part of the password.
         let mut config: Config = url.parse().map_err(|_| wrong(MALFORMED))?;
         if has_part_of_password(&config) {
@@ -95,14 +96,15 @@ impl fmt::Display for Address {
         let config = &self.config;
         write!(f, "{}@", config.get_user().unwrap_or("?"))?;
         for (at, host) in config.get_hosts().iter().enumerate() {
-            let port = config.get_ports().get(at).or(config.get_ports().first()).unwrap_or(&5432);
+            let port =
+                config.get_ports().get(at).or_else(|| config.get_ports().first()).unwrap_or(&5432);
             let comma = if at == 0 { "" } else { "," };
             match host {
                 Host::Tcp(name) => write!(f, "{comma}{name}:{port}")?,
                 Host::Unix(folder) => write!(f, "{comma}{}:{port}", folder.display())?,
             }
         }
-        write!(f, "/{}", config.get_dbname().or(config.get_user()).unwrap_or("?"))
+        write!(f, "/{}", config.get_dbname().or_else(|| config.get_user()).unwrap_or("?"))
     }
 }
 
@@ -121,11 +123,15 @@ fn security(mode: &str, root: Option<PathBuf>) -> Result<(SslMode, Trust), Store
         ("require" | "verify-ca", Some(root)) => (SslMode::Require, Trust::Authority(root)),
         ("verify-full", Some(root)) => (SslMode::Require, Trust::Name(root)),
         ("verify-ca" | "verify-full", None) => {
-            return Err(wrong("sslmode verifies, and sslrootcert names no file of authorities; for RDS that \
-                              is https://truststore.pki.rds.amazonaws.com/global/global-bundle.pem"));
+            return Err(wrong(
+                "sslmode verifies, and sslrootcert names no file of authorities; for RDS that \
+                              is https://truststore.pki.rds.amazonaws.com/global/global-bundle.pem",
+            ));
         }
         _ => {
-            return Err(wrong("sslmode is none of disable, prefer, require, verify-ca and verify-full"));
+            return Err(wrong(
+                "sslmode is none of disable, prefer, require, verify-ca and verify-full",
+            ));
         }
     })
 }
@@ -176,14 +182,32 @@ mod tests {
             ("?sslmode=disable", SslMode::Disable, Trust::Anyone),
             ("?sslmode=prefer", SslMode::Prefer, Trust::Anyone),
             ("?sslmode=require", SslMode::Require, Trust::Anyone),
-            ("?sslrootcert=/etc/rds%20ca.pem&sslmode=require", SslMode::Require, Trust::Authority(root())),
-            ("?sslmode=verify-ca&sslrootcert=/etc/rds%20ca.pem", SslMode::Require, Trust::Authority(root())),
-            ("?sslmode=verify-full&connect_timeout=3&sslrootcert=%2Fetc%2Frds ca.pem", SslMode::Require, Trust::Name(root())),
+            (
+                "?sslrootcert=/etc/rds%20ca.pem&sslmode=require",
+                SslMode::Require,
+                Trust::Authority(root()),
+            ),
+            (
+                "?sslmode=verify-ca&sslrootcert=/etc/rds%20ca.pem",
+                SslMode::Require,
+                Trust::Authority(root()),
+            ),
+            (
+                "?sslmode=verify-full&connect_timeout=3&sslrootcert=%2Fetc%2Frds ca.pem",
+                SslMode::Require,
+                Trust::Name(root()),
+            ),
         ] {
             let address = parse(query).unwrap();
             assert_eq!((address.config.get_ssl_mode(), address.trust), (mode, trust), "{query}");
         }
-        for query in ["?sslmode=verify-full", "?sslmode=verify-ca", "?sslmode=allow", "?sslmode=", "?sslmode=require&sslrootcert=%2"] {
+        for query in [
+            "?sslmode=verify-full",
+            "?sslmode=verify-ca",
+            "?sslmode=allow",
+            "?sslmode=",
+            "?sslmode=require&sslrootcert=%2",
+        ] {
             assert!(parse(query).is_err(), "{query}");
         }
     }

@@ -5,8 +5,6 @@
 //!                      '-- no: nothing more can be said                      each with what mends it
 //! ```
 
-use mrpf_ports::StoreError;
-
 use crate::{
     connection::{Connection, Connector},
     failure::Failure,
@@ -62,7 +60,8 @@ const SHARED: [&str; 8] = [
 /// What a worker must not even read: tickets, slots and messages of others.
 const SECRET: [&str; 3] =
     ["task_manager.task", "task_manager.bare_metal_slot", "task_manager.outbox"];
-const OF_RUNS: [&str; 6] = ["digest", "holds", "is_ours", "claim_task", "renew_task", "release_task"];
+const OF_RUNS: [&str; 6] =
+    ["digest", "holds", "is_ours", "claim_task", "renew_task", "release_task"];
 const OF_SLOTS: [&str; 3] = ["live_slot", "drain_slot", "free_slot"];
 
 impl Login {
@@ -96,12 +95,10 @@ impl crate::PgStore {
         };
         let mut findings = vec![Finding::good(format!("{} answers", connector.address()))];
         if let Err(failure) = look(&connector, &mut connection, login, &mut findings) {
-            let what = match failure {
-                Failure::Store(error) => error,
-                Failure::Conflict(why) => StoreError::Busy(why),
-                Failure::Gone(why) | Failure::Unknown(why) => StoreError::Unreachable(why),
-            };
-            findings.push(Finding::bad(what.to_string(), "see what the server's log says of it"));
+            findings.push(Finding::bad(
+                failure.told().to_string(),
+                "see what the server's log says of it",
+            ));
         }
         findings
     }
@@ -138,7 +135,9 @@ fn look(
             }
         }
         (found, Login::Manager) if found < KNOWN => {
-            let what = format!("the tables are of version {found}: mrpf-manager serve makes {KNOWN} of it");
+            let what = format!(
+                "the tables are of version {found}: mrpf-manager serve makes {KNOWN} of it"
+            );
             findings.push(Finding::good(what));
             findings.push(owns_tables(connection)?);
         }
@@ -156,7 +155,8 @@ fn look(
 }
 
 fn release(connection: &mut Connection) -> Result<Finding, Failure> {
-    let row = connection.row("SELECT current_setting('server_version_num')::integer / 10000", &[])?;
+    let row =
+        connection.row("SELECT current_setting('server_version_num')::integer / 10000", &[])?;
     let release: i32 = row.try_get(0)?;
     let what = format!("PostgreSQL {release}");
     if release < OLDEST {
@@ -166,10 +166,7 @@ fn release(connection: &mut Connection) -> Result<Finding, Failure> {
 }
 
 /// Whether others can listen; not asked of a server on this machine.
-fn secrecy(
-    connector: &Connector,
-    connection: &mut Connection,
-) -> Result<Option<Finding>, Failure> {
+fn secrecy(connector: &Connector, connection: &mut Connection) -> Result<Option<Finding>, Failure> {
     if connector.address().is_local() {
         return Ok(None);
     }
@@ -178,7 +175,10 @@ fn secrecy(
         Finding::good("the connection is encrypted")
     } else {
         let mend = "add sslmode=verify-full&sslrootcert=FILE to DATABASE_URL";
-        Finding::bad("the connection is not encrypted: passwords and findings can be read on the way", mend)
+        Finding::bad(
+            "the connection is not encrypted: passwords and findings can be read on the way",
+            mend,
+        )
     }))
 }
 
@@ -204,13 +204,16 @@ fn may_make_roles(connection: &mut Connection) -> Result<Finding, Failure> {
     Ok(if may {
         Finding::good("the roles of workers are there, or can be made")
     } else {
-        let mend = format!("say ALTER ROLE {user} CREATEROLE, or make mrpf_internal and mrpf_bare_metal as an administrator");
+        let mend = format!(
+            "say ALTER ROLE {user} CREATEROLE, or make mrpf_internal and mrpf_bare_metal as an administrator"
+        );
         Finding::bad(format!("{user} may not make the roles of workers"), mend)
     })
 }
 
 fn owns_tables(connection: &mut Connection) -> Result<Finding, Failure> {
-    let sql = "SELECT coalesce(bool_and(pg_has_role(tableowner, 'USAGE')), false), current_user::text
+    let sql =
+        "SELECT coalesce(bool_and(pg_has_role(tableowner, 'USAGE')), false), current_user::text
                FROM pg_tables WHERE schemaname IN ('task_manager', 'recon')";
     let row = connection.row(sql, &[])?;
     let (owns, user): (bool, String) = (row.try_get(0)?, row.try_get(1)?);
@@ -222,11 +225,7 @@ fn owns_tables(connection: &mut Connection) -> Result<Finding, Failure> {
     })
 }
 
-fn rights(
-    connection: &mut Connection,
-    login: Login,
-    role: &str,
-) -> Result<Vec<Finding>, Failure> {
+fn rights(connection: &mut Connection, login: Login, role: &str) -> Result<Vec<Finding>, Failure> {
     let row = connection.row("SELECT current_user::text", &[])?;
     let user: String = row.try_get(0)?;
     let functions = if login == Login::BareMetal {
@@ -259,8 +258,13 @@ fn rights(
         findings.push(Finding::bad(format!("{user} may not use {}", missing.join(", ")), mend));
     }
     if !surplus.is_empty() {
-        let mend = format!("give workers of this class a user of their own, who belongs to {role} and nothing else");
-        findings.push(Finding::bad(format!("{user} may use {}, which it need not", surplus.join(", ")), mend));
+        let mend = format!(
+            "give workers of this class a user of their own, who belongs to {role} and nothing else"
+        );
+        findings.push(Finding::bad(
+            format!("{user} may use {}, which it need not", surplus.join(", ")),
+            mend,
+        ));
     }
     if findings.is_empty() {
         findings.push(Finding::good(format!("{user} has what {role} has, and no more")));

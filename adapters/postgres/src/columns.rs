@@ -62,7 +62,8 @@ impl<'a> Cells<'a> {
     /// The next, from its word, as serde has it.
     pub(crate) fn word<T: DeserializeOwned>(&mut self) -> Result<T, Failure> {
         let at = self.1;
-        let word: value::StrDeserializer<'_, value::Error> = self.plain::<&str>()?.into_deserializer();
+        let word: value::StrDeserializer<'_, value::Error> =
+            self.plain::<&str>()?.into_deserializer();
         T::deserialize(word).map_err(|error| self.corrupt(at, &error))
     }
 
@@ -72,7 +73,9 @@ impl<'a> Cells<'a> {
     }
 
     /// The next, from JSON, or nothing.
-    pub(crate) fn json_or_none<T: for<'de> Deserialize<'de>>(&mut self) -> Result<Option<T>, Failure> {
+    pub(crate) fn json_or_none<T: for<'de> Deserialize<'de>>(
+        &mut self,
+    ) -> Result<Option<T>, Failure> {
         Ok(self.plain::<Option<Json<T>>>()?.map(|json| json.0))
     }
 
@@ -84,7 +87,9 @@ impl<'a> Cells<'a> {
     }
 
     /// The next, a count or none.
-    pub(crate) fn count_or_none<T: TryFrom<i64, Error: Error>>(&mut self) -> Result<Option<T>, Failure> {
+    pub(crate) fn count_or_none<T: TryFrom<i64, Error: Error>>(
+        &mut self,
+    ) -> Result<Option<T>, Failure> {
         let at = self.1;
         let number: Option<i64> = self.plain()?;
         number.map(T::try_from).transpose().map_err(|error| self.corrupt(at, &error))

@@ -6,10 +6,7 @@
 use std::collections::HashMap;
 
 use mrpf_ports::StoreError;
-use postgres::{
-    Client, GenericClient, IsolationLevel, Row, Statement, Transaction,
-    types::ToSql,
-};
+use postgres::{Client, GenericClient, IsolationLevel, Row, Statement, Transaction, types::ToSql};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use crate::{
@@ -84,6 +81,12 @@ pub(crate) struct ConnectError {
     pub(crate) why: String,
     /// The server is there and does not want this user: waiting mends nothing.
     pub(crate) is_refused: bool,
+}
+
+impl From<ConnectError> for StoreError {
+    fn from(error: ConnectError) -> Self {
+        if error.is_refused { Self::Unavailable(error.why) } else { Self::Unreachable(error.why) }
+    }
 }
 
 /// Class 28: no such user, a wrong password. 3D: no such database. 42501: it may not connect.

@@ -33,9 +33,9 @@ pub(crate) const CONNECTIONS: u32 = 16;
 const RECONNECT: Duration = Duration::from_secs(4);
 /// Connections that nobody has used for so long are closed.
 const IDLE: Duration = Duration::from_secs(300);
-/// Times that others may be in the way of one call.
-const CONFLICTS: u32 = 60;
-/// The longest pause after one of them.
+/// For how long others may be in the way of one call, time after time.
+const CONFLICTS: Duration = Duration::from_secs(10);
+/// The longest pause after one time.
 const LONGEST_PAUSE: Duration = Duration::from_millis(50);
 /// How long calls with little patience wait once it is known that the server is away.
 const MOMENT: Duration = Duration::from_millis(200);
@@ -98,18 +98,20 @@ impl Database {
         mut work: impl FnMut(&mut Connection) -> Result<T, Failure>,
     ) -> Result<T, StoreError> {
         let until = Instant::now() + self.wait(patience);
-        let mut conflicts = 0;
+        let (mut conflicting, mut conflicts, mut gone) = (None, 0, 0);
         loop {
-            match self.connection(until).and_then(|mut connection| once(&mut connection, &mut work)) {
+            match self.connection(until).and_then(|mut connection| once(&mut connection, &mut work))
+            {
                 Ok(done) => {
                     self.is_back();
                     return Ok(done);
                 }
-                Err(Failure::Conflict(why)) if conflicts >= CONFLICTS => {
-                    return Err(StoreError::Busy(why));
-                }
-                Err(Failure::Conflict(why)) => {
-                    tracing::debug!(conflicts, why, "store: others are in the way");
+                Err(failure @ Failure::Conflict(_)) => {
+                    let failure = failure.told();
+                    if conflicting.get_or_insert_with(Instant::now).elapsed() >= CONFLICTS {
+                        return Err(failure);
+                    }
+                    tracing::debug!(conflicts, why = %failure, "again");
                     thread::sleep(pause(conflicts));
                     conflicts += 1;
                 }
@@ -118,11 +120,16 @@ impl Database {
                     if Instant::now() >= until {
                         return Err(StoreError::Unreachable(why));
                     }
+                    // All that were kept may have died together. One that was just made has not.
+                    gone += 1;
+                    if gone > CONNECTIONS {
+                        thread::sleep(MOMENT);
+                    }
                 }
-                Err(Failure::Unknown(why)) => {
-                    self.is_away(&why);
-                    let why = format!("{why}; whether the last transaction was kept is not known");
-                    return Err(StoreError::Unreachable(why));
+                Err(failure @ Failure::Unknown(_)) => {
+                    let error = failure.told();
+                    self.is_away(&error.to_string());
+                    return Err(error);
                 }
                 Err(Failure::Store(error)) => return Err(error),
             }
@@ -152,7 +159,11 @@ impl Database {
         if let Some(away) = &mut *away {
             away.seen = now;
         } else {
-            tracing::warn!(database = &*self.name, why, "the database is away: calls wait, and are made again");
+            tracing::warn!(
+                database = &*self.name,
+                why,
+                "the database is away: calls wait, and are made again"
+            );
             *away = Some(Away { since: now, seen: now });
         }
     }

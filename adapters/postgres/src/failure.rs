@@ -53,6 +53,20 @@ impl From<Error> for Failure {
     }
 }
 
+impl Failure {
+    /// What a caller gets for it.
+    pub(crate) fn told(&self) -> StoreError {
+        match self {
+            Self::Store(error) => error.clone(),
+            Self::Conflict(why) => StoreError::Busy(why.clone()),
+            Self::Gone(why) => StoreError::Unreachable(why.clone()),
+            Self::Unknown(why) => StoreError::Unreachable(format!(
+                "{why}; whether the last transaction was kept is not known"
+            )),
+        }
+    }
+}
+
 impl From<StoreError> for Failure {
     fn from(error: StoreError) -> Self {
         Self::Store(error)

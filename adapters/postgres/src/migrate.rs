@@ -49,15 +49,8 @@ const VERSIONS: &str = "
 
 /// Brings the schema to this program's version; gives the one that it has then, which may be a later one.
 pub(crate) fn migrate(connector: &Connector) -> Result<u32, StoreError> {
-    let mut connection = connector
-        .connection()
-        .map_err(|error| StoreError::Unreachable(error.to_string()))?;
-    let done = apply(&mut connection.client);
-    done.map_err(|failure| match failure {
-        Failure::Store(error) => error,
-        Failure::Conflict(why) => StoreError::Busy(why),
-        Failure::Gone(why) | Failure::Unknown(why) => StoreError::Unreachable(why),
-    })
+    let mut connection = connector.connection()?;
+    apply(&mut connection.client).map_err(|failure| failure.told())
 }
 
 fn apply(client: &mut Client) -> Result<u32, Failure> {
@@ -68,14 +61,15 @@ fn apply(client: &mut Client) -> Result<u32, Failure> {
     }
     let builder = client.build_transaction();
     let mut transaction = builder.isolation_level(IsolationLevel::ReadCommitted).start()?;
-    transaction.batch_execute("SET LOCAL lock_timeout = 0; SET LOCAL statement_timeout = '10min'")?;
+    transaction
+        .batch_execute("SET LOCAL lock_timeout = 0; SET LOCAL statement_timeout = '10min'")?;
     // What is read after this is what the last holder of the lock has committed.
     transaction.execute("SELECT pg_advisory_xact_lock($1)", &[&LOCK])?;
     transaction.batch_execute(VERSIONS)?;
     let last = "SELECT coalesce(max(version), 0) FROM task_manager.schema_version";
     let found = u32::try_from(transaction.query_one(last, &[])?.try_get::<_, i32>(0)?).unwrap_or(0);
     if found < KNOWN {
-        transaction.batch_execute(ROLES).map_err(|error| cannot_make_roles(error))?;
+        transaction.batch_execute(ROLES).map_err(cannot_make_roles)?;
     }
     for (version, sql) in (1..).zip(MIGRATIONS).filter(|(version, _)| *version > found) {
         transaction.batch_execute(sql)?;

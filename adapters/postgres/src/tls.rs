@@ -43,7 +43,8 @@ fn verifier(
         StoreError::Unavailable(format!("DATABASE_URL: sslrootcert: {}: {why}", file.display()))
     };
     let mut roots = RootCertStore::empty();
-    let certificates = CertificateDer::pem_file_iter(file).map_err(|error| wrong(error.to_string()))?;
+    let certificates =
+        CertificateDer::pem_file_iter(file).map_err(|error| wrong(error.to_string()))?;
     for certificate in certificates {
         let certificate = certificate.map_err(|error| wrong(error.to_string()))?;
         roots.add(certificate).map_err(|error| wrong(error.to_string()))?;
@@ -73,7 +74,13 @@ impl ServerCertVerifier for AnyName {
             return Ok(ServerCertVerified::assertion());
         };
         // The name is looked at last, once the chain of authorities holds.
-        match authorities.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now) {
+        match authorities.verify_server_cert(
+            end_entity,
+            intermediates,
+            server_name,
+            ocsp_response,
+            now,
+        ) {
             Err(Error::InvalidCertificate(
                 CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
             )) => Ok(ServerCertVerified::assertion()),

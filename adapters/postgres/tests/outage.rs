@@ -10,7 +10,9 @@ use mrpf_cloud::Postgres;
 use mrpf_ports::{
     ManagerStore, StoreError, WorkerStore,
     clock::after,
-    store::{Claim, DomainRow, Lease, ModelRow, Renewal, TaskRow, TaskState, WorkflowRow, WorkflowState},
+    store::{
+        Claim, DomainRow, Lease, ModelRow, Renewal, TaskRow, TaskState, WorkflowRow, WorkflowState,
+    },
 };
 use mrpf_postgres::PgStore;
 use mrpf_records::Timestamp;
@@ -159,14 +161,23 @@ fn a_server_that_is_away_for_some_seconds_costs_nothing_but_time() {
         failures = heartbeat.join().unwrap();
         longest = calls.join().unwrap();
     });
-    println!("away for {AWAY:?}: {parts} parts, {failures} heartbeats failed, the longest call of the manager {longest:.1?}");
+    println!(
+        "away for {AWAY:?}: {parts} parts, {failures} heartbeats failed, the longest call of the manager {longest:.1?}"
+    );
     assert!(longest < AWAY, "the manager's loop stood still for {longest:?}");
     assert!(failures > 0, "the heartbeat was not told that the server is away");
-    let stored = format!("SELECT count(*), max(seq) + 1 FROM task_manager.task_data WHERE run_id = '{}'", run.run_id);
+    let stored = format!(
+        "SELECT count(*), max(seq) + 1 FROM task_manager.task_data WHERE run_id = '{}'",
+        run.run_id
+    );
     assert_eq!(database.sql(&stored), format!("{parts}|{parts}"));
-    let workflows: u32 = database.sql("SELECT count(*) - 1 FROM task_manager.workflow").parse().unwrap();
+    let workflows: u32 =
+        database.sql("SELECT count(*) - 1 FROM task_manager.workflow").parse().unwrap();
     let (kept, unknown) = (kept.into_inner(), unknown.into_inner());
-    assert!((kept..=kept + unknown).contains(&workflows), "{kept} kept, {unknown} not known, {workflows} there");
+    assert!(
+        (kept..=kept + unknown).contains(&workflows),
+        "{kept} kept, {unknown} not known, {workflows} there"
+    );
     // After it each call is at once again.
     let began = Instant::now();
     manager.platform_id().unwrap();
@@ -187,7 +198,10 @@ fn a_server_that_is_not_there_is_said_to_be_away() {
     for _ in 0..3 {
         let began = Instant::now();
         let done = store.transaction(&mut |tx| tx.control().map(drop));
-        assert!(matches!(&done, Err(StoreError::Unreachable(why)) if why.contains("127.0.0.1")), "{done:?}");
+        assert!(
+            matches!(&done, Err(StoreError::Unreachable(why)) if why.contains("127.0.0.1")),
+            "{done:?}"
+        );
         took.push(began.elapsed());
     }
     // Once it is known, nobody waits for it in vain.

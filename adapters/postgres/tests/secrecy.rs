@@ -48,7 +48,8 @@ fn each_mode_trusts_whom_it_names() {
     }
     // By another name of the same address.
     let elsewhere = url.replace("127.0.0.1", "127.0.0.1.nip.invalid").to_string();
-    let hosts = |mode: &str| format!("{elsewhere}?hostaddr=127.0.0.1&sslmode={mode}&sslrootcert={root}");
+    let hosts =
+        |mode: &str| format!("{elsewhere}?hostaddr=127.0.0.1&sslmode={mode}&sslrootcert={root}");
     PgStore::open(&hosts("verify-ca")).unwrap();
     let error = PgStore::open(&hosts("verify-full")).unwrap_err();
     assert!(error.to_string().contains("not valid for name"), "{error}");

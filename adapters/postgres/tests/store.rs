@@ -135,7 +135,8 @@ fn a_run(store: &PgStore, task: &TaskRow) -> Run {
     let assignment =
         Assignment { task_id: task.id, attempt: task.attempt, ticket: task.ticket.unwrap() };
     let run = Run { assignment, run_id: RunId::fresh() };
-    let lease = Lease { worker: "worker", now: now(), until: after(now(), Duration::from_secs(60)) };
+    let lease =
+        Lease { worker: "worker", now: now(), until: after(now(), Duration::from_secs(60)) };
     store.claim_task(&run, &lease).unwrap();
     run
 }
@@ -224,7 +225,8 @@ fn eight_managers_make_the_same_tables_at_once() {
             });
         }
     });
-    let versions = "SELECT string_agg(version::text, ' ' ORDER BY version) FROM task_manager.schema_version";
+    let versions =
+        "SELECT string_agg(version::text, ' ' ORDER BY version) FROM task_manager.schema_version";
     assert_eq!(database.sql(versions), "1 2 3");
 }
 
@@ -243,10 +245,16 @@ fn a_store_of_another_version_is_refused() {
     let Some(postgres) = Postgres::shared() else { return };
     let database = postgres.database();
     let error = PgStore::open(&database.url()).unwrap_err();
-    assert!(matches!(&error, StoreError::Unavailable(why) if why.contains("start mrpf-manager")), "{error}");
+    assert!(
+        matches!(&error, StoreError::Unavailable(why) if why.contains("start mrpf-manager")),
+        "{error}"
+    );
     PgStore::migrate(&database.url()).unwrap();
     database.sql("INSERT INTO task_manager.schema_version (version) VALUES (4)");
-    for error in [PgStore::open(&database.url()).unwrap_err(), PgStore::migrate(&database.url()).unwrap_err()] {
+    for error in [
+        PgStore::open(&database.url()).unwrap_err(),
+        PgStore::migrate(&database.url()).unwrap_err(),
+    ] {
         assert!(matches!(error, StoreError::Version { found: 4, known: 3 }), "{error}");
     }
 }
@@ -271,7 +279,10 @@ fn a_failure_that_is_hidden_is_told_all_the_same() {
         let _ = tx.put_slot(&slot(2));
         Ok(())
     });
-    assert!(matches!(&done, Err(StoreError::Unavailable(why)) if why.contains("23505")), "{done:?}");
+    assert!(
+        matches!(&done, Err(StoreError::Unavailable(why)) if why.contains("23505")),
+        "{done:?}"
+    );
     store
         .transaction(&mut |tx| {
             assert_eq!(tx.workflow(workflow.id)?, None);
@@ -309,11 +320,17 @@ fn characters_that_postgresql_has_not_come_back() {
     let chunks = [
         Chunk::Items { items: vec![value.clone()] },
         // Half of a pair is no character of Rust's, but it is in the JSON text of some.
-        Chunk::Slice { slice: Bytes(b"[\"\\ud800\", \"\\u0000\", \"\xff\0\"]".to_vec()), more: false },
+        Chunk::Slice {
+            slice: Bytes(b"[\"\\ud800\", \"\\u0000\", \"\xff\0\"]".to_vec()),
+            more: false,
+        },
     ];
     store.put_part(&run, 0, &chunks[0]).unwrap();
     store.transaction(&mut |tx| tx.put_part(task.id, run.run_id, 1, &chunks[1])).unwrap();
-    assert_eq!(store.insert_rows(&run, collection.id, &[(strange.to_owned(), value.clone())]).unwrap(), 1);
+    assert_eq!(
+        store.insert_rows(&run, collection.id, &[(strange.to_owned(), value.clone())]).unwrap(),
+        1
+    );
     store
         .transaction(&mut |tx| {
             let row = tx.task(task.id)?.expect("the task");
@@ -365,7 +382,13 @@ fn fifty_thousand_rows_are_one_call() {
         .map(|n| {
             let ip = std::net::Ipv4Addr::from(0xc613_0000 + n).into();
             let service = Some("https".to_owned());
-            ModelRow::Endpoint(EndpointRow { ip, port: 443, transport: "tcp".to_owned(), service, seen: None })
+            ModelRow::Endpoint(EndpointRow {
+                ip,
+                port: 443,
+                transport: "tcp".to_owned(),
+                service,
+                seen: None,
+            })
         })
         .collect();
     let upsert = |what: &str, rows: &[ModelRow]| -> SeenCount {
@@ -399,7 +422,11 @@ fn those_who_write_the_same_names_wait_for_each_other() {
             .map(|n| {
                 scope.spawn(move || {
                     let mut rows = domains(ROWS, &format!("source {n}"));
-                    let target = TargetRow { kind: TargetKind::Org, value: "Example".to_owned(), seen: None };
+                    let target = TargetRow {
+                        kind: TargetKind::Org,
+                        value: "Example".to_owned(),
+                        seen: None,
+                    };
                     rows.push(ModelRow::Target(target));
                     rows.rotate_left(500 * n);
                     store.upsert(&rows, now()).unwrap()

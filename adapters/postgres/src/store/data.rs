@@ -23,8 +23,7 @@ pub(super) fn read(
     limit: usize,
 ) -> Result<Vec<(Cursor, Chunk)>, Failure> {
     // No task is the nil one.
-    let (task, seq) =
-        after.map_or((Uuid::nil(), -1), |cursor| (cursor.task.0, count(cursor.seq)));
+    let (task, seq) = after.map_or((Uuid::nil(), -1), |cursor| (cursor.task.0, count(cursor.seq)));
     let found = match from {
         DataRef::Task(id) => session.rows(
             "SELECT task_id, seq, data FROM stored_output

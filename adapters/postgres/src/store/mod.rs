@@ -70,19 +70,8 @@ impl PgStore {
     /// As [`Self::open`].
     pub fn open_with(url: &str, connections: u32) -> Result<Self, StoreError> {
         let connector = Connector::new(url)?;
-        let mut connection = connector.connection().map_err(|error| {
-            if error.is_refused {
-                StoreError::Unavailable(error.why)
-            } else {
-                StoreError::Unreachable(error.why)
-            }
-        })?;
-        let found = migrate::version(&mut connection).map_err(|failure| match failure {
-            Failure::Store(error) => error,
-            Failure::Conflict(why) | Failure::Gone(why) | Failure::Unknown(why) => {
-                StoreError::Unreachable(why)
-            }
-        })?;
+        let mut connection = connector.connection()?;
+        let found = migrate::version(&mut connection).map_err(|failure| failure.told())?;
         let known = migrate::KNOWN;
         if found < known {
             return Err(StoreError::Unavailable(format!(
@@ -175,8 +164,7 @@ impl WorkerStore for PgStore {
 
     fn put_part(&self, run: &Run, seq: u32, chunk: &Chunk) -> Result<(), StoreError> {
         let chunk = Json(chunk);
-        self.database
-            .call(Patience::Much, |connection| run::put_part(connection, run, seq, &chunk))
+        self.database.call(Patience::Much, |connection| run::put_part(connection, run, seq, &chunk))
     }
 
     fn put_checkpoint(
@@ -205,9 +193,8 @@ impl WorkerStore for PgStore {
         collection: CollectionId,
         rows: &[(String, Value)],
     ) -> Result<u64, StoreError> {
-        self.database.call(Patience::Much, |connection| {
-            run::insert_rows(connection, run, collection, rows)
-        })
+        self.database
+            .call(Patience::Much, |connection| run::insert_rows(connection, run, collection, rows))
     }
 
     fn upsert(&self, rows: &[ModelRow], now: Timestamp) -> Result<SeenCount, StoreError> {
@@ -242,9 +229,8 @@ impl WorkerStore for PgStore {
     }
 
     fn live_slot(&self, instance: &str, until: Timestamp) -> Result<bool, StoreError> {
-        self.database.call(Patience::Little, |connection| {
-            self.generations.live(connection, instance, until)
-        })
+        self.database
+            .call(Patience::Little, |connection| self.generations.live(connection, instance, until))
     }
 
     fn drain_slot(&self, instance: &str) -> Result<bool, StoreError> {

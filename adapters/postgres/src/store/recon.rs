@@ -261,15 +261,13 @@ pub(super) fn put_blocked(
     range: AddressRange,
     now: Timestamp,
 ) -> Result<(), Failure> {
-    let sql = "INSERT INTO recon.blocklist (range, added_at) VALUES ($1, $2) ON CONFLICT DO NOTHING";
+    let sql =
+        "INSERT INTO recon.blocklist (range, added_at) VALUES ($1, $2) ON CONFLICT DO NOTHING";
     session.execute(sql, &[&range.to_string(), &moment(now)]).map(drop)
 }
 
 /// In the order of their keys, as all that is written here.
-pub(super) fn put_refusals(
-    session: &mut Session<'_>,
-    rows: &[RefusalRow],
-) -> Result<(), Failure> {
+pub(super) fn put_refusals(session: &mut Session<'_>, rows: &[RefusalRow]) -> Result<(), Failure> {
     let mut rows: Vec<&RefusalRow> = rows.iter().collect();
     rows.sort_by_key(|row| (row.workflow_id, row.task_id, &row.what, row.why.as_str(), &row.by));
     let workflows: Vec<_> = rows.iter().map(|row| row.workflow_id.0).collect();

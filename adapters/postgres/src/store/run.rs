@@ -75,10 +75,8 @@ pub(super) fn renew(
 
 pub(super) fn release(connection: &mut Connection, run: &Run) -> Result<(), Failure> {
     let (task, attempt, ticket) = named(run);
-    let row = connection.row(
-        "SELECT release_task($1, $2, $3, $4)",
-        &[&task, &attempt, &ticket, &run.run_id.0],
-    )?;
+    let row = connection
+        .row("SELECT release_task($1, $2, $3, $4)", &[&task, &attempt, &ticket, &run.run_id.0])?;
     unless_fenced(row.try_get(0)?)
 }
 

@@ -183,7 +183,9 @@ impl Question {
         static DUE: LazyLock<String> =
             LazyLock::new(|| asked("state = 'ready' AND not_before <= $1 ORDER BY not_before, id"));
         static EXPIRED: LazyLock<String> = LazyLock::new(|| {
-            asked("state IN ('dispatched', 'running') AND lease_until < $1 ORDER BY lease_until, id")
+            asked(
+                "state IN ('dispatched', 'running') AND lease_until < $1 ORDER BY lease_until, id",
+            )
         });
         static RAW_UNFINISHED: LazyLock<String> = LazyLock::new(|| {
             asked(

@@ -49,11 +49,7 @@ impl<'a> PgTx<'a> {
     /// What the caller gets for a failure; what is to be done about it, [`end`](Self::end) says.
     fn told<T>(&mut self, done: Result<T, Failure>) -> Result<T, StoreError> {
         done.map_err(|failure| {
-            let error = match &failure {
-                Failure::Store(error) => error.clone(),
-                Failure::Conflict(why) => StoreError::Busy(why.clone()),
-                Failure::Gone(why) | Failure::Unknown(why) => StoreError::Unreachable(why.clone()),
-            };
+            let error = failure.told();
             self.failure.get_or_insert(failure);
             error
         })
@@ -235,10 +231,7 @@ impl Tx for PgTx<'_> {
         let sql = "INSERT INTO task_child (task_id, run_id, idx, definition, input) VALUES ($1, $2, $3, $4, $5)
                    ON CONFLICT DO NOTHING";
         let NewTask { definition, input } = child;
-        self.execute(
-            sql,
-            &[&task.0, &run.0, &i64::from(index), &text(definition), &Json(input)],
-        )
+        self.execute(sql, &[&task.0, &run.0, &i64::from(index), &text(definition), &Json(input)])
     }
 
     fn children(&mut self, task: TaskId, run: RunId) -> Result<Vec<(u32, NewTask)>, StoreError> {

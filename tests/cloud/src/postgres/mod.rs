@@ -114,11 +114,14 @@ impl Postgres {
             return Err("the guard has no pipes".to_owned());
         };
         let mut orders = Orders { guard, to: Some(to), from: BufReader::new(from) };
-        let folder = PathBuf::from(orders.line().map_err(failed)?);
+        let folder = orders.line().map_err(failed)?;
+        if !folder.starts_with('/') {
+            return Err(folder);
+        }
         orders.answer()?;
         orders.order("start")?;
         let server = Self {
-            folder,
+            folder: folder.into(),
             programs: programs.to_owned(),
             port,
             password,
@@ -164,6 +167,11 @@ impl Postgres {
         let make = format!("CREATE DATABASE {name} OWNER owner");
         self.sql("postgres", &make).unwrap_or_else(|why| panic!("{make}: {why}"));
         Database { server: self, name, logins: AtomicU32::new(0) }
+    }
+
+    /// What it has on disk.
+    pub fn folder(&self) -> &Path {
+        &self.folder
     }
 
     /// The port on 127.0.0.1.
