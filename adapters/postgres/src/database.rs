@@ -27,8 +27,8 @@ use crate::{
     failure::Failure,
 };
 
-/// Connections at once; a worker that runs more tasks has them take turns.
-const CONNECTIONS: u32 = 16;
+/// Connections at once where nobody says; a worker that runs more tasks has them take turns.
+pub(crate) const CONNECTIONS: u32 = 16;
 /// Between two tries to connect: a fifth of a second, doubled up to half of this.
 const RECONNECT: Duration = Duration::from_secs(4);
 /// Connections that nobody has used for so long are closed.
@@ -77,11 +77,11 @@ struct Away {
 
 impl Database {
     /// The pool of a database, with nothing in it.
-    pub(crate) fn new(connector: Connector) -> Self {
+    pub(crate) fn new(connector: Connector, connections: u32) -> Self {
         let name = connector.address().to_string().into();
         let last_error = LastError::default();
         let pool = Pool::builder()
-            .max_size(CONNECTIONS)
+            .max_size(connections.max(1))
             .min_idle(Some(0))
             .idle_timeout(Some(IDLE))
             .connection_timeout(RECONNECT)

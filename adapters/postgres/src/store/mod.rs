@@ -38,7 +38,7 @@ use uuid::Uuid;
 use self::{recon::Batch, slots::Generations, tx::PgTx};
 use crate::{
     connection::{Connector, Session},
-    database::{Database, Patience},
+    database::{CONNECTIONS, Database, Patience},
     failure::Failure,
     migrate,
 };
@@ -59,6 +59,16 @@ impl PgStore {
     /// [`StoreError::Version`] when a later program made it, [`StoreError::Unavailable`] when an earlier one or nobody did; else
     /// [`StoreError`] as of any call. Nothing is waited for.
     pub fn open(url: &str) -> Result<Self, StoreError> {
+        Self::open_with(url, CONNECTIONS)
+    }
+
+    /// As [`Self::open`], with so many connections at most: where a platform starts as many processes as there is work, as Lambda
+    /// does, the sum must stay below what the server takes.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::open`].
+    pub fn open_with(url: &str, connections: u32) -> Result<Self, StoreError> {
         let connector = Connector::new(url)?;
         let mut connection = connector.connection()?;
         let found = migrate::version(&mut connection).map_err(|failure| failure.told())?;
@@ -72,7 +82,7 @@ impl PgStore {
         if found > known {
             return Err(StoreError::Version { found, known });
         }
-        Ok(Self { database: Database::new(connector), generations: Arc::default() })
+        Ok(Self { database: Database::new(connector, connections), generations: Arc::default() })
     }
 
     /// Makes what is missing of schemas, roles and rights, as the user who is to own them: the manager's. Many may do so at once.

@@ -20,6 +20,10 @@ use mrpf_sqs::Sqs;
 use mrpf_tasks::WorkerClass;
 use mrpf_worker::{Batch, Parts, Settings};
 
+/// To the database, of each instance of the function; tasks take turns. Lambda starts instances as there is work, and a small
+/// PostgreSQL takes some 80 connections in all.
+const CONNECTIONS: u32 = 2;
+
 fn main() -> ExitCode {
     log::start();
     mrpf_lambda::run(function)
@@ -31,7 +35,7 @@ fn function() -> Result<Function, Box<dyn Error>> {
     let aws = Aws::start()?;
     let own = Sqs::open(&aws, QueueName::Internal, queues.internal.as_str())?;
     let task_manager = Sqs::open(&aws, QueueName::TaskManager, queues.task_manager.as_str())?;
-    let store = PgStore::open(database.reveal())?;
+    let store = PgStore::open_with(database.reveal(), CONNECTIONS)?;
     let class = WorkerClass::Internal;
     let mut settings = Settings::new(class, worker_name(class));
     // Without dead letters no delivery is the last.

@@ -31,7 +31,7 @@ pub(crate) fn run(args: &Args) -> bool {
         Ok(aws) => said.note("AWS", aws.identity()),
         Err(error) => said.note::<&str>("AWS", Err(error)),
     }
-    if let Ok((queues, database, ..)) = &settings {
+    if let Ok(((queues, database), _)) = &settings {
         if let Ok(aws) = &aws {
             queue(&mut said, aws, QueueName::BareMetal, &queues.bare_metal);
             queue(&mut said, aws, QueueName::TaskManager, &queues.task_manager);

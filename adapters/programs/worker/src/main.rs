@@ -66,7 +66,7 @@ struct Args {
 }
 
 /// What the environment says.
-type FromEnvironment = (BareMetalQueues, DatabaseUrl, Scans, IdleTimeout, Log);
+type FromEnvironment = ((BareMetalQueues, DatabaseUrl), (Scans, IdleTimeout, Log));
 
 fn main() -> ExitCode {
     let args = Args::parse();
@@ -84,7 +84,7 @@ fn main() -> ExitCode {
 }
 
 fn work(args: &Args) -> Result<ExitCode, Box<dyn Error>> {
-    let (queues, database, scans, idle, _): FromEnvironment = mrpf_environment::read()?;
+    let ((queues, database), (scans, idle, _)): FromEnvironment = mrpf_environment::read()?;
     let stop = signals()?;
     let power: Arc<dyn Power> =
         if args.keep_machine { Arc::new(KeepOn) } else { Arc::new(SwitchOff::default()) };
