@@ -91,7 +91,7 @@ fn the_thread_ends_with_the_last_handle_and_the_last_call() {
         });
     };
     aws.call(lives).unwrap();
-    let last = aws.begin(tokio::time::sleep(Duration::from_secs(1)));
+    let last = aws.begin(async { tokio::time::sleep(Duration::from_secs(1)).await });
     let copy = aws.clone();
     drop(aws);
     drop(copy);
