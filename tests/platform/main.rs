@@ -9,6 +9,7 @@ mod fan_in;
 mod fleet;
 mod generators;
 mod idle_out;
+mod outage;
 mod pacing;
 mod plans;
 mod poison;

@@ -175,7 +175,7 @@ fn height(adapter: &str) -> u8 {
     match adapter {
         "adapters/tasks" => 0,
         "adapters/aws" | "adapters/ports" => 1,
-        "adapters/console" | "adapters/environment" => 3,
+        "adapters/console" | "adapters/environment" | "adapters/lambda" => 3,
         "adapters/cli" => 4,
         program if program.starts_with("adapters/programs/") => 4,
         _ => 2,
@@ -383,6 +383,8 @@ mod tests {
         check_edge("adapters/programs/manager", "adapters/postgres", true);
         check_edge("adapters/programs/worker", "engine", true);
         check_edge("adapters/programs/lambda_internal", "engine", false);
+        check_edge("adapters/programs/lambda_external", "adapters/lambda", true);
+        check_edge("adapters/lambda", "adapters/environment", false);
         check_edge("adapters/worker", "adapters/programs/worker", false);
         check_edge("adapters/sqs", "tests/cloud", true);
         check_edge("tests", "tests/cloud", true);

@@ -7,7 +7,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use mrpf_engine::{answered::MAX_RETRIES, governor::Rate, target::Shard, wire::MacAddr};
 use mrpf_syn::{Show, TcpProfile};
-use mrpf_tasks::{AddressRange, DomainName, WorkerClass, catalogue::Model};
+use mrpf_tasks::{PerSecond, WorkerClass};
 
 use crate::values::{HostRate, LinkChoice, PortSpan, cooldown, max_time};
 
@@ -49,36 +49,8 @@ pub(crate) enum Command {
     /// Runs the platform on this machine: manager, queues, store and workers, until Ctrl-C.
     #[command(after_help = UP_EXAMPLES)]
     Up(UpArgs),
-    /// Gives a workflow to the platform, and prints its id.
-    #[command(after_help = SUBMIT_EXAMPLES)]
-    Submit(SubmitArgs),
-    /// Says how far workflows are, and what their workers do.
-    Status(StatusArgs),
-    /// What workflows found, as JSON lines: the output of tasks, or the rows of recon.
-    #[command(after_help = RESULTS_EXAMPLES)]
-    Results(ResultsArgs),
-    /// Ends a workflow: what has not begun does not, and what runs is stopped.
-    Cancel {
-        /// Its id, or the first characters of it.
-        #[arg(value_name = "WORKFLOW")]
-        workflow: String,
-        #[command(flatten)]
-        data: DataArgs,
-    },
-    /// Stops everything: no probe leaves any worker 5 s later. Scans are kept as far as they are, and go on with --undo.
-    Stop {
-        /// Goes on.
-        #[arg(long)]
-        undo: bool,
-        #[command(flatten)]
-        data: DataArgs,
-    },
-    /// The kinds of task that workflows are made of; of one, its JSON schemas.
-    Tasks {
-        /// Which.
-        #[arg(value_name = "NAME")]
-        name: Option<String>,
-    },
+    #[command(flatten)]
+    Console(mrpf_console::Command<DataArgs>),
     /// What `up` and the manager start.
     #[command(hide = true)]
     Worker(WorkerArgs),
@@ -249,20 +221,6 @@ Settings come from the environment, as on AWS: MAX_BARE_METAL_WORKERS (5), BARE_
 BARE_METAL_MAX_RATE (10k), CENSYS_TOKEN, CENSYS_ORGANIZATION_ID, SHODAN_API_KEY, CRTSH_BASE_URL, CENSYS_BASE_URL,
 SHODAN_BASE_URL, MRPF_LOG (info).";
 
-const SUBMIT_EXAMPLES: &str = "\
-Examples:
-  mrpf submit recon --domain example.org --address 203.0.113.0/24
-  mrpf submit monday.toml --wait
-
-A workflow is a TOML or JSON file; recon is the one that comes with mrpf. `mrpf submit recon --print` shows it.";
-
-const RESULTS_EXAMPLES: &str = "\
-Examples:
-  mrpf results 0193                            every item of every task, with the task's name
-  mrpf results 0193 --task names               what one task gave
-  mrpf results 0193 --refused                  what was not touched, and why
-  mrpf results --model endpoint                all ports that were ever found";
-
 /// Where the platform of this machine keeps what it has.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct DataArgs {
@@ -284,78 +242,6 @@ pub(crate) struct UpArgs {
     /// Lets scans touch private, loopback, documentation, multicast and other special addresses too.
     #[arg(long)]
     pub(crate) allow_reserved: bool,
-}
-
-#[derive(Args, Clone, Debug)]
-pub(crate) struct SubmitArgs {
-    /// A file, or recon.
-    #[arg(value_name = "WORKFLOW")]
-    pub(crate) workflow: String,
-    /// For recon: a domain that is yours, with all names below it; may be given again.
-    #[arg(long, value_name = "DOMAIN")]
-    pub(crate) domain: Vec<DomainName>,
-    /// For recon: addresses that are yours; may be given again.
-    #[arg(long, value_name = "RANGE")]
-    pub(crate) address: Vec<AddressRange>,
-    /// For recon: what of these is not to be touched; may be given again.
-    #[arg(long, value_name = "X")]
-    pub(crate) exclude: Vec<String>,
-    /// For recon: ports of the addresses, such as 80,443 or 1-1024; those of the bundled file when not given.
-    #[arg(short, long, value_name = "PORTS", allow_hyphen_values = true)]
-    pub(crate) ports: Option<String>,
-    /// For recon: frames a second of all its scans together: 500 or 10k.
-    #[arg(long, value_name = "RATE")]
-    pub(crate) rate: Option<HostRate>,
-    /// Checks the workflow and submits nothing.
-    #[arg(long)]
-    pub(crate) check: bool,
-    /// Prints recon as a file, to be changed and submitted.
-    #[arg(long, conflicts_with_all = ["check", "wait"])]
-    pub(crate) print: bool,
-    /// Waits until it has ended; exit code 3 when a task of it failed.
-    #[arg(long)]
-    pub(crate) wait: bool,
-    #[command(flatten)]
-    pub(crate) data: DataArgs,
-}
-
-#[derive(Args, Clone, Debug)]
-pub(crate) struct StatusArgs {
-    /// Its id, or the first characters of it; all workflows when not given.
-    #[arg(value_name = "WORKFLOW")]
-    pub(crate) workflow: Option<String>,
-    /// As JSON, a line for each workflow, task and slot.
-    #[arg(long)]
-    pub(crate) json: bool,
-    #[command(flatten)]
-    pub(crate) data: DataArgs,
-}
-
-#[derive(Args, Clone, Debug)]
-pub(crate) struct ResultsArgs {
-    /// Its id, or the first characters of it.
-    #[arg(value_name = "WORKFLOW", required_unless_present = "model")]
-    pub(crate) workflow: Option<String>,
-    /// Only what this task gave.
-    #[arg(long, value_name = "NAME", conflicts_with_all = ["refused", "model"])]
-    pub(crate) task: Option<String>,
-    /// What was not touched, and why.
-    #[arg(long, conflicts_with = "model")]
-    pub(crate) refused: bool,
-    /// The rows of a table of recon, of all workflows: target, domain or endpoint.
-    #[arg(long, value_name = "TABLE", value_parser = model, conflicts_with = "workflow")]
-    pub(crate) model: Option<Model>,
-    #[command(flatten)]
-    pub(crate) data: DataArgs,
-}
-
-fn model(word: &str) -> Result<Model, String> {
-    match word {
-        "target" => Ok(Model::Target),
-        "domain" => Ok(Model::Domain),
-        "endpoint" => Ok(Model::Endpoint),
-        _ => Err("give target, domain or endpoint".to_owned()),
-    }
 }
 
 /// One worker process of this machine.
@@ -382,7 +268,7 @@ pub(crate) struct DemoArgs {
     pub(crate) data: Option<PathBuf>,
     /// Frames a second, all workers together: 500 or 30k.
     #[arg(long, value_name = "RATE", default_value = "30k")]
-    pub(crate) rate: HostRate,
+    pub(crate) rate: PerSecond,
     /// No progress.
     #[arg(short, long)]
     pub(crate) quiet: bool,

@@ -5,6 +5,7 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
+use mrpf_console::Signals;
 use mrpf_engine::scan::Failure;
 use mrpf_records::Record;
 use mrpf_syn::{Next, Scan, Summary};
@@ -14,7 +15,6 @@ use crate::{
     output::{Broken, Output, Sink},
     progress::Progress,
     saver::{Before, Saved, Saver},
-    signals::Signals,
 };
 
 /// How long to wait for a record before something else is looked after.
@@ -234,14 +234,10 @@ pub(crate) mod tests {
         scan::Settings,
     };
 
+    use mrpf_console::exit::{DONE, INCOMPLETE, INTERRUPTED};
+
     use super::*;
-    use crate::{
-        args::Format,
-        error::{DONE, INCOMPLETE, INTERRUPTED},
-        output::tests::Disk,
-        progress::Wanted,
-        summary,
-    };
+    use crate::{args::Format, output::tests::Disk, progress::Wanted, summary};
 
     pub(crate) const HOSTS: u64 = 256;
 

@@ -6,22 +6,15 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use mrpf_console::{
+    ConsoleError,
+    exit::{FAILED, USAGE},
+};
 use mrpf_engine::{scan::Failure, target::TargetError};
 use mrpf_lab::LabError;
 use mrpf_syn::ScanError;
 
 use crate::platform::PlatformError;
-
-/// Everything went as asked.
-pub(crate) const DONE: u8 = 0;
-/// Something broke that the flags are not to blame for.
-pub(crate) const FAILED: u8 = 1;
-/// The flags, or the files that they name, are wrong. Nothing was sent.
-pub(crate) const USAGE: u8 = 2;
-/// The scan ended and is not complete: losses, or a limit.
-pub(crate) const INCOMPLETE: u8 = 3;
-/// Ctrl-C or SIGTERM.
-pub(crate) const INTERRUPTED: u8 = 130;
 
 /// Why the command failed. The texts say what to do.
 #[derive(Debug, thiserror::Error)]
@@ -40,6 +33,9 @@ pub(crate) enum CliError {
         /// What is wrong with it.
         why: String,
     },
+    /// A command of the platform.
+    #[error(transparent)]
+    Console(#[from] ConsoleError),
     /// The demo found something that is not true, or missed something that is.
     #[error(
         "the demo has {0}: this is a defect of mrpf, or this machine was too busy for it; try --rate 10k"
@@ -133,9 +129,6 @@ pub(crate) enum CliError {
     /// A scan cannot start.
     #[error(transparent)]
     Scan(#[from] ScanError),
-    /// Signals cannot be caught.
-    #[error("catching signals: {0}")]
-    Signals(#[source] io::Error),
     /// Two source addresses of one family.
     #[error("--source-ip {0} and {1} are of one family: give one of IPv4 and one of IPv6")]
     Sources(std::net::IpAddr, std::net::IpAddr),
@@ -214,16 +207,17 @@ impl CliError {
             | Self::Sources(..)
             | Self::StdinTooLong
             | Self::Targets(_) => USAGE,
+            Self::Console(error) if error.is_usage() => USAGE,
             Self::Platform(error) if error.is_usage() => USAGE,
             Self::Scan(error) if error.is_usage() => USAGE,
-            Self::Demo(_)
+            Self::Console(_)
+            | Self::Demo(_)
             | Self::Failure(_)
             | Self::Lab(_)
             | Self::Platform(_)
             | Self::Save { .. }
             | Self::Scan(_)
             | Self::Stdin(_)
-            | Self::Signals(_)
             | Self::Write { .. }
             | Self::WriteSummary { .. } => FAILED,
         }

@@ -143,8 +143,10 @@ fn are_one(one: &Path, other: &Path) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use mrpf_console::exit::USAGE;
+
     use super::*;
-    use crate::{error::USAGE, words::tests::asked};
+    use crate::words::tests::asked;
 
     #[track_caller]
     fn check_refused(words: &str) -> CliError {

@@ -41,16 +41,14 @@ mod syn;
 mod values;
 mod words;
 
-use std::{
-    io::{self, Write as _},
-    process::ExitCode,
-};
+use std::process::ExitCode;
 
 use clap::{CommandFactory as _, FromArgMatches as _};
+use mrpf_console::say;
 
 use crate::{
     args::{Cli, Command},
-    platform::{control, results, status, submit, tasks, up, worker},
+    platform::{up, worker},
     words::Asked,
 };
 
@@ -69,19 +67,14 @@ fn main() -> ExitCode {
     // `demo` and `lab run` make user namespaces, which a process with threads cannot: nothing before this starts one.
     let result = match cli.command {
         Command::Completions { shell } => pages::completions(shell),
-        Command::Cancel { workflow, data } => control::cancel(&workflow, &data),
+        Command::Console(command) => command.run(),
         Command::Demo(args) => demo::run(&args),
         Command::Lab { command } => lab::run(command),
         Command::Man { folder } => pages::man(folder.as_deref()),
-        Command::Results(args) => results::run(&args),
-        Command::Status(args) => status::run(&args),
-        Command::Stop { undo, data } => control::stop(undo, &data),
-        Command::Submit(args) => submit::run(&args),
         Command::Syn(args) => {
             let matches = matches.subcommand_matches("syn").unwrap_or(&matches);
             syn::run(&Asked::new(*args, matches))
         }
-        Command::Tasks { name } => tasks::run(name.as_deref()),
         Command::Up(args) => up::run(&args),
         Command::Worker(args) => worker::run(&args),
     };
@@ -89,14 +82,4 @@ fn main() -> ExitCode {
         say(&format!("error: {error}"));
         error.exit_code()
     }))
-}
-
-/// A line on stderr. Nobody is left to tell when that fails.
-pub(crate) fn say(line: &str) {
-    let _ = writeln!(io::stderr(), "{line}");
-}
-
-/// Text on stdout, for commands that answer and do not write records.
-pub(crate) fn answer(text: &str) {
-    let _ = writeln!(io::stdout(), "{text}");
 }

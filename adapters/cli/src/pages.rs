@@ -10,10 +10,9 @@ use clap::{Command, CommandFactory as _};
 use clap_complete::Shell;
 use clap_mangen::Man;
 
-use crate::{
-    args::Cli,
-    error::{CliError, DONE},
-};
+use mrpf_console::exit::DONE;
+
+use crate::{args::Cli, error::CliError};
 
 /// Completions for `shell`, to standard output.
 pub(crate) fn completions(shell: Shell) -> Result<u8, CliError> {
@@ -130,6 +129,6 @@ mod tests {
     fn a_folder_that_is_not_there_is_a_usage_error() {
         let folder = tempfile::tempdir().unwrap();
         let error = man(Some(&folder.path().join("none"))).unwrap_err();
-        assert_eq!(error.exit_code(), crate::error::USAGE);
+        assert_eq!(error.exit_code(), mrpf_console::exit::USAGE);
     }
 }

@@ -82,8 +82,10 @@ fn estimate(targets: u64, rate: u64, settings: &Settings) -> (Duration, Duration
 
 #[cfg(test)]
 mod tests {
+    use mrpf_console::exit::USAGE;
+
     use super::*;
-    use crate::{error::USAGE, syn::tests::args};
+    use crate::syn::tests::args;
 
     #[track_caller]
     fn check(words: &str, head: &[&str], targets: &[&str]) {

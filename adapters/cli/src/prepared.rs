@@ -122,7 +122,7 @@ mod tests {
         let first = Prepared::open("-o", &path).unwrap().commit().unwrap();
         let error = Prepared::existing(&path).unwrap_err();
         assert!(error.to_string().contains("still writes to"), "{error}");
-        assert_eq!(error.exit_code(), crate::error::USAGE);
+        assert_eq!(error.exit_code(), mrpf_console::exit::USAGE);
         drop(first);
         let second = Prepared::existing(&path).unwrap();
         assert!(Prepared::existing(&path).is_err() && second.new_path().is_none());
@@ -149,7 +149,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let error = Prepared::open("-o", &folder.path().join("none/records")).unwrap_err();
         assert!(error.to_string().contains("give -o another path"), "{error}");
-        assert_eq!(error.exit_code(), crate::error::USAGE);
+        assert_eq!(error.exit_code(), mrpf_console::exit::USAGE);
         assert!(Prepared::open("-o", folder.path()).is_err());
         // A device takes what it is given and is not emptied.
         assert!(Prepared::open("-o", Path::new("/dev/null")).unwrap().commit().is_ok());

@@ -13,7 +13,7 @@ use mrpf_engine::{
 use mrpf_records::State;
 use mrpf_syn::Scan;
 
-use crate::say;
+use mrpf_console::say;
 
 /// Shows a scan while it runs.
 #[derive(Debug)]

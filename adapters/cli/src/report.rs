@@ -220,6 +220,8 @@ pub(crate) fn write(
 
 #[cfg(test)]
 pub(crate) mod tests {
+    use mrpf_console::Signals;
+
     use super::*;
     use crate::{
         drive::{
@@ -227,7 +229,6 @@ pub(crate) mod tests {
             tests::{HOSTS, disk, drive_quietly},
         },
         saver::Before,
-        signals::Signals,
     };
 
     pub(crate) fn settings() -> Settings {

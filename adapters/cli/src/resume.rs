@@ -266,7 +266,7 @@ mod tests {
         {
             let error = cut(text, known, Format::Jsonl).unwrap_err();
             assert!(error.to_string().contains(words), "{error}");
-            assert_eq!(error.exit_code(), crate::error::USAGE);
+            assert_eq!(error.exit_code(), mrpf_console::exit::USAGE);
         }
         let gone = Prepared::existing(Path::new("/no/such/out")).unwrap_err();
         assert!(gone.to_string().contains("put the output of this scan back"), "{gone}");
@@ -300,7 +300,7 @@ mod tests {
             |output: Option<&str>| resumed.check_output(output.map(Path::new), Path::new("f"));
         assert!(check(Some("/x")).is_ok());
         for other in [Some("/y"), Some("-"), None] {
-            assert_eq!(check(other).unwrap_err().exit_code(), crate::error::USAGE);
+            assert_eq!(check(other).unwrap_err().exit_code(), mrpf_console::exit::USAGE);
         }
     }
 
@@ -309,6 +309,6 @@ mod tests {
         let (_folder, mut resumed) = resumed(0, &PathBuf::from("/x"));
         resumed.checkpoint.command = vec!["--no-such-flag".to_owned()];
         let error = resumed.asked(&asked("--resume f")).unwrap_err();
-        assert_eq!(error.exit_code(), crate::error::USAGE);
+        assert_eq!(error.exit_code(), mrpf_console::exit::USAGE);
     }
 }

@@ -19,13 +19,14 @@ use std::{
 use mrpf_records::{Record, Timestamp};
 use mrpf_syn::Scan;
 
+use mrpf_console::say;
+
 use crate::{
     checkpoint::{Checkpoint, Totals, Written},
     drive::Ended,
     error::CliError,
     output::{Broken, Output, Sink},
     place::{Keep, Place},
-    say,
     stdin::Stdin,
     words::Words,
 };

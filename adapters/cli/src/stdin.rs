@@ -8,7 +8,9 @@ use std::{
     thread,
 };
 
-use crate::{args::SynArgs, error::FAILED, say};
+use mrpf_console::{exit::FAILED, say};
+
+use crate::args::SynArgs;
 
 /// Longest that is kept, in octets.
 ///

@@ -5,9 +5,10 @@ use mrpf_engine::{stats::Counts, target::Excluded};
 use mrpf_records::State;
 use mrpf_syn::Summary;
 
+use mrpf_console::exit::{DONE, FAILED, INCOMPLETE, INTERRUPTED};
+
 use crate::{
     drive::{Driven, Ended},
-    error::{DONE, FAILED, INCOMPLETE, INTERRUPTED},
     report::Settings,
     saver::Saved,
 };

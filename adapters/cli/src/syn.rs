@@ -12,11 +12,16 @@ use mrpf_engine::scan::Settings;
 use mrpf_records::State;
 use mrpf_syn::{Builder, Scan, ScanError};
 
+use mrpf_console::{
+    Signals, answer,
+    exit::{DONE, INCOMPLETE},
+    say,
+};
+
 use crate::{
-    answer,
     args::{Format, SynArgs},
     drive::{Driven, Limits, drive},
-    error::{CliError, DONE, INCOMPLETE},
+    error::CliError,
     files::{Files, check_lasting},
     output::Output,
     plan::plan,
@@ -25,8 +30,7 @@ use crate::{
     report,
     resume::Resumed,
     saver::{Before, Fixed, Saved, Saver},
-    say,
-    signals::Signals,
+    signals::end_at_once,
     stdin::{self, Stdin},
     summary,
     words::Asked,
@@ -64,15 +68,15 @@ pub(crate) fn run(asked: &Asked) -> Result<u8, CliError> {
 fn start(mut asked: Asked, mut resumed: Option<Resumed>) -> Result<u8, CliError> {
     check_sources(&asked.args)?;
     if asked.args.dry_run {
-        answer(&plan(&asked.args)?);
+        answer(&plan(&asked.args)?)?;
         return Ok(DONE);
     }
-    let signals = Signals::install().map_err(CliError::Signals)?;
+    let signals = Signals::install()?;
     // Two scans of one folder must not have one name.
     let new = || format!("{:016x}", RandomState::new().hash_one(std::process::id()));
     let id = resumed.as_ref().map_or_else(new, |resumed| resumed.checkpoint.scan.clone());
     let files = Files::prepare(&asked.args, &id, resumed.is_some())?;
-    let preparing = signals.end_at_once(files.made()).map_err(CliError::Signals)?;
+    let preparing = end_at_once(&signals, files.made())?;
     let format = asked.args.format.unwrap_or(Format::Jsonl);
     let examined = match &mut resumed {
         // Before anything is sent.
@@ -369,12 +373,12 @@ fn told(args: &SynArgs, output: &str, format: String) -> report::Settings {
 #[cfg(test)]
 pub(crate) mod tests {
     use clap::Parser as _;
+    use mrpf_console::exit::USAGE;
 
     use super::*;
     use crate::{
         args::{Cli, Command},
         checkpoint::{Checkpoint, tests::checkpoint},
-        error::USAGE,
         words::tests::asked,
     };
 

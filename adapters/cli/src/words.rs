@@ -212,7 +212,8 @@ pub(crate) mod tests {
             let words = Words(vec![(id.to_owned(), values)]);
             let later = Asked { args: asked("--resume x").args, words };
             let refused = first.with(&later).is_err_and(|error| {
-                error.exit_code() == crate::error::USAGE && error.to_string().contains(&shown(id))
+                error.exit_code() == mrpf_console::exit::USAGE
+                    && error.to_string().contains(&shown(id))
             });
             assert_eq!(refused, id != "resume" && !AGAIN.contains(&id), "{id}");
         }
@@ -225,6 +226,6 @@ pub(crate) mod tests {
     fn a_path_that_is_no_text_is_an_error() {
         use std::os::unix::ffi::OsStringExt as _;
         let words = Words(vec![("file".to_owned(), vec![OsString::from_vec(vec![0xff])])]);
-        assert_eq!(words.to_text().unwrap_err().exit_code(), crate::error::USAGE);
+        assert_eq!(words.to_text().unwrap_err().exit_code(), mrpf_console::exit::USAGE);
     }
 }

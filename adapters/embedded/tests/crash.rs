@@ -403,36 +403,10 @@ fn no_effect_is_lost_or_doubled() {
 
 fn a_task(workflow: WorkflowId, collection: CollectionId, at: Timestamp) -> TaskRow {
     TaskRow {
-        id: TaskId::fresh(),
-        workflow_id: workflow,
-        name: None,
-        parent_id: None,
         member_of: Some(collection),
-        feeds: None,
-        definition: "Nothing".to_owned(),
-        class: WorkerClass::Internal,
-        source: None,
         input: json!({}),
-        dedupe_key: None,
-        state: TaskState::Ready,
-        waits_for: 0,
-        attempt: 0,
-        ticket: None,
-        tries: 0,
         max_tries: 3,
-        not_before: at,
-        lease_until: None,
-        run_id: None,
-        worker: None,
-        parts: 0,
-        branch: None,
-        truncated: false,
-        error: None,
-        done: 0,
-        total: None,
-        note: String::new(),
-        created_at: at,
-        finished_at: None,
+        ..TaskRow::new(TaskId::fresh(), workflow, "Nothing", WorkerClass::Internal, at)
     }
 }
 

@@ -66,14 +66,21 @@ fn each(
     let letters = dead
         .receive(MOST, Duration::ZERO, desk.settings.visibility)
         .map_err(ManagerError::dead_letters)?;
-    let mut done = Vec::new();
+    let (mut done, mut failed) = (Vec::new(), None);
     for letter in &letters {
-        if take(desk, &letter.body).map_err(ManagerError::dead_letters)? {
-            done.push(letter.handle.clone());
+        match take(desk, &letter.body) {
+            Ok(true) => done.push(letter.handle.clone()),
+            Ok(false) => {}
+            Err(error @ StoreError::Unreachable(_)) => {
+                failed = Some(error);
+                break;
+            }
+            // One that the store does not take is in no other's way.
+            Err(error) => failed = Some(error),
         }
     }
     dead.delete(&done).map_err(ManagerError::dead_letters)?;
-    Ok(letters.len() >= MOST)
+    failed.map_or(Ok(letters.len() >= MOST), |error| Err(ManagerError::dead_letters(error)))
 }
 
 struct Letter<'a> {
@@ -127,7 +134,11 @@ impl Letter<'_> {
         let Self { name, body, now } = *self;
         let why = match intake::process(outside, desk, &[intake::read(body)], now) {
             Ok(()) => return Ok(true),
-            Err(error @ (StoreError::Busy(_) | StoreError::Unavailable(_))) => return Err(error),
+            Err(
+                error @ (StoreError::Busy(_)
+                | StoreError::Unavailable(_)
+                | StoreError::Unreachable(_)),
+            ) => return Err(error),
             Err(error) => error.to_string(),
         };
         let id = Envelope::parse(body).ok().map(|envelope| envelope.id);

@@ -2,7 +2,7 @@
 
 use std::{fmt, sync::Arc};
 
-use mrpf_ports::{Fleet, ManagerStore, Queue, QueueName};
+use mrpf_ports::{Fleet, ManagerStore, Queue, QueueName, StoreError};
 use mrpf_tasks::Registry;
 
 use crate::{Counts, Dice, Settings, transition::Policy};
@@ -25,6 +25,11 @@ pub struct Outside {
 }
 
 impl Outside {
+    /// Whether the store answers at all.
+    pub(crate) fn reach_store(&self) -> Result<(), StoreError> {
+        self.store.transaction(&mut |tx| tx.control().map(drop))
+    }
+
     pub(crate) fn queue(&self, name: QueueName) -> &dyn Queue {
         match name {
             QueueName::External => &*self.external,

@@ -36,5 +36,5 @@ macro_rules! parts {
 }
 
 impl ManagerError {
-    parts!(dead_letters dispatch intake outbox reaper slots);
+    parts!(dead_letters dispatch intake outbox reaper recovery slots);
 }

@@ -32,6 +32,7 @@ mod dispatch;
 mod error;
 mod intake;
 mod manager;
+mod outage;
 mod outbox;
 mod reaper;
 mod settings;

@@ -3,7 +3,11 @@
 //! ```text
 //!  step(now): intake -> reaper, dead letters -> dispatch -> outbox -> launches, slots      each part on its own: one that fails
 //!                                                                                      is told of and tried again
+//!             store out of reach: the rest of the step is left out, and nothing is received until it answers
 //! ```
+//!
+//! A message that is received in vain comes nearer to the dead letters, and a part that waits for a store which does not answer
+//! keeps the manager from being stopped: so one question is asked, each second, until there is an answer.
 //!
 //! Everything that matters is in the store and the queues, and what is to be done follows from what is there: a manager may be
 //! killed anywhere, and several may work side by side. A manager keeps when it last looked at something, and nothing else.
@@ -11,7 +15,7 @@
 use std::time::Duration;
 
 use mrpf_ports::{
-    Clock, Delivery,
+    Clock, Delivery, StoreError,
     clock::{Wake, after, between},
 };
 use mrpf_records::Timestamp;
@@ -21,8 +25,10 @@ use crate::{
     Dice, Settings, dead_letters,
     desk::{Desk, Outside},
     dispatch,
-    error::ManagerError,
-    intake, outbox, reaper, slots,
+    error::{Cause, ManagerError},
+    intake,
+    outage::{Outages, Told},
+    outbox, reaper, slots,
 };
 
 /// Wait after a step in which something failed.
@@ -36,6 +42,9 @@ pub struct Manager {
     next_look: Timestamp,
     next_reconcile: Timestamp,
     next_launch: Timestamp,
+    /// Since when the store has not answered.
+    gone_since: Option<Timestamp>,
+    outages: Outages,
 }
 
 /// What a manager has done since it was made. What transactions that were undone had counted is not in it.
@@ -72,12 +81,16 @@ impl Manager {
     /// A manager of the kinds of task in `registry`.
     pub fn new(outside: Outside, registry: Registry, settings: Settings, dice: Dice) -> Self {
         let start = Timestamp::from_unix_micros(0);
+        // Half as long again as the rarest retry.
+        let calm = settings.reconcile_every.max(outbox::HIDDEN) * 3 / 2;
         Self {
             outside,
             desk: Desk { registry, settings, dice, counts: Counts::default() },
             next_look: start,
             next_reconcile: start,
             next_launch: start,
+            gone_since: None,
+            outages: Outages::new(calm),
         }
     }
 
@@ -96,8 +109,16 @@ impl Manager {
         let mut wait = Duration::ZERO;
         while !stop.is_set() {
             let step = self.turn(&|| clock.now(), wait);
-            for error in &step.errors {
-                tracing::error!(%error, "tried again in a moment");
+            for told in self.outages.note(&step.errors, clock.now()) {
+                match told {
+                    Told::Begun(error) => {
+                        tracing::error!(%error, "tried again every second, and not told again");
+                    }
+                    Told::Over { what, lasted, failures } => {
+                        let seconds = lasted.as_secs();
+                        tracing::info!(what, seconds, failures, "an outage is over");
+                    }
+                }
             }
             // The next wait is for a message, so that one that comes is taken at once; not so after an error, which may have
             // been the queue's.
@@ -109,41 +130,77 @@ impl Manager {
         }
     }
 
-    /// Each part has the time of its own beginning: what comes before it may have waited, and paces are kept by it.
     fn turn(&mut self, time: &dyn Fn() -> Timestamp, wait: Duration) -> Step {
-        let Self { outside, desk, .. } = self;
         let mut tally = Tally::default();
-        let taken = tally.note(intake::receive(outside, desk, wait)).unwrap_or_default();
-        let is_behind = tally.note(intake::take_in(outside, desk, &taken, time())).unwrap_or(true);
-        if self.next_look <= time() {
-            self.next_look = after(time(), desk.settings.look_every);
-            // Signs of life may be among the messages that wait.
-            if !is_behind {
-                tally.note(reaper::reap(outside, desk, time()));
-            }
-            tally.note(dead_letters::read(outside, desk, time()));
-        }
-        let given = tally.note(dispatch::give_out(outside, desk, time())).unwrap_or_default();
-        // Also what another manager has left.
-        tally.note(outbox::send(outside, desk, time()));
-        if self.next_reconcile <= time() {
-            self.next_reconcile = after(time(), desk.settings.reconcile_every);
-            self.next_launch = time();
-            tally.note(slots::reconcile(outside, desk, time()));
-        }
-        // After the messages were sent: see `slots`.
-        if given.has_raw || self.next_launch <= time() {
-            self.next_launch = after(time(), desk.settings.poll);
-            tally.note(slots::launch(outside, desk, time()));
+        if self.parts(time, wait, &mut tally).is_err() {
+            self.gone_since.get_or_insert_with(time);
         }
         let wait = match tally {
             Tally { ref errors, .. } if !errors.is_empty() => AFTER_ERROR,
             Tally { is_full: true, .. } => Duration::ZERO,
-            Tally { .. } => desk.settings.poll,
+            Tally { .. } => self.desk.settings.poll,
         };
         Step { again: after(time(), wait), errors: tally.errors }
     }
+
+    /// Each part has the time of its own beginning: what comes before it may have waited, and paces are kept by it.
+    fn parts(
+        &mut self,
+        time: &dyn Fn() -> Timestamp,
+        wait: Duration,
+        tally: &mut Tally,
+    ) -> Result<(), StoreGone> {
+        self.recover(time, tally)?;
+        let Self { outside, desk, .. } = self;
+        let taken = tally.note(intake::receive(outside, desk, wait))?.unwrap_or_default();
+        let is_behind = tally.note(intake::take_in(outside, desk, &taken, time()))?.unwrap_or(true);
+        if self.next_look <= time() {
+            self.next_look = after(time(), desk.settings.look_every);
+            // Signs of life may be among the messages that wait.
+            if !is_behind {
+                tally.note(reaper::reap(outside, desk, time()))?;
+            }
+            tally.note(dead_letters::read(outside, desk, time()))?;
+        }
+        let given = tally.note(dispatch::give_out(outside, desk, time()))?.unwrap_or_default();
+        // Also what another manager has left.
+        tally.note(outbox::send(outside, desk, time()))?;
+        if self.next_reconcile <= time() {
+            self.next_reconcile = after(time(), desk.settings.reconcile_every);
+            self.next_launch = time();
+            tally.note(slots::reconcile(outside, desk, time()))?;
+        }
+        // After the messages were sent: see `slots`.
+        if given.has_raw || self.next_launch <= time() {
+            self.next_launch = after(time(), desk.settings.poll);
+            tally.note(slots::launch(outside, desk, time()))?;
+        }
+        Ok(())
+    }
+
+    /// After an outage: asks whether it is over. Workers could not say that they live either, and get the time to.
+    fn recover(
+        &mut self,
+        time: &dyn Fn() -> Timestamp,
+        tally: &mut Tally,
+    ) -> Result<(), StoreGone> {
+        let Some(since) = self.gone_since else { return Ok(()) };
+        if let Err(error) = self.outside.reach_store() {
+            tally.errors.push(ManagerError::recovery(error));
+            return Err(StoreGone);
+        }
+        self.gone_since = None;
+        let (now, lease) = (time(), self.desk.settings.lease);
+        // Shorter than from one sign of life to the next, it has kept nobody from anything.
+        if between(since, now) >= lease / 3 {
+            self.next_look = after(now, lease);
+        }
+        Ok(())
+    }
 }
+
+/// The store does not answer anybody: the rest of a step would fail in the same way.
+struct StoreGone;
 
 /// What the parts of a step say.
 #[derive(Default)]
@@ -153,46 +210,47 @@ struct Tally {
 }
 
 impl Tally {
-    fn note<T: Told>(&mut self, outcome: Result<T, ManagerError>) -> Option<T> {
+    fn note<T: Share>(&mut self, outcome: Result<T, ManagerError>) -> Result<Option<T>, StoreGone> {
         match outcome {
-            Ok(told) => {
-                self.is_full |= told.has_more();
-                Some(told)
+            Ok(share) => {
+                self.is_full |= share.has_more();
+                Ok(Some(share))
             }
             Err(error) => {
+                let is_gone = matches!(error.cause, Cause::Store(StoreError::Unreachable(_)));
                 self.errors.push(error);
-                None
+                if is_gone { Err(StoreGone) } else { Ok(None) }
             }
         }
     }
 }
 
 /// What a part says when it has done its share.
-trait Told {
+trait Share {
     /// Whether there may be more for it to do.
     fn has_more(&self) -> bool;
 }
 
-impl Told for bool {
+impl Share for bool {
     fn has_more(&self) -> bool {
         *self
     }
 }
 
-impl Told for () {
+impl Share for () {
     fn has_more(&self) -> bool {
         false
     }
 }
 
-impl Told for Vec<Delivery> {
+impl Share for Vec<Delivery> {
     /// Its messages are still to be taken in.
     fn has_more(&self) -> bool {
         false
     }
 }
 
-impl Told for dispatch::GivenOut {
+impl Share for dispatch::GivenOut {
     fn has_more(&self) -> bool {
         self.is_full
     }

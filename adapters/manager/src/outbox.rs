@@ -24,7 +24,7 @@ use crate::{
 };
 
 /// For so long other managers leave alone what one is about to send.
-const HIDDEN: Duration = Duration::from_secs(30);
+pub(crate) const HIDDEN: Duration = Duration::from_secs(30);
 
 /// Sends up to a batch of messages; gives whether more may be waiting.
 pub(crate) fn send(

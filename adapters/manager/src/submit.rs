@@ -13,7 +13,6 @@ use mrpf_tasks::{
     Declared, Registry, TaskId, WorkflowId,
     workflow::{Plan, PlannedCollection, PlannedTask, Waits},
 };
-use serde_json::Value;
 
 use crate::settle::is_complete;
 
@@ -153,36 +152,8 @@ pub(crate) fn fresh(
     now: Timestamp,
 ) -> TaskRow {
     TaskRow {
-        id,
-        workflow_id: workflow,
-        name: None,
-        parent_id: None,
-        member_of: None,
-        feeds: None,
-        definition: declared.name.to_owned(),
-        class: declared.class,
         source: declared.source.map(|source| source.name.to_owned()),
-        input: Value::Null,
-        dedupe_key: None,
-        state: TaskState::Ready,
-        waits_for: 0,
-        attempt: 0,
-        ticket: None,
-        tries: 0,
-        max_tries: 1,
-        not_before: now,
-        lease_until: None,
-        run_id: None,
-        worker: None,
-        parts: 0,
-        branch: None,
-        truncated: false,
-        error: None,
-        done: 0,
-        total: None,
-        note: String::new(),
-        created_at: now,
-        finished_at: None,
+        ..TaskRow::new(id, workflow, declared.name, declared.class, now)
     }
 }
 

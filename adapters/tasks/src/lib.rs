@@ -8,7 +8,7 @@
 //! workflow     a file of tasks, edges, conditions, collections and a scope --> a checked plan
 //! scope        what a workflow may touch        chunk     output in pieces that fit queues and columns
 //! message      CreateTask, RunTask, TaskProgress, CompleteTask
-//! error        why a task failed, and when it is tried again
+//! error        why a task failed, and when it is tried again        rate  how many a second, as people write it
 //! ```
 //!
 //! # What holds
@@ -28,6 +28,7 @@ mod definition;
 mod error;
 mod id;
 pub mod message;
+mod rate;
 mod registry;
 mod requirement;
 pub mod scope;
@@ -39,6 +40,7 @@ pub use self::{
     definition::{Check, Requires, TaskDefinition},
     error::{ErrorKind, TaskError, retry_wait},
     id::{CollectionId, MessageId, RunId, TaskId, Ticket, WorkflowId},
+    rate::{PerSecond, PerSecondError},
     registry::{Declared, InputError, Registry, read_input},
     requirement::{
         UnknownClass, WorkerClass, WorkerRequirement, access, requires_internal_worker,

@@ -26,6 +26,15 @@ pub(crate) enum Orders {
     Abandon = 2,
 }
 
+/// Why all runs are to stop.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Stopping {
+    /// The worker was told to.
+    Told,
+    /// The time that a batch has is over.
+    OutOfTime,
+}
+
 /// How far a task is, as it said last.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Progress {
@@ -120,14 +129,14 @@ pub(crate) struct Runs(Mutex<Inner>);
 #[derive(Debug, Default)]
 struct Inner {
     runs: Vec<Arc<Held>>,
-    is_stopping: bool,
+    stopping: Option<Stopping>,
 }
 
 impl Runs {
     /// Adds a run; it is told to stop at once when all are.
     pub(crate) fn add(&self, held: &Arc<Held>) {
         let mut inner = lock(&self.0);
-        if inner.is_stopping {
+        if inner.stopping.is_some() {
             held.order(Orders::Stop);
         }
         inner.runs.push(Arc::clone(held));
@@ -142,15 +151,16 @@ impl Runs {
     }
 
     /// Tells all runs to stop, and those to come.
-    pub(crate) fn stop(&self) {
+    pub(crate) fn stop(&self, why: Stopping) {
         let mut inner = lock(&self.0);
-        inner.is_stopping = true;
+        inner.stopping = Some(why);
         for held in &inner.runs {
             held.order(Orders::Stop);
         }
     }
 
-    pub(crate) fn is_stopping(&self) -> bool {
-        lock(&self.0).is_stopping
+    /// Whether they are, and why.
+    pub(crate) fn stopping(&self) -> Option<Stopping> {
+        lock(&self.0).stopping
     }
 }

@@ -14,11 +14,10 @@ use mrpf_tasks::message::{Message, TaskProgress};
 use crate::{
     held::{Held, Kept, Orders, lock},
     shared::Shared,
-    slot::Slot,
 };
 
-/// Looks after everything until `done`.
-pub(crate) fn keep_all(shared: &Shared, slot: Option<&Slot>, done: &Wake) {
+/// Looks after every run, and what `keep_other` does, until `done`.
+pub(crate) fn keep_all(shared: &Shared, keep_other: impl Fn(), done: &Wake) {
     loop {
         shared.clock.sleep(shared.settings.tick(), done);
         if done.is_set() {
@@ -27,9 +26,7 @@ pub(crate) fn keep_all(shared: &Shared, slot: Option<&Slot>, done: &Wake) {
         for held in shared.runs.all() {
             keep(shared, &held);
         }
-        if let Some(slot) = slot {
-            slot.renew(shared.now());
-        }
+        keep_other();
     }
 }
 

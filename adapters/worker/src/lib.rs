@@ -9,7 +9,8 @@
 //!             '--------------------------------------------'---------------------> Task Manager queue
 //! ```
 //!
-//! One thread polls, one keeps leases, and each task has its own; there is no runtime.
+//! One thread polls, one keeps leases, and each task has its own; there is no runtime. Where somebody else polls and deletes, as
+//! for a function on AWS Lambda, a [`Batch`] deals with what it is given in the same way, until its time is over.
 //!
 //! # What holds
 //!
@@ -29,10 +30,12 @@
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
+mod batch;
 mod hands;
 mod held;
 mod idle;
 mod keeper;
+mod mapped;
 mod settings;
 mod settle;
 mod shared;
@@ -41,6 +44,7 @@ mod task;
 mod worker;
 
 pub use self::{
+    batch::{Batch, Verdict},
     idle::{IdleError, IdleTimeout},
     settings::{Settings, SettingsError},
     worker::{Ended, Machine, Parts, Worker},

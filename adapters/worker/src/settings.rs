@@ -85,6 +85,11 @@ impl Settings {
 /// Settings that contradict each other.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum SettingsError {
+    /// A batch for a worker that has a machine of its own.
+    #[error(
+        "a worker of class {0} with batches: they are for external and internal workers, which have no machine"
+    )]
+    Batch(WorkerClass),
     /// A lease that one late heartbeat would lose.
     #[error(
         "a heartbeat every {beat:?} does not keep a lease of {lease:?}: make the lease three times as long, or more"

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use mrpf_ports::Finished;
+use mrpf_ports::{Finished, Handle};
 use mrpf_tasks::{
     ErrorKind, TaskError,
     message::{CompleteTask, Message, Outcome, Part},
@@ -10,7 +10,7 @@ use mrpf_tasks::{
 
 use crate::{
     hands::{TaskHands, Yield},
-    held::{Held, Orders},
+    held::{Held, Orders, Stopping},
     shared::{GIVEN_BACK, Shared, patiently},
 };
 
@@ -41,8 +41,21 @@ pub(crate) fn settle(
     }
 }
 
-/// Takes a run from a task that does not stop, as the worker ends.
-pub(crate) fn take_away(shared: &Shared, held: &Held) {
+/// Lets others have everything that is left of `taken` when there is no more time to wait.
+pub(crate) fn let_go_of_all(shared: &Shared, taken: &[Handle]) {
+    let runs = shared.runs.all();
+    // Those that never came to be runs: whatever they wait for, others may get it sooner.
+    let is_run = |message: &&Handle| runs.iter().any(|held| held.handle == **message);
+    for message in taken.iter().filter(|message| !is_run(message)) {
+        shared.give_back(message, Duration::ZERO);
+    }
+    for held in runs {
+        take_away(shared, &held);
+    }
+}
+
+/// Takes a run from a task that does not stop.
+fn take_away(shared: &Shared, held: &Held) {
     if !held.settle() {
         return;
     }
@@ -55,11 +68,21 @@ pub(crate) fn take_away(shared: &Shared, held: &Held) {
 /// Lets another worker have the task, from its checkpoint if it has one.
 ///
 /// A message in its last delivery would be a dead letter, and its task failed for ever, although nothing is wrong with it; so
-/// the manager is told that the run was stopped, and gives the task out again.
+/// the manager is told that the run was stopped, and gives the task out again. Where time after time was too short for it, it has
+/// failed.
 fn hand_back(shared: &Shared, held: &Held) {
     if held.is_last_delivery(shared.settings.max_receives) {
-        let why = "told to stop, as were others that had this message before";
-        return fail(shared, held, TaskError::new(ErrorKind::Cancelled, why));
+        let (kind, why) = match shared.runs.stopping() {
+            Some(Stopping::OutOfTime) => (
+                ErrorKind::Resource,
+                "not done when the worker's time was over, as for others that had this message before: give the function a \
+                 longer timeout, or the task less to do",
+            ),
+            Some(Stopping::Told) | None => {
+                (ErrorKind::Cancelled, "told to stop, as were others that had this message before")
+            }
+        };
+        return fail(shared, held, TaskError::new(kind, why));
     }
     release(shared, held);
     shared.give_back(&held.handle, Duration::ZERO);

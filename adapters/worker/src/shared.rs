@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeSet,
+    io,
     sync::{Arc, Mutex},
     thread,
     time::Duration,
@@ -21,6 +22,8 @@ use crate::{
     settings::Settings,
 };
 
+/// How soon it is seen that there is to be an end, or that time has passed.
+pub(crate) const LOOK: Duration = Duration::from_millis(50);
 /// How long a message that we cannot use is hidden: for others to have a look, and not to spin.
 pub(crate) const GIVEN_BACK: Duration = Duration::from_secs(5);
 /// How often something that may succeed at the next try is tried.
@@ -34,10 +37,11 @@ pub(crate) struct Shared {
     pub(crate) own: Arc<dyn Queue>,
     pub(crate) task_manager: Arc<dyn Queue>,
     pub(crate) store: Option<Arc<dyn WorkerStore>>,
-    pub(crate) runners: Runners,
+    pub(crate) runners: Arc<Runners>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) runs: Runs,
-    pub(crate) unknown: Mutex<BTreeSet<String>>,
+    /// Kinds of tasks that cannot be done here, each of which is news once.
+    pub(crate) unknown: Arc<Mutex<BTreeSet<String>>>,
 }
 
 impl Shared {
@@ -98,6 +102,11 @@ impl Shared {
         let mut unknown = lock(&self.unknown);
         unknown.len() < 1_000 && unknown.insert(definition.chars().take(80).collect())
     }
+}
+
+/// Threads are not waited for: one may be in a call that takes longer than a worker that is to stop has.
+pub(crate) fn spawn(name: &str, body: impl FnOnce() + Send + 'static) -> io::Result<()> {
+    thread::Builder::new().name(name.to_owned()).spawn(body).map(drop)
 }
 
 /// Tries a call of the store a few times while others are in its way.

@@ -25,7 +25,7 @@ use crate::{
 
 /// Does what a message says. Whether a task was run.
 pub(crate) fn handle(shared: &Arc<Shared>, delivery: &Delivery) -> bool {
-    if shared.runs.is_stopping() {
+    if shared.runs.stopping().is_some() {
         shared.give_back(&delivery.handle, Duration::ZERO);
         return false;
     }

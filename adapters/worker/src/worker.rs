@@ -3,7 +3,6 @@
 use std::{
     io,
     sync::Arc,
-    thread,
     time::{Duration, Instant},
 };
 
@@ -15,18 +14,16 @@ use mrpf_ports::{
 use mrpf_records::Timestamp;
 
 use crate::{
-    held::Runs,
+    held::{Runs, Stopping},
     idle::{Idle, LAST_POLL, Step},
     keeper::keep_all,
     settings::{Settings, SettingsError},
-    settle::take_away,
-    shared::{GIVEN_BACK, Shared},
+    settle::let_go_of_all,
+    shared::{GIVEN_BACK, LOOK, Shared, spawn},
     slot::Slot,
     task::handle,
 };
 
-/// How soon the loop sees that it is to stop, or that time has passed.
-const LOOK: Duration = Duration::from_millis(50);
 /// After a poll that failed; it doubles up to [`LONGEST_PAUSE`].
 const PAUSE: Duration = Duration::from_secs(1);
 /// How long, in real time, a poll that is to end is waited for: those of services take up to a second.
@@ -92,6 +89,7 @@ impl Worker {
             Arc::new(Slot::new(Arc::clone(store), instance, settings.lease))
         });
         let (runs, unknown) = (Runs::default(), Default::default());
+        let runners = Arc::new(runners);
         let shared = Shared { settings, own, task_manager, store, runners, clock, runs, unknown };
         let power = machine.map(|machine| machine.power);
         Ok(Self { shared: Arc::new(shared), slot, power })
@@ -135,7 +133,14 @@ fn work(shared: &Arc<Shared>, slot: Option<&Arc<Slot>>, stop: &Wake) -> io::Resu
     spawn("mrpf-poller", poller)?;
     let keeper = {
         let (shared, slot, done) = (Arc::clone(shared), slot.cloned(), done.clone());
-        move || keep_all(&shared, slot.as_deref(), &done)
+        move || {
+            let renew = || {
+                if let Some(slot) = &slot {
+                    slot.renew(shared.now());
+                }
+            };
+            keep_all(&shared, renew, &done);
+        }
     };
     spawn("mrpf-keeper", keeper)?;
     let now = shared.now();
@@ -156,11 +161,6 @@ fn work(shared: &Arc<Shared>, slot: Option<&Arc<Slot>>, stop: &Wake) -> io::Resu
     working.wind_down();
     done.set();
     Ok(ended)
-}
-
-/// Threads are not waited for: one may be in a call that takes longer than a worker that is to stop has.
-fn spawn(name: &str, body: impl FnOnce() + Send + 'static) -> io::Result<()> {
-    thread::Builder::new().name(name.to_owned()).spawn(body).map(drop)
 }
 
 /// One poll: how many messages at most, and how long.
@@ -346,7 +346,7 @@ impl Loop<'_> {
         let shared = self.shared;
         let deadline = after(shared.now(), shared.settings.grace);
         self.end_poll();
-        shared.runs.stop();
+        shared.runs.stop(Stopping::Told);
         if let Some(Err(error)) = self.slot.map(Slot::drain) {
             tracing::warn!(%error, "the slot of this machine is not marked as draining");
         }
@@ -355,15 +355,7 @@ impl Loop<'_> {
                 self.end(event);
             }
         }
-        let runs = shared.runs.all();
-        // Those that never came to be runs: whatever they wait for, others may get it sooner.
-        let is_run = |message: &&Handle| runs.iter().any(|held| held.handle == **message);
-        for message in self.taken.iter().filter(|message| !is_run(message)) {
-            shared.give_back(message, Duration::ZERO);
-        }
-        for held in runs {
-            take_away(shared, &held);
-        }
+        let_go_of_all(shared, &self.taken);
         while let Ok(event) = self.events.try_recv() {
             self.end(event);
         }

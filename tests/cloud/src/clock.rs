@@ -20,7 +20,8 @@ pub struct Clock {
 }
 
 impl Clock {
-    pub(crate) fn start() -> Self {
+    /// Starts with the time of this machine.
+    pub fn start() -> Self {
         let started_at = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         Self { started: Instant::now(), started_at, ahead_micros: Arc::default() }
     }

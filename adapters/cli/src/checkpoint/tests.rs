@@ -46,7 +46,7 @@ fn check_wrong(text: &[u8], words: &str) {
     let (_folder, path) = written(text);
     let error = Checkpoint::read(&path).unwrap_err();
     assert!(error.to_string().contains(words), "{error}");
-    assert_eq!(error.exit_code(), crate::error::USAGE);
+    assert_eq!(error.exit_code(), mrpf_console::exit::USAGE);
 }
 
 /// `value` as a file with the right sum.

@@ -17,6 +17,12 @@ use std::{
     time::{Duration, Instant},
 };
 
+use mrpf_console::{
+    ConsoleError, Signals, answer,
+    exit::{DONE, INTERRUPTED},
+    recon, say,
+};
+use mrpf_environment::{IdleTimeout, Scans};
 use mrpf_lab::{
     CertificateLog, certificate_log,
     demo::{self, HOSTS, PORTS},
@@ -24,16 +30,13 @@ use mrpf_lab::{
 };
 use mrpf_manager::submit;
 use mrpf_ports::{Clock as _, clock::SystemClock};
-use mrpf_tasks::{AddressRange, Registry, Scope, scope::Excluded, workflow};
+use mrpf_tasks::{AddressRange, Registry, Scope, scope::Excluded, workflow::Plan};
 
 use crate::{
-    answer,
     args::DemoArgs,
     demo::{verdict::Verdict, watch::Watch},
-    error::{CliError, DONE, INTERRUPTED},
-    platform::{Environment, Folder, Options, PlatformError, Running, set_scans},
-    say,
-    signals::Signals,
+    error::CliError,
+    platform::{Folder, Options, PlatformError, Running},
 };
 
 /// Where the platform of the demo lies when no folder is named.
@@ -64,12 +67,12 @@ pub(crate) fn run(args: &DemoArgs) -> Result<u8, CliError> {
             certificate_log::DOMAIN
         ));
     }
-    let signals = Signals::install().map_err(CliError::Signals)?;
+    let signals = Signals::install()?;
     let begin = Instant::now();
     let running = Running::start(&options(&folder, &log, args)?)?;
     let plan = plan(args)?;
     submit(running.store(), &Registry::shipped(), &plan, SystemClock.now())
-        .map_err(PlatformError::from)?;
+        .map_err(ConsoleError::from)?;
     let mut watch = Watch::new(plan.id, args.quiet);
     let ended = loop {
         let is_over = watch.look(running.store())?;
@@ -84,7 +87,7 @@ pub(crate) fn run(args: &DemoArgs) -> Result<u8, CliError> {
     drop(running);
     drop(log);
     drop(lab);
-    answer(&verdict.table(launched, begin.elapsed(), folder.path(), args.data.as_deref()));
+    answer(&verdict.table(launched, begin.elapsed(), folder.path(), args.data.as_deref()))?;
     if signals.asked() {
         say("interrupted: what is missing was not looked for");
         return Ok(INTERRUPTED);
@@ -152,10 +155,11 @@ fn options(
         ("MAX_BARE_METAL_WORKERS", WORKERS.to_string().into()),
         ("MRPF_LOG", quiet.into()),
     ];
-    let environment = Environment { max_bare_metal_workers: WORKERS, ..Environment::read()? };
+    // What is wrong with the others is said here: its workers would do so in the log alone.
+    mrpf_environment::read::<(Scans, IdleTimeout)>()?;
     Ok(Options {
         folder: folder.clone(),
-        environment,
+        max_bare_metal_workers: WORKERS,
         external: 1,
         internal: 2,
         // All of the lab's addresses are special ones.
@@ -165,21 +169,18 @@ fn options(
 }
 
 /// The bundled workflow over the lab.
-fn plan(args: &DemoArgs) -> Result<workflow::Plan, PlatformError> {
-    let range = |text: &str| -> Result<AddressRange, PlatformError> {
-        text.parse().map_err(|_| PlatformError::Exclude(text.to_owned()))
+fn plan(args: &DemoArgs) -> Result<Plan, ConsoleError> {
+    let range = |text: &str| -> Result<AddressRange, ConsoleError> {
+        text.parse().map_err(|_| ConsoleError::Exclude(text.to_owned()))
     };
     let domain = certificate_log::DOMAIN;
     let scope = Scope {
-        domains: vec![domain.parse().map_err(|_| PlatformError::Exclude(domain.to_owned()))?],
+        domains: vec![domain.parse().map_err(|_| ConsoleError::Exclude(domain.to_owned()))?],
         addresses: vec![range(&HOSTS.to_string())?],
         exclude: vec![Excluded::Addresses(range(EXCLUDED)?)],
     };
-    let registry = Registry::shipped();
-    let mut plan = workflow::recon(scope)?.plan(&registry)?;
     let ports = PORTS.map(|port| port.to_string()).join(",");
-    set_scans(&mut plan, &registry, Some(&ports), Some(args.rate.0.get()))?;
-    Ok(plan)
+    recon(scope, Some(&ports), Some(args.rate.0.get()))
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ use std::{
 };
 
 use indicatif::HumanCount;
+use mrpf_console::called;
 use mrpf_lab::{
     Prefix, certificate_log,
     demo::{self, HOSTS, PORTS, Truth},
@@ -19,7 +20,7 @@ use mrpf_ports::{
 };
 use mrpf_tasks::{WorkflowId, catalogue::Model};
 
-use crate::platform::{PlatformError, called};
+use crate::platform::PlatformError;
 
 /// Rows read at a time.
 const ROWS: usize = 5_000;

@@ -8,13 +8,14 @@ use std::{
 };
 
 use indicatif::{HumanCount, MultiProgress, ProgressBar, ProgressStyle};
+use mrpf_console::{called, say};
 use mrpf_ports::{
     ManagerStore,
     store::{SlotRow, SlotState, TaskFilter, TaskRow, TaskState, WorkflowState},
 };
 use mrpf_tasks::{TaskId, WorkflowId};
 
-use crate::{platform::PlatformError, platform::called, say};
+use crate::platform::PlatformError;
 
 /// Looks at a workflow from time to time.
 #[derive(Debug)]
@@ -154,7 +155,7 @@ mod tests {
     use mrpf_embedded::SqliteStore;
     use mrpf_manager::control;
     use mrpf_ports::{Clock as _, clock::SystemClock};
-    use mrpf_tasks::{Registry, Scope, workflow};
+    use mrpf_tasks::{Registry, Scope};
 
     use super::*;
 
@@ -163,7 +164,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let store = SqliteStore::open(folder.path().join("store.db")).unwrap();
         let scope = Scope { domains: vec!["a.example".parse().unwrap()], ..Scope::default() };
-        let plan = workflow::recon(scope).unwrap().plan(&Registry::shipped()).unwrap();
+        let plan = mrpf_console::recon(scope, None, None).unwrap();
         let now = SystemClock.now();
         mrpf_manager::submit(&store, &Registry::shipped(), &plan, now).unwrap();
         let slot = |state, instance: Option<&str>| {

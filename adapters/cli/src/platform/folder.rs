@@ -7,11 +7,12 @@ use std::{
     sync::Arc,
 };
 
+use mrpf_console::Place;
 use mrpf_embedded::{QueueSettings, Queues, SqliteStore};
-use mrpf_ports::{ManagerStore, store::WorkflowRow};
-use mrpf_tasks::WorkflowId;
+use mrpf_ports::ManagerStore;
 
 use super::PlatformError;
+use crate::{args::DataArgs, error::CliError};
 
 /// A folder with `queue.db` and `store.db`.
 #[derive(Clone, Debug)]
@@ -84,6 +85,19 @@ impl Folder {
     }
 }
 
+impl Place for DataArgs {
+    const PROGRAM: &'static str = "mrpf";
+    type Error = CliError;
+
+    fn existing(&self) -> Result<Arc<dyn ManagerStore>, CliError> {
+        Ok(Folder::existing(&self.data)?.open_store()?)
+    }
+
+    fn make(&self) -> Result<Arc<dyn ManagerStore>, CliError> {
+        Ok(Folder::make(&self.data)?.open_store()?)
+    }
+}
+
 impl Drop for Held {
     fn drop(&mut self) {
         let _ = self.0.unlock();
@@ -101,31 +115,8 @@ fn writable(path: PathBuf) -> Result<PathBuf, PlatformError> {
     }
 }
 
-/// The workflow whose id begins so.
-pub(crate) fn find_workflow(
-    store: &dyn ManagerStore,
-    prefix: &str,
-) -> Result<WorkflowRow, PlatformError> {
-    let mut all = Vec::new();
-    store.transaction(&mut |tx| {
-        all = tx.workflows()?;
-        Ok(())
-    })?;
-    let wanted = prefix.to_ascii_lowercase();
-    let begins = |id: WorkflowId| id.to_string().starts_with(&wanted);
-    let mut found: Vec<WorkflowRow> = all.into_iter().filter(|row| begins(row.id)).collect();
-    match found.len() {
-        0 => Err(PlatformError::NoWorkflow(prefix.to_owned())),
-        1 => Ok(found.remove(0)),
-        many => Err(PlatformError::Ambiguous(many, prefix.to_owned())),
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use mrpf_ports::{Clock as _, clock::SystemClock};
-    use mrpf_tasks::{Registry, Scope, workflow};
-
     use super::*;
 
     #[test]
@@ -144,27 +135,5 @@ mod tests {
         let place = tempfile::tempdir().unwrap();
         let error = Folder::existing(place.path()).unwrap_err().to_string();
         assert!(error.contains("mrpf up --data"), "{error}");
-    }
-
-    #[test]
-    fn workflows_are_found_by_the_first_characters_of_their_ids() {
-        let place = tempfile::tempdir().unwrap();
-        let store = Folder::make(place.path()).unwrap().open_store().unwrap();
-        let mut ids = Vec::new();
-        for _ in 0..2 {
-            let scope = Scope { domains: vec!["a.example".parse().unwrap()], ..Scope::default() };
-            let plan = workflow::recon(scope).unwrap().plan(&Registry::shipped()).unwrap();
-            mrpf_manager::submit(store.as_ref(), &Registry::shipped(), &plan, SystemClock.now())
-                .unwrap();
-            ids.push(plan.id);
-        }
-        let find = |prefix: &str| find_workflow(store.as_ref(), prefix);
-        let (whole, short) =
-            (ids[0].to_string().to_uppercase(), ids[1].to_string()[..35].to_owned());
-        assert_eq!(find(&whole).unwrap().id, ids[0]);
-        assert_eq!(find(&short).map(|row| row.id).ok(), Some(ids[1]));
-        // Nothing is what all begin with.
-        assert!(matches!(find(""), Err(PlatformError::Ambiguous(2, _))));
-        assert!(matches!(find("x"), Err(PlatformError::NoWorkflow(_))));
     }
 }

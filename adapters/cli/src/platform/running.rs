@@ -19,7 +19,7 @@ use mrpf_ports::{
 use mrpf_tasks::{Registry, WorkerClass};
 
 use super::{
-    Environment, Folder, PlatformError,
+    Folder, PlatformError,
     folder::Held,
     staff::{GRACE, Staff},
 };
@@ -28,7 +28,8 @@ use super::{
 #[derive(Clone, Debug)]
 pub(crate) struct Options {
     pub(crate) folder: Folder,
-    pub(crate) environment: Environment,
+    /// Most bare-metal workers at a time.
+    pub(crate) max_bare_metal_workers: u32,
     pub(crate) external: u8,
     pub(crate) internal: u8,
     pub(crate) allow_reserved: bool,
@@ -70,7 +71,7 @@ impl Running {
             fleet: Arc::new(fleet),
         };
         let settings = Settings {
-            max_bare_metal_workers: options.environment.max_bare_metal_workers,
+            max_bare_metal_workers: options.max_bare_metal_workers,
             ..Settings::default()
         };
         let mut manager = Manager::new(outside, Registry::shipped(), settings, Dice::System);
@@ -142,10 +143,9 @@ mod tests {
         let place = tempfile::tempdir().unwrap();
         let folder = Folder::make(place.path()).unwrap();
         let store = folder.store();
-        let environment = Environment::of(|_| Ok(None)).unwrap();
         let options = Options {
             folder,
-            environment,
+            max_bare_metal_workers: 1,
             external: 1,
             internal: 1,
             allow_reserved: true,

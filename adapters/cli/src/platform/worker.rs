@@ -2,17 +2,15 @@
 
 use std::{env, fmt, sync::Arc};
 
+use mrpf_console::exit::DONE;
 use mrpf_embedded::{INSTANCE, QueueSettings, Queues, SqliteStore, die_with_parent};
+use mrpf_environment::{IdleTimeout, Scans};
 use mrpf_ports::{InstanceId, Power, QueueName, Runners, WorkerStore, clock::SystemClock};
 use mrpf_tasks::WorkerClass;
 use mrpf_worker::{Machine, Parts, Settings, Worker};
 
-use super::{Environment, PlatformError};
-use crate::{
-    args::WorkerArgs,
-    error::{CliError, DONE},
-    signals,
-};
+use super::PlatformError;
+use crate::{args::WorkerArgs, error::CliError, signals};
 
 /// Works until it is told to stop, or until it is idle and its machine may go.
 pub(crate) fn run(args: &WorkerArgs) -> Result<u8, CliError> {
@@ -22,8 +20,8 @@ pub(crate) fn run(args: &WorkerArgs) -> Result<u8, CliError> {
 
 fn work(args: &WorkerArgs) -> Result<(), PlatformError> {
     die_with_parent()?;
-    super::up::log();
-    let environment = Environment::read()?;
+    mrpf_environment::log::start();
+    let (scans, idle) = mrpf_environment::read::<(Scans, IdleTimeout)>()?;
     let class = args.class;
     let queues = Queues::open(&args.queue, QueueSettings::default())?;
     let store = match &args.store {
@@ -35,12 +33,12 @@ fn work(args: &WorkerArgs) -> Result<(), PlatformError> {
     let mut settings = Settings::new(class, name);
     let machine = instance
         .map(|instance| Machine { instance: InstanceId(instance), power: Arc::new(ProcessPower) });
-    settings.idle = machine.is_some().then_some(environment.idle);
+    settings.idle = machine.is_some().then_some(idle);
     let parts = Parts {
         own: Arc::new(queues.get(QueueName::from(class))),
         task_manager: Arc::new(queues.get(QueueName::TaskManager)),
         store,
-        runners: runners(args, &environment)?,
+        runners: runners(args, scans)?,
         clock: Arc::new(SystemClock),
         machine,
     };
@@ -52,13 +50,11 @@ fn work(args: &WorkerArgs) -> Result<(), PlatformError> {
     Ok(())
 }
 
-fn runners(args: &WorkerArgs, environment: &Environment) -> Result<Runners, PlatformError> {
-    let max_rate = environment.bare_metal_max_rate;
+fn runners(args: &WorkerArgs, scans: Scans) -> Result<Runners, PlatformError> {
+    let Scans { max_workers, max_rate } = scans;
     Ok(match args.class {
         WorkerClass::External => mrpf_external::runners(&mrpf_external::Settings::from_env()?),
-        WorkerClass::Internal => {
-            mrpf_internal::runners(environment.max_bare_metal_workers, max_rate.get())
-        }
+        WorkerClass::Internal => mrpf_internal::runners(max_workers, max_rate.get()),
         WorkerClass::BareMetal => mrpf_bare_metal::runners(mrpf_bare_metal::Settings {
             max_rate,
             allow_reserved: args.allow_reserved,
@@ -90,7 +86,7 @@ mod tests {
 
     #[test]
     fn every_kind_of_task_has_a_worker_that_can_do_it() {
-        let environment = Environment::of(|_| Ok(None)).unwrap();
+        let scans = mrpf_environment::read_from(|_| None).unwrap();
         for declared in Registry::shipped().iter() {
             let args = WorkerArgs {
                 class: declared.class,
@@ -98,7 +94,7 @@ mod tests {
                 store: None,
                 allow_reserved: false,
             };
-            let runners = runners(&args, &environment).unwrap();
+            let runners = runners(&args, scans).unwrap();
             assert!(runners.find(declared.name).is_some(), "nobody does {}", declared.name);
         }
     }

@@ -4,6 +4,10 @@ use std::{
     sync::{Arc, Mutex},
 };
 
+use mrpf_console::{
+    Signals,
+    exit::{DONE, FAILED, INTERRUPTED},
+};
 use mrpf_engine::scan::Settings;
 
 use super::*;
@@ -13,10 +17,8 @@ use crate::{
         Driven, Ended, Limits, drive,
         tests::{HOSTS, disk, scan},
     },
-    error::{DONE, FAILED, INTERRUPTED},
     output::tests::Disk,
     progress::{Progress, Wanted},
-    signals::Signals,
 };
 
 /// Keeps checkpoints in memory, until it fails.

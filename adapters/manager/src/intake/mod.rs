@@ -46,12 +46,11 @@ pub(crate) fn receive(
     let mut taken = queue.receive(most, wait, visibility).map_err(ManagerError::intake)?;
     // A queue may give fewer at a time than it is asked for.
     while !taken.is_empty() && taken.len() < most {
-        let more = queue.receive(most - taken.len(), Duration::ZERO, visibility);
-        let more = more.map_err(ManagerError::intake)?;
-        if more.is_empty() {
-            break;
+        match queue.receive(most - taken.len(), Duration::ZERO, visibility) {
+            Ok(more) if !more.is_empty() => taken.extend(more),
+            // A queue that fails now is told of at the next look; what it has given is ours to take in.
+            _ => break,
         }
-        taken.extend(more);
     }
     Ok(taken)
 }
@@ -70,7 +69,9 @@ pub(crate) fn take_in(
     let mut first_error = None;
     let done: Vec<Handle> = match process(outside, desk, &read, now) {
         Ok(()) => taken.iter().map(|delivery| delivery.handle.clone()).collect(),
-        Err(error @ StoreError::Busy(_)) => return Err(ManagerError::intake(error)),
+        Err(error @ (StoreError::Busy(_) | StoreError::Unreachable(_))) => {
+            return Err(ManagerError::intake(error));
+        }
         Err(error) if read.len() == 1 => return Err(ManagerError::intake(error)),
         // One message may be in the way of all others: each alone, then.
         Err(_) => {
@@ -78,7 +79,13 @@ pub(crate) fn take_in(
             for (one, delivery) in read.iter().zip(taken) {
                 match process(outside, desk, std::slice::from_ref(one), now) {
                     Ok(()) => done.push(delivery.handle.clone()),
-                    Err(error) => first_error = first_error.or(Some(error)),
+                    Err(error) => {
+                        let is_gone = matches!(error, StoreError::Unreachable(_));
+                        first_error = first_error.or(Some(error));
+                        if is_gone {
+                            break;
+                        }
+                    }
                 }
             }
             done

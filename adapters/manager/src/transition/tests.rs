@@ -27,18 +27,8 @@ fn run(last: u128) -> Run {
 fn task(state: TaskState) -> TaskRow {
     let is_out = state.is_out();
     let runs = state == TaskState::Running;
+    let (id, workflow) = (TaskId(Uuid::nil()), WorkflowId(Uuid::nil()));
     TaskRow {
-        id: TaskId(Uuid::nil()),
-        workflow_id: WorkflowId(Uuid::nil()),
-        name: None,
-        parent_id: None,
-        member_of: None,
-        feeds: None,
-        definition: "CrtSh".to_owned(),
-        class: WorkerClass::External,
-        source: None,
-        input: serde_json::Value::Null,
-        dedupe_key: None,
         state,
         waits_for: if state == TaskState::Blocked { 2 } else { 0 },
         attempt: if is_out { 3 } else { 2 },
@@ -49,15 +39,9 @@ fn task(state: TaskState) -> TaskRow {
         lease_until: is_out.then_some(at(1_030)),
         run_id: runs.then_some(run(1).run_id),
         worker: runs.then(|| "w".to_owned()),
-        parts: 0,
-        branch: None,
-        truncated: false,
-        error: None,
         done: if runs { 5 } else { 0 },
-        total: None,
-        note: String::new(),
-        created_at: at(800),
         finished_at: state.is_final().then(|| at(950)),
+        ..TaskRow::new(id, workflow, "CrtSh", WorkerClass::External, at(800))
     }
 }
 

@@ -13,9 +13,12 @@ pub enum StoreError {
     /// The run does not hold its task any more: another does, or it is over.
     #[error("store: this run does not hold its task any more")]
     Fenced,
-    /// The store could not be reached, or refused.
+    /// The store refused, or does not work.
     #[error("store: {0}")]
     Unavailable(String),
+    /// The store is away; it was waited for, and may be back at any moment.
+    #[error("store: away: {0}")]
+    Unreachable(String),
     /// The store was made by a later version of this program.
     #[error("store: its version is {found}, and this program knows {known}: use a later mrpf")]
     Version {

@@ -117,6 +117,50 @@ pub struct TaskRow {
     pub finished_at: Option<Timestamp>,
 }
 
+impl TaskRow {
+    /// A task that is ready at `now`, waits for nothing, has never been given out, and fails with its first try.
+    pub fn new(
+        id: TaskId,
+        workflow_id: WorkflowId,
+        definition: &str,
+        class: WorkerClass,
+        now: Timestamp,
+    ) -> Self {
+        Self {
+            id,
+            workflow_id,
+            name: None,
+            parent_id: None,
+            member_of: None,
+            feeds: None,
+            definition: definition.to_owned(),
+            class,
+            source: None,
+            input: Value::Null,
+            dedupe_key: None,
+            state: TaskState::Ready,
+            waits_for: 0,
+            attempt: 0,
+            ticket: None,
+            tries: 0,
+            max_tries: 1,
+            not_before: now,
+            lease_until: None,
+            run_id: None,
+            worker: None,
+            parts: 0,
+            branch: None,
+            truncated: false,
+            error: None,
+            done: 0,
+            total: None,
+            note: String::new(),
+            created_at: now,
+            finished_at: None,
+        }
+    }
+}
+
 /// How far a task is.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
 #[serde(rename_all = "snake_case")]

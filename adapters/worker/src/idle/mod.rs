@@ -46,6 +46,11 @@ impl IdleTimeout {
             _ => Ok(Self(Duration::from_secs(seconds.into()))),
         }
     }
+
+    /// As a length of time.
+    pub fn get(self) -> Duration {
+        self.0
+    }
 }
 
 impl Default for IdleTimeout {

@@ -82,6 +82,13 @@ impl FakeQueue {
         }
     }
 
+    /// Somebody else receives the last message.
+    pub(crate) fn steal_last(&self) {
+        if let Some(stored) = self.state.lock().unwrap().messages.last_mut() {
+            stored.handle = "stolen".to_owned();
+        }
+    }
+
     /// How many messages there are that nobody has.
     pub(crate) fn visible(&self) -> usize {
         let now = self.time.now();

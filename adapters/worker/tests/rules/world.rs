@@ -92,7 +92,7 @@ impl Log {
 }
 
 #[derive(Debug)]
-struct Switch(Log);
+pub(crate) struct Switch(pub(crate) Log);
 
 impl Power for Switch {
     fn off(&self) {

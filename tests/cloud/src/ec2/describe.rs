@@ -145,6 +145,7 @@ impl Ec2 {
         let state = self.lock();
         let is_dry = form.switch("DryRun")?;
         let names = form.list("InstanceType");
+        let filters = Filters::read(&mut form, &["instance-type"])?;
         let page = Page::read(&mut form, 5, state.longest_page)?;
         form.finish()?;
         dry_run(is_dry)?;
@@ -158,7 +159,9 @@ impl Ec2 {
             );
             return Err(Failure::new("InvalidInstanceType", why));
         }
-        let fitting = types.values().filter(|t| names.is_empty() || names.contains(&t.name));
+        let fitting = types.values().filter(|t| {
+            (names.is_empty() || names.contains(&t.name)) && filters.fit(|_| vec![t.name.clone()])
+        });
         let (types, next) = page.cut(fitting.collect());
         Ok(list("instanceTypeSet", types.iter().map(|t| type_xml(t))) + &next_token(next))
     }

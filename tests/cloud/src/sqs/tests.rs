@@ -176,7 +176,7 @@ fn a_long_poll_ends_with_a_message_or_its_time() {
         bench.queues.send(&url, "m");
         assert_eq!(poll.join().unwrap().len(), 1);
     });
-    assert!(started.elapsed() < Duration::from_secs(3));
+    assert!(started.elapsed() < Duration::from_secs(15), "and not with its time");
 }
 
 #[test]

@@ -130,36 +130,13 @@ fn a_workflow(at: Timestamp) -> WorkflowRow {
 /// A task that was just given out.
 fn a_task(workflow: WorkflowId, at: Timestamp) -> TaskRow {
     TaskRow {
-        id: TaskId::fresh(),
-        workflow_id: workflow,
-        name: None,
-        parent_id: None,
-        member_of: None,
-        feeds: None,
-        definition: "Nothing".to_owned(),
-        class: WorkerClass::Internal,
-        source: None,
         input: json!({}),
-        dedupe_key: None,
         state: TaskState::Dispatched,
-        waits_for: 0,
         attempt: 1,
         ticket: Some(ticket()),
-        tries: 0,
         max_tries: 3,
-        not_before: at,
         lease_until: Some(after(at, seconds(900))),
-        run_id: None,
-        worker: None,
-        parts: 0,
-        branch: None,
-        truncated: false,
-        error: None,
-        done: 0,
-        total: None,
-        note: String::new(),
-        created_at: at,
-        finished_at: None,
+        ..TaskRow::new(TaskId::fresh(), workflow, "Nothing", WorkerClass::Internal, at)
     }
 }
 

@@ -1,4 +1,4 @@
-//! `mrpf results`: what was found, as JSON lines.
+//! `results`: what was found, as JSON lines.
 
 use std::io::{self, BufWriter, Write as _};
 
@@ -13,36 +13,36 @@ use mrpf_tasks::{
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::{Folder, PlatformError, folder::find_workflow};
-use crate::{
-    args::ResultsArgs,
-    error::{CliError, DONE},
-};
+use crate::{ConsoleError, ResultsArgs, exit::DONE, find};
 
 /// Chunks and rows read at a time.
 const AT_A_TIME: usize = 16;
 const ROWS: usize = 1_000;
 
 /// Writes what was asked for to standard output.
-pub(crate) fn run(args: &ResultsArgs) -> Result<u8, CliError> {
-    let store = Folder::existing(&args.data.data)?.open_store()?;
+pub(crate) fn run(
+    args: &ResultsArgs,
+    store: &dyn ManagerStore,
+    program: &'static str,
+) -> Result<u8, ConsoleError> {
     let mut out = Lines(BufWriter::new(io::stdout().lock()));
-    match write(args, store.as_ref(), &mut out) {
-        // `mrpf results .. | head`: a reader that has gone away has seen enough.
-        Err(PlatformError::Stdout(error)) if error.kind() == io::ErrorKind::BrokenPipe => Ok(DONE),
-        written => Ok(written.map(|()| DONE)?),
+    match write(args, store, program, &mut out) {
+        // `results .. | head`: a reader that has gone away has seen enough.
+        Err(ConsoleError::Stdout(error)) if error.kind() == io::ErrorKind::BrokenPipe => Ok(DONE),
+        written => written.map(|()| DONE),
     }
 }
 
 fn write<W: io::Write>(
     args: &ResultsArgs,
     store: &dyn ManagerStore,
+    program: &'static str,
     out: &mut Lines<W>,
-) -> Result<(), PlatformError> {
+) -> Result<(), ConsoleError> {
     match (&args.model, &args.workflow) {
         (Some(model), _) => rows(store, *model, out)?,
         (None, Some(workflow)) => {
-            let workflow = find_workflow(store, workflow)?;
+            let workflow = find::workflow(store, workflow, program)?;
             if args.refused {
                 store.refusals(workflow.id)?.iter().try_for_each(|row| out.write(row))?;
             } else {
@@ -57,15 +57,15 @@ fn write<W: io::Write>(
 struct Lines<W: io::Write>(BufWriter<W>);
 
 impl<W: io::Write> Lines<W> {
-    fn write(&mut self, row: &impl Serialize) -> Result<(), PlatformError> {
+    fn write(&mut self, row: &impl Serialize) -> Result<(), ConsoleError> {
         serde_json::to_writer(&mut self.0, row)
             .map_err(io::Error::from)
             .and_then(|()| self.0.write_all(b"\n"))
-            .map_err(PlatformError::Stdout)
+            .map_err(ConsoleError::Stdout)
     }
 
-    fn flush(&mut self) -> Result<(), PlatformError> {
-        self.0.flush().map_err(PlatformError::Stdout)
+    fn flush(&mut self) -> Result<(), ConsoleError> {
+        self.0.flush().map_err(ConsoleError::Stdout)
     }
 }
 
@@ -73,7 +73,7 @@ fn rows<W: io::Write>(
     store: &dyn ManagerStore,
     model: Model,
     out: &mut Lines<W>,
-) -> Result<(), PlatformError> {
+) -> Result<(), ConsoleError> {
     let mut after: Option<String> = None;
     loop {
         let rows = store.list(model, after.as_deref(), ROWS)?;
@@ -89,7 +89,7 @@ fn items<W: io::Write>(
     workflow: &WorkflowRow,
     name: Option<&str>,
     out: &mut Lines<W>,
-) -> Result<(), PlatformError> {
+) -> Result<(), ConsoleError> {
     let tasks = tasks(store, workflow)?;
     if let Some(name) = name
         && !tasks.iter().any(|task| called(task) == name)
@@ -97,7 +97,7 @@ fn items<W: io::Write>(
         let mut known: Vec<&str> = tasks.iter().map(called).collect();
         known.sort_unstable();
         known.dedup();
-        return Err(PlatformError::NoTask {
+        return Err(ConsoleError::NoTask {
             workflow: workflow.id.to_string(),
             name: name.to_owned(),
             known: known.join(", "),
@@ -118,11 +118,11 @@ fn items<W: io::Write>(
 }
 
 /// What people call a task: its name in the workflow's file, or what kind it is.
-pub(crate) fn called(task: &TaskRow) -> &str {
+pub fn called(task: &TaskRow) -> &str {
     task.name.as_deref().unwrap_or(&task.definition)
 }
 
-fn tasks(store: &dyn ManagerStore, workflow: &WorkflowRow) -> Result<Vec<TaskRow>, PlatformError> {
+fn tasks(store: &dyn ManagerStore, workflow: &WorkflowRow) -> Result<Vec<TaskRow>, ConsoleError> {
     let mut tasks = Vec::new();
     store.transaction(&mut |tx| {
         tasks = tx.tasks(TaskFilter::Of(workflow.id), usize::MAX)?;
@@ -134,8 +134,8 @@ fn tasks(store: &dyn ManagerStore, workflow: &WorkflowRow) -> Result<Vec<TaskRow
 fn each(
     store: &dyn ManagerStore,
     from: DataRef,
-    mut take: impl FnMut(Value) -> Result<(), PlatformError>,
-) -> Result<(), PlatformError> {
+    mut take: impl FnMut(Value) -> Result<(), ConsoleError>,
+) -> Result<(), ConsoleError> {
     let broken = |error: ChunkError| StoreError::Corrupt(error.to_string());
     let (mut joiner, mut after) = (Joiner::default(), None);
     loop {
@@ -153,7 +153,7 @@ fn each(
 mod tests {
     use mrpf_embedded::SqliteStore;
     use mrpf_ports::{Clock as _, clock::SystemClock};
-    use mrpf_tasks::{Registry, Scope, workflow};
+    use mrpf_tasks::{Registry, Scope};
 
     use super::*;
 
@@ -176,7 +176,7 @@ mod tests {
         lines.write(&json!({ "ip": "198.51.100.1" })).unwrap();
         let error = lines.flush().unwrap_err();
         assert!(
-            matches!(&error, PlatformError::Stdout(error) if error.kind() == io::ErrorKind::BrokenPipe),
+            matches!(&error, ConsoleError::Stdout(error) if error.kind() == io::ErrorKind::BrokenPipe),
             "{error}"
         );
     }
@@ -187,10 +187,10 @@ mod tests {
         let store = SqliteStore::open(folder.path().join("store.db")).unwrap();
         let domains = vec!["a.example".parse().unwrap(), "b.example".parse().unwrap()];
         let scope = Scope { domains, ..Scope::default() };
-        let plan = workflow::recon(scope).unwrap().plan(&Registry::shipped()).unwrap();
+        let plan = crate::recon(scope, None, None).unwrap();
         let now = SystemClock.now();
         mrpf_manager::submit(&store, &Registry::shipped(), &plan, now).unwrap();
-        let workflow = find_workflow(&store, &plan.id.to_string()).unwrap();
+        let workflow = find::workflow(&store, &plan.id.to_string(), "mrpf").unwrap();
         let mut lines = Lines(BufWriter::new(Vec::new()));
         let error = items(&store, &workflow, Some("crt"), &mut lines).unwrap_err().to_string();
         assert!(

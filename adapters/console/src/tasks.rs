@@ -1,25 +1,21 @@
-//! `mrpf tasks`: the kinds of task that there are.
+//! `tasks`: the kinds of task that there are.
 
 use mrpf_tasks::{Declared, Registry};
 use serde_json::json;
 
-use super::PlatformError;
-use crate::{
-    answer,
-    error::{CliError, DONE},
-};
+use crate::{ConsoleError, answer, exit::DONE};
 
 /// A row for each kind, or the schemas of one.
-pub(crate) fn run(name: Option<&str>) -> Result<u8, CliError> {
+pub(crate) fn run(name: Option<&str>) -> Result<u8, ConsoleError> {
     let registry = Registry::shipped();
     match name {
-        None => answer(&table(&registry)),
+        None => answer(&table(&registry))?,
         Some(name) => {
             let declared = registry.find(name).ok_or_else(|| {
                 let known: Vec<&str> = registry.iter().map(|declared| declared.name).collect();
-                PlatformError::UnknownTask { name: name.to_owned(), known: known.join(", ") }
+                ConsoleError::UnknownTask { name: name.to_owned(), known: known.join(", ") }
             })?;
-            answer(&schemas(declared));
+            answer(&schemas(declared))?;
         }
     }
     Ok(DONE)

@@ -1,23 +1,19 @@
-//! `mrpf submit`: a workflow is checked whole, stored, and from then on the manager's.
+//! `submit`: a workflow is checked whole, stored, and from then on the manager's.
 
-use std::{fs, path::Path, time::Duration};
+use std::{fs, path::Path, thread, time::Duration};
 
 use mrpf_manager::submit;
 use mrpf_ports::{Clock as _, ManagerStore, clock::SystemClock, store::WorkflowState};
 use mrpf_tasks::{
     Registry, Scope, WorkflowId,
-    catalogue::GenerateTargets,
     scope::Excluded,
     workflow::{self, Plan, Syntax, WorkflowFile},
 };
 
-use super::{Folder, PlatformError};
 use crate::{
-    answer,
-    args::SubmitArgs,
-    error::{CliError, DONE, INCOMPLETE, INTERRUPTED},
-    say,
-    signals::Signals,
+    ConsoleError, Place, Signals, SubmitArgs, answer,
+    exit::{DONE, INCOMPLETE, INTERRUPTED},
+    recon, say,
 };
 
 /// The name of the bundled workflow.
@@ -26,95 +22,74 @@ const RECON: &str = "recon";
 const LOOK: Duration = Duration::from_millis(200);
 
 /// Checks and submits.
-pub(crate) fn run(args: &SubmitArgs) -> Result<u8, CliError> {
-    let is_recon = args.workflow == RECON;
-    if is_recon && args.print {
-        answer(workflow::RECON.trim_end());
+pub(crate) fn run<P: Place>(args: &SubmitArgs, place: &P) -> Result<u8, P::Error> {
+    if args.workflow == RECON && args.print {
+        answer(workflow::RECON.trim_end())?;
         return Ok(DONE);
     }
-    let plan = plan(args, is_recon)?;
+    let plan = plan(args)?;
     if args.check {
         let (tasks, edges) = (plan.tasks.len(), plan.edges.len());
         say(&format!("{}: {tasks} tasks, {edges} edges; nothing is submitted", plan.name));
         return Ok(DONE);
     }
-    let folder = Folder::make(&args.data.data).map_err(CliError::from)?;
-    let store = folder.open_store()?;
-    let now = SystemClock.now();
-    submit(store.as_ref(), &Registry::shipped(), &plan, now).map_err(PlatformError::from)?;
-    answer(&plan.id.to_string());
-    if args.wait { wait(store.as_ref(), plan.id) } else { Ok(DONE) }
+    let store = place.make()?;
+    Ok(give(&*store, &plan, args.wait, P::PROGRAM)?)
 }
 
-fn plan(args: &SubmitArgs, is_recon: bool) -> Result<Plan, PlatformError> {
-    let registry = Registry::shipped();
-    if is_recon {
+fn give(
+    store: &dyn ManagerStore,
+    plan: &Plan,
+    is_awaited: bool,
+    program: &str,
+) -> Result<u8, ConsoleError> {
+    submit(store, &Registry::shipped(), plan, SystemClock.now())?;
+    answer(&plan.id.to_string())?;
+    if is_awaited { wait(store, plan.id, program) } else { Ok(DONE) }
+}
+
+fn plan(args: &SubmitArgs) -> Result<Plan, ConsoleError> {
+    if args.workflow == RECON {
         let exclude = args.exclude.iter().map(|text| excluded(text)).collect::<Result<_, _>>()?;
         let (domains, addresses) = (args.domain.clone(), args.address.clone());
         let scope = Scope { domains, addresses, exclude };
-        let mut plan = workflow::recon(scope)?.plan(&registry)?;
-        let rate = args.rate.map(|rate| rate.0.get());
-        set_scans(&mut plan, &registry, args.ports.as_deref(), rate)?;
-        return Ok(plan);
+        return recon(scope, args.ports.as_deref(), args.rate.map(|rate| rate.0.get()));
     }
     let has_flags = !(args.domain.is_empty() && args.address.is_empty() && args.exclude.is_empty())
         || args.ports.is_some()
         || args.rate.is_some()
         || args.print;
     if has_flags {
-        return Err(PlatformError::OnlyRecon(args.workflow.clone()));
+        return Err(ConsoleError::OnlyRecon(args.workflow.clone()));
     }
     let path = Path::new(&args.workflow);
     let text = fs::read_to_string(path)
-        .map_err(|source| PlatformError::ReadWorkflow { path: path.to_owned(), source })?;
-    Ok(WorkflowFile::read(&args.workflow, &text, Syntax::of(&args.workflow))?.plan(&registry)?)
+        .map_err(|source| ConsoleError::ReadWorkflow { path: path.to_owned(), source })?;
+    let file = WorkflowFile::read(&args.workflow, &text, Syntax::of(&args.workflow))?;
+    Ok(file.plan(&Registry::shipped())?)
 }
 
-fn excluded(text: &str) -> Result<Excluded, PlatformError> {
+fn excluded(text: &str) -> Result<Excluded, ConsoleError> {
     if let Ok(range) = text.parse() {
         return Ok(Excluded::Addresses(range));
     }
-    let name = text.parse().map_err(|_| PlatformError::Exclude(text.to_owned()))?;
+    let name = text.parse().map_err(|_| ConsoleError::Exclude(text.to_owned()))?;
     Ok(Excluded::Domain(name))
 }
 
-/// Changes what the scans of a plan are asked.
-pub(crate) fn set_scans(
-    plan: &mut Plan,
-    registry: &Registry,
-    ports: Option<&str>,
-    rate: Option<u64>,
-) -> Result<(), PlatformError> {
-    use mrpf_tasks::TaskDefinition as _;
-    for task in plan.tasks.iter_mut().filter(|task| task.definition == GenerateTargets::NAME) {
-        if let Some(ports) = ports {
-            task.input["ports"] = ports.into();
-        }
-        if let Some(rate) = rate {
-            task.input["rate"] = rate.into();
-        }
-        if let Some(declared) = registry.find(&task.definition) {
-            declared.check(&task.input)?;
-        }
-    }
-    Ok(())
-}
-
 /// Waits until a workflow has ended; says how.
-fn wait(store: &dyn ManagerStore, id: WorkflowId) -> Result<u8, CliError> {
-    let signals = Signals::install().map_err(CliError::Signals)?;
+fn wait(store: &dyn ManagerStore, id: WorkflowId, program: &str) -> Result<u8, ConsoleError> {
+    let signals = Signals::install()?;
     loop {
         let mut row = None;
-        store
-            .transaction(&mut |tx| {
-                row = tx.workflow(id)?;
-                Ok(())
-            })
-            .map_err(PlatformError::from)?;
+        store.transaction(&mut |tx| {
+            row = tx.workflow(id)?;
+            Ok(())
+        })?;
         match row.map(|row| row.state) {
             Some(WorkflowState::Succeeded) => return Ok(DONE),
             Some(WorkflowState::Failed) => {
-                say(&format!("some tasks failed: mrpf status {id}"));
+                say(&format!("some tasks failed: {program} status {id}"));
                 return Ok(INCOMPLETE);
             }
             Some(WorkflowState::Cancelled) | None => {
@@ -124,10 +99,10 @@ fn wait(store: &dyn ManagerStore, id: WorkflowId) -> Result<u8, CliError> {
             Some(WorkflowState::Running) => {}
         }
         if signals.asked() {
-            say(&format!("it goes on without us: mrpf status {id}"));
+            say(&format!("it goes on without us: {program} status {id}"));
             return Ok(INTERRUPTED);
         }
-        std::thread::sleep(LOOK);
+        thread::sleep(LOOK);
     }
 }
 
@@ -136,12 +111,12 @@ mod tests {
     use clap::Parser as _;
 
     use super::*;
-    use crate::args::{Cli, Command};
+    use crate::{Command, command::tests::Program};
 
-    fn plan_of(words: &str) -> Result<Plan, PlatformError> {
-        let words = ["mrpf", "submit"].into_iter().chain(words.split(' '));
-        match Cli::try_parse_from(words).unwrap().command {
-            Command::Submit(args) => plan(&args, args.workflow == RECON),
+    fn plan_of(words: &str) -> Result<Plan, ConsoleError> {
+        let words = ["any", "submit"].into_iter().chain(words.split(' '));
+        match Program::try_parse_from(words).unwrap().command {
+            Command::Submit { args, .. } => plan(&args),
             other => panic!("{other:?}"),
         }
     }

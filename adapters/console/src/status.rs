@@ -1,59 +1,60 @@
-//! `mrpf status`: how far workflows are, for people or as JSON lines.
+//! `status`: how far workflows are, for people or as JSON lines.
 
 use std::fmt::Write as _;
 
 use indicatif::HumanCount;
 use mrpf_manager::status::{self, Group, PlatformStatus, WorkflowStatus};
 use mrpf_ports::{
-    Clock as _,
+    Clock as _, ManagerStore,
     clock::{SystemClock, between},
-    store::{SlotRow, SlotState, TaskRow, TaskState, WorkflowRow, WorkflowState},
+    store::{SlotRow, SlotState, TaskRow, TaskState, WorkflowRow},
 };
 use mrpf_records::Timestamp;
 use serde_json::{Value, json};
 
-use super::{Folder, PlatformError, folder::find_workflow, results::called};
-use crate::{
-    answer,
-    args::StatusArgs,
-    error::{CliError, DONE},
-};
+use crate::{ConsoleError, StatusArgs, answer, exit::DONE, find, results::called};
 
 /// Most failures and refusals that are shown; all are in the JSON.
 const LISTED: usize = 10;
 
 /// Shows one workflow, or all.
-pub(crate) fn run(args: &StatusArgs) -> Result<u8, CliError> {
-    let store = Folder::existing(&args.data.data)?.open_store()?;
+pub(crate) fn run(
+    args: &StatusArgs,
+    store: &dyn ManagerStore,
+    program: &'static str,
+) -> Result<u8, ConsoleError> {
     let now = SystemClock.now();
     let text = match &args.workflow {
         None => {
-            let status = status::platform(store.as_ref()).map_err(PlatformError::from)?;
-            if args.json { platform_json(&status) } else { platform(&status, now) }
+            let status = status::platform(store)?;
+            if args.json { platform_json(&status) } else { platform(&status, now, program) }
         }
         Some(prefix) => {
-            let id = find_workflow(store.as_ref(), prefix)?.id;
-            let status = status::workflow(store.as_ref(), id)
-                .map_err(PlatformError::from)?
-                .ok_or_else(|| PlatformError::NoWorkflow(prefix.clone()))?;
-            if args.json { workflow_json(&status) } else { workflow(&status, now) }
+            let id = find::workflow(store, prefix, program)?.id;
+            let status = status::workflow(store, id)?
+                .ok_or_else(|| ConsoleError::NoWorkflow { prefix: prefix.clone(), program })?;
+            if args.json { workflow_json(&status) } else { workflow(&status, now, program) }
         }
     };
-    answer(&text);
+    answer(&text)?;
     Ok(DONE)
 }
 
-fn platform(status: &PlatformStatus, now: Timestamp) -> String {
+fn platform(status: &PlatformStatus, now: Timestamp, program: &str) -> String {
     let mut text = String::new();
     if status.control.is_stopped {
-        text.push_str("stopped: nothing is given out; go on with: mrpf stop --undo\n");
+        text.push_str(&format!(
+            "stopped: nothing is given out; go on with: {program} stop --undo\n"
+        ));
     }
     for row in &status.workflows {
         text.push_str(&line(row, now));
         text.push('\n');
     }
     if status.workflows.is_empty() {
-        text.push_str("no workflows; give one: mrpf submit recon --domain ... --address ...\n");
+        text.push_str(&format!(
+            "no workflows; give one: {program} submit recon --domain ... --address ...\n"
+        ));
     }
     text.push_str(&slots(&status.slots));
     text.truncate(text.trim_end().len());
@@ -63,17 +64,8 @@ fn platform(status: &PlatformStatus, now: Timestamp) -> String {
 fn line(row: &WorkflowRow, now: Timestamp) -> String {
     let WorkflowRow { id, name, open, failed, .. } = row;
     let took = between(row.created_at, row.finished_at.unwrap_or(now)).as_secs();
-    let state = word(row.state);
+    let state = row.state.as_str();
     format!("{id}  {name:<12} {state:<10} {took:>6} s  {open} open, {failed} failed")
-}
-
-fn word(state: WorkflowState) -> &'static str {
-    match state {
-        WorkflowState::Running => "running",
-        WorkflowState::Succeeded => "succeeded",
-        WorkflowState::Failed => "failed",
-        WorkflowState::Cancelled => "cancelled",
-    }
 }
 
 fn slots(slots: &[SlotRow]) -> String {
@@ -88,21 +80,12 @@ fn slots(slots: &[SlotRow]) -> String {
     for slot in slots.iter().filter(|slot| slot.state != SlotState::Free) {
         let machine = slot.instance_id.as_deref().unwrap_or("-");
         // A string takes every write.
-        let _ = writeln!(text, "  slot {}  {}  {machine}", slot.slot, slot_word(slot.state));
+        let _ = writeln!(text, "  slot {}  {}  {machine}", slot.slot, slot.state.as_str());
     }
     text
 }
 
-fn slot_word(state: SlotState) -> &'static str {
-    match state {
-        SlotState::Free => "free",
-        SlotState::Launching => "launching",
-        SlotState::Live => "live",
-        SlotState::Draining => "draining",
-    }
-}
-
-fn workflow(status: &WorkflowStatus, now: Timestamp) -> String {
+fn workflow(status: &WorkflowStatus, now: Timestamp, program: &str) -> String {
     let mut text = line(&status.workflow, now);
     let mut add = |line: String| {
         text.push('\n');
@@ -128,7 +111,7 @@ fn workflow(status: &WorkflowStatus, now: Timestamp) -> String {
     }
     if !status.refusals.is_empty() {
         let (id, count) = (status.workflow.id, status.refusals.len());
-        add(format!("  not touched: {count} (mrpf results {id} --refused)"));
+        add(format!("  not touched: {count} ({program} results {id} --refused)"));
     }
     text
 }
@@ -235,7 +218,7 @@ mod tests {
                 slot(3, SlotState::Free, None),
             ],
         };
-        let text = platform(&status, SystemClock.now());
+        let text = platform(&status, SystemClock.now(), "mrpf");
         let lines: Vec<&str> = text.lines().collect();
         assert_eq!(
             lines,
