@@ -117,7 +117,7 @@ impl CallError {
             _ if code.is_some_and(|code| SAY_TOO_MUCH.contains(&code)) => String::new(),
             Some(message) => a_line(message),
             // The innermost cause says most: "Connection refused", not "dispatch failure".
-            None if error.as_service_error().is_none() => {
+            None if code.is_none() => {
                 a_line(&causes(error).last().map(ToString::to_string).unwrap_or_default())
             }
             None => String::new(),
@@ -139,6 +139,9 @@ impl Reason {
             Self::NotKnown
         } else if status.is_some_and(|status| status >= 500) {
             Self::Trouble
+        } else if code.is_none() {
+            // AWS gives one.
+            Self::Unreadable
         } else {
             Self::Refused
         }
@@ -192,15 +195,15 @@ impl fmt::Display for CallError {
 pub(crate) fn causes<'a>(
     error: &'a (dyn Error + 'static),
 ) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
-    std::iter::successors(Some(error), |error| error.source())
+    std::iter::successors(Some(error), |&error| error.source())
 }
 
 /// What others say, fit for a log.
 pub(crate) fn a_line(said: &str) -> String {
-    let mut line: String =
-        said.chars().map(|c| if c.is_control() { ' ' } else { c }).take(MOST_SAID).collect();
-    if said.chars().nth(MOST_SAID).is_some() {
-        line.push_str(" ...");
+    let plain = said.chars().map(|c| if c.is_control() { ' ' } else { c });
+    let line: String = plain.take(MOST_SAID).collect();
+    match said.chars().nth(MOST_SAID) {
+        Some(_) => format!("{} ...", line.trim()),
+        None => line.trim().trim_end_matches('.').to_owned(),
     }
-    line.trim().trim_end_matches('.').to_owned()
 }

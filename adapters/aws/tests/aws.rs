@@ -10,12 +10,12 @@ use std::{
 };
 
 use mrpf_aws::{Aws, AwsError, CallError, Identity, Place, Reason};
-use mrpf_cloud::{Answer, Cloud, Fault};
+use mrpf_cloud::{Answer, Cloud, Fault, REGION};
 
-fn at(endpoint: &str, region: &str) -> Aws {
+fn at(endpoint: &str) -> Aws {
     Aws::start_at(&Place {
         endpoint: endpoint.to_owned(),
-        region: region.to_owned(),
+        region: REGION.to_owned(),
         access_key_id: "test".to_owned(),
         secret_access_key: "secret-of-the-test".to_owned(),
     })
@@ -36,7 +36,7 @@ fn error(status: u16, code: &str, message: &str) -> Answer {
 #[test]
 fn it_says_who_we_are() {
     let cloud = Cloud::start();
-    let identity = at(&cloud.endpoint(), "eu-central-1").identity().unwrap();
+    let identity = at(&cloud.endpoint()).identity().unwrap();
     assert_eq!(identity.account, mrpf_cloud::ACCOUNT);
     assert!(identity.arn.starts_with("arn:aws:"), "{identity}");
     assert_eq!(identity.to_string(), format!("{} of account {}", identity.arn, identity.account));
@@ -44,7 +44,7 @@ fn it_says_who_we_are() {
 
 #[test]
 fn a_call_waits_for_no_other() {
-    let aws = at("http://127.0.0.1:9", "eu-central-1");
+    let aws = at("http://127.0.0.1:9");
     let open: Vec<_> = (0..4).map(|_| aws.begin(future::pending::<()>())).collect();
     let start = Instant::now();
     assert_eq!(aws.call(async { 42 }).unwrap(), 42);
@@ -65,7 +65,7 @@ fn a_call_waits_for_no_other() {
 
 #[test]
 fn a_call_that_panics_is_an_error_and_the_thread_lives() {
-    let aws = at("http://127.0.0.1:9", "eu-central-1");
+    let aws = at("http://127.0.0.1:9");
     let ended = aws.call(async { assert!(env::var_os("NOT SET").is_some(), "on purpose") });
     assert!(matches!(ended, Err(AwsError::Ended)), "{ended:?}");
     assert_eq!(aws.call(async { 1 }).unwrap(), 1);
@@ -73,7 +73,7 @@ fn a_call_that_panics_is_an_error_and_the_thread_lives() {
 
 #[test]
 fn the_thread_does_not_wait_for_itself() {
-    let aws = at("http://127.0.0.1:9", "eu-central-1");
+    let aws = at("http://127.0.0.1:9");
     let other = aws.clone();
     let inside = aws.call(async move { other.call(async {}) }).unwrap();
     assert!(matches!(inside, Err(AwsError::Inside)), "{inside:?}");
@@ -81,7 +81,7 @@ fn the_thread_does_not_wait_for_itself() {
 
 #[test]
 fn the_thread_ends_with_the_last_handle_and_the_last_call() {
-    let aws = at("http://127.0.0.1:9", "eu-central-1");
+    let aws = at("http://127.0.0.1:9");
     let (held, ended) = crossbeam_channel::bounded::<()>(0);
     // Nobody's call: it lives for as long as the runtime does.
     let lives = async move {
@@ -91,7 +91,7 @@ fn the_thread_ends_with_the_last_handle_and_the_last_call() {
         });
     };
     aws.call(lives).unwrap();
-    let last = aws.begin(tokio::time::sleep(Duration::from_secs(1)));
+    let last = aws.begin(async { tokio::time::sleep(Duration::from_secs(1)).await });
     let copy = aws.clone();
     drop(aws);
     drop(copy);
@@ -104,16 +104,15 @@ fn the_thread_ends_with_the_last_handle_and_the_last_call() {
 
 #[test]
 fn retries_are_the_sdks_and_bounded() {
-    let aws = at("http://127.0.0.1:9", "eu-central-1");
+    let aws = at("http://127.0.0.1:9");
     let retries = aws.config().retry_config().unwrap();
     assert!(retries.has_retry() && retries.max_attempts() == 3, "{retries:?}");
     let cloud = Cloud::start();
-    // The budget of retries is one for each service and region.
-    for (region, answer, reason) in [
-        ("eu-west-1", error(500, "InternalFailure", "oh"), Reason::Trouble),
-        ("eu-west-2", error(400, "Throttling", "Rate exceeded"), Reason::Throttled),
+    let aws = at(&cloud.endpoint());
+    for (answer, reason) in [
+        (error(500, "InternalFailure", "oh"), Reason::Trouble),
+        (error(400, "Throttling", "Rate exceeded"), Reason::Throttled),
     ] {
-        let aws = at(&cloud.endpoint(), region);
         cloud.faults().add(Fault::on("GetCallerIdentity", answer.clone()).times(2));
         let before = cloud.calls().len();
         aws.identity().unwrap();
@@ -127,7 +126,7 @@ fn retries_are_the_sdks_and_bounded() {
 #[test]
 fn an_error_says_which_call_and_what_mends_it_and_no_secret() {
     let cloud = Cloud::start();
-    let aws = at(&cloud.endpoint(), "eu-central-1");
+    let aws = at(&cloud.endpoint());
     let token = "FwoGZXIvYXdzEJr-the-session";
     let told = format!(
         "The request signature we calculated does not match. The Canonical String should have been 'POST\n/\nx-amz-security-token:{token}'"
@@ -139,9 +138,17 @@ fn an_error_says_which_call_and_what_mends_it_and_no_secret() {
             ["SignatureDoesNotMatch (403)", "AWS_SECRET_ACCESS_KEY", "clock"],
         ),
         (
-            error(403, "InvalidClientTokenId", "The security token included in the request is invalid."),
+            error(
+                403,
+                "InvalidClientTokenId",
+                "The security token included in the request is invalid.",
+            ),
             Reason::NotKnown,
-            ["InvalidClientTokenId (403)", "token included in the request is invalid;", "AWS_SESSION_TOKEN"],
+            [
+                "InvalidClientTokenId (403)",
+                "token included in the request is invalid;",
+                "AWS_SESSION_TOKEN",
+            ],
         ),
         (
             error(403, "AccessDenied", "User: arn:aws:iam::1:user/x is not authorized"),
@@ -178,7 +185,7 @@ fn an_error_says_which_call_and_what_mends_it_and_no_secret() {
 fn an_endpoint_where_nobody_is_says_what_to_check() {
     // A port that was free a moment ago.
     let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let refused = refused(&at(&format!("http://{address}"), "eu-north-1"));
+    let refused = refused(&at(&format!("http://{address}")));
     assert_eq!(refused.reason, Reason::Unreachable);
     let line = refused.to_string();
     assert!(line.contains("Connection refused") && line.contains("AWS_ENDPOINT_URL"), "{line}");
@@ -187,7 +194,7 @@ fn an_endpoint_where_nobody_is_says_what_to_check() {
 #[test]
 fn an_answer_that_is_not_awss_says_so() {
     let address = serve(|_, _| (200, "<html>Welcome to the hotel".to_owned()));
-    let refused = refused(&at(&format!("http://{address}"), "eu-north-1"));
+    let refused = refused(&at(&format!("http://{address}")));
     assert_eq!(refused.reason, Reason::Unreadable, "{refused}");
     assert!(refused.to_string().contains("what answers there is not AWS"), "{refused}");
 }
@@ -221,13 +228,18 @@ const NO_MACHINE: (&str, &str) = ("AWS_EC2_METADATA_DISABLED", "true");
 
 #[test]
 fn without_a_region_it_names_the_variable() {
-    let said = in_environment(&[NO_MACHINE, ("AWS_ACCESS_KEY_ID", "a"), ("AWS_SECRET_ACCESS_KEY", "b")]);
+    let said =
+        in_environment(&[NO_MACHINE, ("AWS_ACCESS_KEY_ID", "a"), ("AWS_SECRET_ACCESS_KEY", "b")]);
     assert!(said.contains("ERROR AWS: no region is known: set AWS_REGION"), "{said}");
 }
 
 #[test]
 fn without_credentials_it_names_the_variables() {
-    let said = in_environment(&[NO_MACHINE, ("AWS_REGION", "eu-central-1"), ("AWS_ENDPOINT_URL", "http://127.0.0.1:9")]);
+    let said = in_environment(&[
+        NO_MACHINE,
+        ("AWS_REGION", "eu-central-1"),
+        ("AWS_ENDPOINT_URL", "http://127.0.0.1:9"),
+    ]);
     assert!(said.contains("ERROR STS GetCallerIdentity: no credentials"), "{said}");
     assert!(said.contains("AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"), "{said}");
 }
@@ -260,8 +272,9 @@ fn credentials_are_those_of_the_environment() {
 #[test]
 fn credentials_and_region_are_those_of_the_machine() {
     let imds = serve(|line, headers| {
-        let has_token =
-            headers.iter().any(|header| header.eq_ignore_ascii_case("x-aws-ec2-metadata-token: t1"));
+        let has_token = headers
+            .iter()
+            .any(|header| header.eq_ignore_ascii_case("x-aws-ec2-metadata-token: t1"));
         let role = "/latest/meta-data/iam/security-credentials";
         match line.split(' ').take(2).collect::<Vec<_>>()[..] {
             ["PUT", "/latest/api/token"] => (200, "t1".to_owned()),

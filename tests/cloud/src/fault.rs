@@ -25,6 +25,8 @@ pub enum Answer {
     DropAfter,
     /// It is done, as late as this.
     Delay(Duration),
+    /// Of a batch of SQS the first so many entries are not done, for reasons of the service's own; the others are.
+    RefuseEntries(usize),
 }
 
 impl Answer {

@@ -17,7 +17,7 @@ impl Bench for World {
     }
 
     fn other(&self) -> Box<dyn Queue> {
-        let aws = aws(&self.cloud.endpoint(), "eu-central-1");
+        let aws = aws(&self.cloud.endpoint());
         Box::new(Sqs::open(&aws, QueueName::External, &self.url).unwrap())
     }
 }

@@ -2,17 +2,17 @@
 
 use std::time::{Duration, Instant};
 
-use mrpf_cloud::{Answer, Fault, Outcome, QueueSettings};
-use mrpf_ports::{Queue, QueueError, conformance::queue::MAX_RECEIVES};
+use mrpf_cloud::{Answer, Fault, Outcome};
+use mrpf_ports::{Queue, QueueError};
 
 use crate::world::{LONG, SECOND, World, keep_log, log};
 
 /// Of one call.
 const ATTEMPTS: usize = 3;
 
-fn world(region: &str) -> World {
+fn world() -> World {
     keep_log();
-    World::in_region(region, QueueSettings::default().max_receives(MAX_RECEIVES))
+    World::new()
 }
 
 fn error(status: u16, code: &str) -> Answer {
@@ -27,9 +27,18 @@ fn lines(with: &[&str]) -> usize {
 
 #[test]
 fn a_burst_of_errors_of_the_service_is_outlived_and_told() {
-    let world = world("eu-north-1");
-    for operation in ["SendMessageBatch", "ReceiveMessage", "ChangeMessageVisibility", "DeleteMessageBatch", "GetQueueAttributes"] {
-        world.cloud.faults().add(Fault::on(operation, error(500, "InternalFailureOfBursts")).times(2));
+    let world = world();
+    for operation in [
+        "SendMessageBatch",
+        "ReceiveMessage",
+        "ChangeMessageVisibility",
+        "DeleteMessageBatch",
+        "GetQueueAttributes",
+    ] {
+        world
+            .cloud
+            .faults()
+            .add(Fault::on(operation, error(500, "InternalFailureOfBursts")).times(2));
     }
     let delivery = world.one();
     world.queue.extend(&delivery.handle, LONG).unwrap();
@@ -47,10 +56,11 @@ fn a_burst_of_errors_of_the_service_is_outlived_and_told() {
 
 #[test]
 fn attempts_are_three_and_then_it_is_an_error() {
-    let world = world("eu-west-1");
+    let world = world();
     let delivery = world.one();
     world.cloud.faults().add(Fault::on("sqs:*", error(503, "ServiceUnavailable")).times(u32::MAX));
-    let (taken, sent) = (world.calls("ReceiveMessage").len(), world.calls("SendMessageBatch").len());
+    let (taken, sent) =
+        (world.calls("ReceiveMessage").len(), world.calls("SendMessageBatch").len());
     let start = Instant::now();
     let failures = [
         world.queue.send(&["b".to_owned()]).unwrap_err(),
@@ -78,7 +88,7 @@ fn attempts_are_three_and_then_it_is_an_error() {
 
 #[test]
 fn a_service_that_is_asked_too_often_is_given_time() {
-    let world = world("eu-west-2");
+    let world = world();
     for (code, status) in [("ThrottlingException", 400), ("RequestThrottled", 403)] {
         let before = world.calls("SendMessageBatch");
         world.cloud.faults().add(Fault::on("SendMessageBatch", error(status, code)).times(2));
@@ -89,15 +99,21 @@ fn a_service_that_is_asked_too_often_is_given_time() {
         assert!(calls.iter().all(|call| call.invocation == calls[0].invocation), "{code}");
         assert_eq!(lines(&[code, "SendMessageBatch", "attempt=3"]), 1, "{code}:\n{}", log());
     }
-    world.cloud.faults().add(Fault::on("SendMessageBatch", error(400, "ThrottlingException")).times(3));
+    world
+        .cloud
+        .faults()
+        .add(Fault::on("SendMessageBatch", error(400, "ThrottlingException")).times(3));
     let why = world.queue.send(&["a".to_owned()]).unwrap_err().to_string();
-    assert!(why.contains("ThrottlingException (400)") && why.contains("more often than AWS lets us"), "{why}");
+    assert!(
+        why.contains("ThrottlingException (400)") && why.contains("more often than AWS lets us"),
+        "{why}"
+    );
 }
 
 /// The service has done it, and nobody knows.
 #[test]
 fn an_answer_that_is_lost_loses_no_message() {
-    let world = world("eu-west-3");
+    let world = world();
     world.cloud.faults().add(Fault::on("SendMessageBatch", Answer::DropAfter));
     world.queue.send(&["a".to_owned(), "b".to_owned()]).unwrap();
     let mut bodies: Vec<_> =
@@ -124,25 +140,75 @@ fn an_answer_that_is_lost_loses_no_message() {
     assert_eq!(world.cloud.faults().left(), []);
 }
 
+/// The service takes seven of ten, and then the rest.
+#[test]
+fn what_is_left_of_a_batch_is_sent_again() {
+    let world = world();
+    let bodies: Vec<String> = (0..10).map(|n| format!("left {n}")).collect();
+    world.cloud.faults().add(Fault::on("SendMessageBatch", Answer::RefuseEntries(3)));
+    world.queue.send(&bodies).unwrap();
+    let sizes = |operation| -> Vec<usize> {
+        let calls = world.calls(operation).into_iter();
+        calls.map(|call| call.params["Entries"].as_array().unwrap().len()).collect()
+    };
+    assert_eq!(sizes("SendMessageBatch"), [10, 3]);
+    let told = ["left of a batch", "SQS SendMessageBatch", "left=3", "of=10", "InternalError"];
+    assert_eq!(lines(&told), 1, "{}", log());
+    let mut taken = Vec::new();
+    while taken.len() < bodies.len() {
+        taken.extend(world.queue.receive(10, SECOND, LONG).unwrap());
+    }
+    let mut got: Vec<&String> = taken.iter().map(|delivery| &delivery.body).collect();
+    got.sort();
+    assert_eq!(got, bodies.iter().collect::<Vec<_>>(), "each once");
+    // Deleting too; a stale handle among them stays out of it.
+    world.cloud.faults().add(Fault::on("DeleteMessageBatch", Answer::RefuseEntries(2)));
+    let mut handles: Vec<_> = taken.into_iter().map(|delivery| delivery.handle).collect();
+    handles[9] = mrpf_ports::Handle("nonsense".to_owned());
+    world.queue.delete(&handles).unwrap();
+    assert_eq!(sizes("DeleteMessageBatch"), [10, 2]);
+    assert_eq!(world.cloud.queues().depth(&world.url).in_flight, 1);
+}
+
+#[test]
+fn what_is_left_of_a_batch_is_sent_again_four_times_and_then_it_is_an_error() {
+    let world = world();
+    let bodies: Vec<String> = (0..10).map(|n| n.to_string()).collect();
+    world
+        .cloud
+        .faults()
+        .add(Fault::on("SendMessageBatch", Answer::RefuseEntries(3)).times(u32::MAX));
+    let why = world.queue.send(&bodies).unwrap_err().to_string();
+    assert!(why.contains("SQS SendMessageBatch: 3 of 10 were refused: InternalError"), "{why}");
+    assert_eq!(world.calls("SendMessageBatch").len(), 5);
+    assert_eq!(world.cloud.queues().depth(&world.url).visible, 7);
+}
+
 #[test]
 fn a_character_that_the_service_takes_from_nobody_is_an_error_at_once() {
-    let world = world("eu-south-1");
+    let world = world();
     let start = Instant::now();
     let bodies = ["good".to_owned(), "a\u{0}b".to_owned(), "good too".to_owned()];
     let why = world.queue.send(&bodies).unwrap_err().to_string();
-    assert!(why.contains("SQS SendMessageBatch: 1 of 3 were refused: InvalidMessageContents"), "{why}");
+    assert!(
+        why.contains("SQS SendMessageBatch: 1 of 3 were refused: InvalidMessageContents"),
+        "{why}"
+    );
     assert_eq!(world.calls("SendMessageBatch").len(), 1);
     assert!(start.elapsed() < 2 * SECOND);
 }
 
 #[test]
 fn a_lost_lease_is_a_lost_lease_whatever_it_is_called() {
-    let world = world("eu-south-2");
+    let world = world();
     let delivery = world.one();
     let invalid = |reason: &str| Answer::Error {
         status: 400,
         code: "InvalidParameterValue".to_owned(),
-        message: format!("Value {} for parameter ReceiptHandle is invalid. Reason: {reason}.", "AQEB".repeat(100)),
+        message: format!(
+            "Value {} for parameter ReceiptHandle is invalid. Reason: {reason}.",
+            "AQEB".repeat(100)
+        ),
     };
     for answer in [
         error(400, "MessageNotInflight"),

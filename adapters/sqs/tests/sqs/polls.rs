@@ -32,7 +32,9 @@ fn with_a_poll_open_on_each_of_four_queues_extend_and_delete_answer_at_once() {
         .collect();
     let open = || {
         let polls = world.calls("ReceiveMessage").into_iter();
-        polls.filter(|call| call.outcome == Outcome::Open && call.params["WaitTimeSeconds"] == 20).count()
+        polls
+            .filter(|call| call.outcome == Outcome::Open && call.params["WaitTimeSeconds"] == 20)
+            .count()
     };
     thread::scope(|scope| {
         for (queue, _) in &queues {
@@ -60,7 +62,10 @@ fn with_a_poll_open_on_each_of_four_queues_extend_and_delete_answer_at_once() {
             slowest[1] = slowest[1].max(start.elapsed());
         }
         assert_eq!(open(), 4, "the calls waited for a poll");
-        println!("with four polls of 20 s open: slowest extend {:?}, delete {:?}", slowest[0], slowest[1]);
+        println!(
+            "with four polls of 20 s open: slowest extend {:?}, delete {:?}",
+            slowest[0], slowest[1]
+        );
         assert!(slowest.iter().all(|took| *took < SECOND), "{slowest:?}");
         for (_, url) in &queues {
             world.cloud.queues().send(url, "b");
@@ -75,7 +80,10 @@ fn waits_are_whole_seconds_of_twenty_at_most_and_said_even_where_there_is_none()
         let before = world.calls("ReceiveMessage").len();
         assert!(world.queue.receive(1, Duration::from_millis(millis), LONG).unwrap().is_empty());
         let calls = world.calls("ReceiveMessage");
-        calls[before..].iter().map(|call| call.params["WaitTimeSeconds"].clone()).collect::<Vec<_>>()
+        calls[before..]
+            .iter()
+            .map(|call| call.params["WaitTimeSeconds"].clone())
+            .collect::<Vec<_>>()
     };
     // A queue may have a wait of its own for who does not say.
     assert_eq!(wait(0), [0]);
@@ -126,12 +134,13 @@ fn what_a_poll_brings_after_its_receiver_has_gone_is_there_for_others() {
     let start = Instant::now();
     thread::scope(|scope| {
         let receiver = scope.spawn(|| world.queue.receive_unless(&stop, 1, LONG, LONG).unwrap());
-        thread::sleep(SECOND / 2);
+        world.first_poll_begins();
         stop.set();
         assert_eq!(receiver.join().unwrap(), []);
     });
     let went = start.elapsed();
     assert!(went < late, "it waited for the answer: {went:?}");
+    world.first_poll_ends();
     // Hidden for a minute otherwise.
     let again = world.queue.receive(1, POLL, LONG).unwrap();
     assert_eq!(again[0].receive_count, 2);
@@ -143,38 +152,37 @@ fn what_a_poll_brings_after_its_receiver_has_gone_is_there_for_others() {
 fn what_comes_while_a_receiver_is_to_stop_is_given_back_before_it_goes() {
     let world = World::new();
     let stop = Wake::default();
-    // The answer is on its way when it is told.
-    world.cloud.faults().add(Fault::on("ReceiveMessage", Answer::Delay(SECOND)));
+    world.cloud.faults().add(Fault::on("ReceiveMessage", Answer::Delay(SECOND / 2)));
     world.cloud.queues().send(&world.url, "a");
     thread::scope(|scope| {
         let receiver = scope.spawn(|| world.queue.receive_unless(&stop, 1, LONG, LONG).unwrap());
-        thread::sleep(SECOND / 2);
+        world.first_poll_begins();
         stop.set();
         assert_eq!(receiver.join().unwrap(), []);
     });
-    assert_eq!(world.cloud.queues().depth(&world.url).visible, 1);
+    let messages = world.cloud.queues().messages(&world.url);
+    assert!(messages[0].is_visible && messages[0].receives == 1, "{messages:?}");
     assert_eq!(world.calls("ChangeMessageVisibilityBatch").len(), 1);
 }
 
 #[test]
 fn a_receive_that_is_dropped_loses_nothing() {
     let world = World::new();
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(1)
-        .enable_all()
-        .build()
-        .unwrap();
-    let (client, url) = (client(&world.aws), world.url.clone());
-    let queue = runtime
-        .block_on(SqsQueue::open(client, QueueName::External, &url))
-        .unwrap();
-    let dropped = runtime
-        .block_on(async { tokio::time::timeout(SECOND / 2, queue.receive(1, POLL, LONG)).await });
-    assert!(dropped.is_err());
-    // The poll is still open, and gets it.
-    world.cloud.queues().send(&url, "a");
-    let start = Instant::now();
-    let again = world.queue.receive(1, POLL, LONG).unwrap();
-    assert_eq!((again[0].body.as_str(), again[0].receive_count), ("a", 2));
-    assert!(start.elapsed() < 10 * SECOND, "{:?}", start.elapsed());
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let client = client(&world.aws);
+    runtime.block_on(async {
+        let queue = SqsQueue::open(client, QueueName::External, &world.url).await.unwrap();
+        let receive = queue.receive(1, POLL, LONG);
+        assert!(tokio::time::timeout(SECOND / 2, receive).await.is_err());
+        // The poll is still open, and gets it.
+        world.cloud.queues().send(&world.url, "a");
+        let start = Instant::now();
+        while world.calls("ChangeMessageVisibilityBatch").is_empty() {
+            assert!(start.elapsed() < 10 * SECOND, "it is not given back");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        let again = queue.receive(1, POLL, LONG).await.unwrap();
+        assert_eq!((again[0].body.as_str(), again[0].receive_count), ("a", 2));
+        assert!(start.elapsed() < 10 * SECOND, "{:?}", start.elapsed());
+    });
 }

@@ -3,11 +3,12 @@
 use std::{
     io,
     sync::{Arc, Mutex, OnceLock},
-    time::Duration,
+    thread,
+    time::{Duration, Instant},
 };
 
 use mrpf_aws::{Aws, Place};
-use mrpf_cloud::{Call, Cloud, QueueSettings};
+use mrpf_cloud::{ACCESS_KEY, Call, Cloud, Outcome, QueueSettings, REGION};
 use mrpf_ports::{Delivery, Queue, QueueName, conformance::queue::MAX_RECEIVES};
 use mrpf_sqs::Sqs;
 
@@ -16,11 +17,11 @@ pub(crate) const LONG: Duration = Duration::from_secs(60);
 pub(crate) const SECOND: Duration = Duration::from_secs(1);
 
 /// The SDK at an endpoint.
-pub(crate) fn aws(endpoint: &str, region: &str) -> Aws {
+pub(crate) fn aws(endpoint: &str) -> Aws {
     Aws::start_at(&Place {
         endpoint: endpoint.to_owned(),
-        region: region.to_owned(),
-        access_key_id: "test".to_owned(),
+        region: REGION.to_owned(),
+        access_key_id: ACCESS_KEY.to_owned(),
         secret_access_key: "test".to_owned(),
     })
     .unwrap()
@@ -40,14 +41,9 @@ impl World {
     }
 
     pub(crate) fn with(settings: QueueSettings) -> Self {
-        Self::in_region("eu-central-1", settings)
-    }
-
-    /// A region of its own has a retry budget of its own: the SDK has one for each service in each region.
-    pub(crate) fn in_region(region: &str, settings: QueueSettings) -> Self {
         let cloud = Cloud::start();
         let url = cloud.queues().create("external", &settings);
-        let aws = aws(&cloud.endpoint(), region);
+        let aws = aws(&cloud.endpoint());
         let queue = Sqs::open(&aws, QueueName::External, &url).unwrap();
         Self { cloud, aws, url, queue }
     }
@@ -55,6 +51,27 @@ impl World {
     /// Attempts of an operation that have reached the cloud.
     pub(crate) fn calls(&self, operation: &str) -> Vec<Call> {
         self.cloud.calls().into_iter().filter(|call| call.operation == operation).collect()
+    }
+
+    /// Waits until the first poll has reached the cloud.
+    #[track_caller]
+    pub(crate) fn first_poll_begins(&self) {
+        self.wait("a poll", |polls| !polls.is_empty());
+    }
+
+    /// Waits until the first poll has got its answer.
+    #[track_caller]
+    pub(crate) fn first_poll_ends(&self) {
+        self.wait("the end of a poll", |polls| polls[0].outcome != Outcome::Open);
+    }
+
+    #[track_caller]
+    fn wait(&self, what: &str, is_so: impl Fn(&[Call]) -> bool) {
+        let end = Instant::now() + 20 * SECOND;
+        while !is_so(&self.calls("ReceiveMessage")) {
+            assert!(Instant::now() < end, "not within 20 s: {what}");
+            thread::sleep(Duration::from_millis(10));
+        }
     }
 
     /// One message, sent and received.
