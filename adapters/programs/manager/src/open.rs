@@ -52,7 +52,7 @@ pub(crate) fn open(
     tables: Tables,
     findings: &mut Findings,
 ) -> Option<Outside> {
-    let aws = aws(findings);
+    let aws = aws(tables, findings);
     // Looked at even without AWS: all that is wrong is told at once.
     let store = store(&settings.database, tables, findings);
     let aws = aws?;
@@ -65,7 +65,7 @@ pub(crate) fn open(
     Some(Outside { store, external, internal, bare_metal, task_manager, fleet: fleet? })
 }
 
-fn aws(findings: &mut Findings) -> Option<Aws> {
+fn aws(tables: Tables, findings: &mut Findings) -> Option<Aws> {
     let aws = match Aws::start() {
         Ok(aws) => aws,
         Err(error) => {
@@ -73,8 +73,14 @@ fn aws(findings: &mut Findings) -> Option<Aws> {
             return None;
         }
     };
-    // Who we are is for people. Credentials that are not good are found with each call.
-    findings.note(aws.identity(), |identity| format!("AWS: {identity}"));
+    // Who we are is for people to read, and STS need not be in reach of a manager; credentials that are no good are found with
+    // the first queue.
+    if tables == Tables::Look {
+        findings.push(match aws.identity() {
+            Ok(identity) => Finding::Fine(format!("AWS: {identity}")),
+            Err(error) => Finding::Note(format!("AWS does not say who we are: {error}")),
+        });
+    }
     Some(aws)
 }
 
