@@ -29,8 +29,8 @@ use crate::{
 const LOOK: Duration = Duration::from_millis(50);
 /// After a poll that failed; it doubles up to [`LONGEST_PAUSE`].
 const PAUSE: Duration = Duration::from_secs(1);
-/// How long, in real time, a poll that is to end is waited for.
-const POLL_ENDS: Duration = Duration::from_millis(500);
+/// How long, in real time, a poll that is to end is waited for: those of services take up to a second.
+const POLL_ENDS: Duration = Duration::from_millis(1_500);
 const LONGEST_PAUSE: Duration = Duration::from_secs(16);
 
 /// What a worker works with.
@@ -344,12 +344,12 @@ impl Loop<'_> {
     /// Everything that is held is done, or visible to others, when this returns.
     fn wind_down(&mut self) {
         let shared = self.shared;
+        let deadline = after(shared.now(), shared.settings.grace);
         self.end_poll();
         shared.runs.stop();
         if let Some(Err(error)) = self.slot.map(Slot::drain) {
             tracing::warn!(%error, "the slot of this machine is not marked as draining");
         }
-        let deadline = after(shared.now(), shared.settings.grace);
         while !self.taken.is_empty() && shared.now() < deadline {
             if let Ok(event) = self.events.recv_timeout(LOOK) {
                 self.end(event);

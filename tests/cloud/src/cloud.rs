@@ -146,6 +146,12 @@ impl Parts {
                 message: message.clone(),
                 is_misuse: false,
             }),
+            (None, Some(Answer::RefuseEntries(refused))) => {
+                sqs::without_first(*refused, &asked.params, |rest| {
+                    self.sqs.call(&asked.operation, rest, &|| peer.is_gone())
+                })
+                .map(|output| sqs::success(&request_id, &output))
+            }
             (None, _) => self.call(&asked, peer, &request_id),
         };
         let misuse = match &result {

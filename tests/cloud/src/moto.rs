@@ -113,9 +113,8 @@ fn is_up(address: SocketAddr) -> bool {
         stream.read_to_end(&mut answer)?;
         Ok(answer)
     };
-    ask().is_ok_and(|answer| {
-        answer.starts_with(b"HTTP/1.1 200") || answer.starts_with(b"HTTP/1.0 200")
-    })
+    // 201 of 5.2.5, 200 of others.
+    ask().is_ok_and(|answer| answer.starts_with(b"HTTP/1.") && answer.get(8..10) == Some(b" 2"))
 }
 
 #[cfg(test)]

@@ -23,31 +23,41 @@ pub trait Bench: Sync {
     fn other(&self) -> Box<dyn Queue>;
 }
 
-/// Makes a `#[test]` of each case; the argument makes a [`Bench`](crate::conformance::queue::Bench).
-#[macro_export]
-macro_rules! queue_conformance {
-    ($make:expr) => {
-        $crate::conformance_tests! { $make, queue:
-            what_is_sent_is_received
-            an_empty_queue_gives_nothing_when_the_wait_is_over
-            a_received_message_is_hidden_until_its_time_is_over
-            an_extended_message_stays_hidden
-            a_message_given_back_is_there_at_once
-            a_deleted_message_is_gone
-            a_handle_is_stale_once_another_has_the_message
-            a_handle_is_stale_once_its_time_is_over
-            a_handle_is_good_in_every_process
-            what_is_no_handle_is_stale
-            a_message_that_nobody_deletes_becomes_a_dead_letter
-            a_batch_is_taken_in_parts
-            a_message_may_have_a_mebibyte_and_no_more
-            a_receiver_that_waits_is_woken
-            a_receiver_that_is_told_to_stop_takes_nothing_more
-            receivers_that_wait_are_in_nobodys_way
-            eight_receivers_handle_each_message_once
-            the_depth_is_about_right
+/// Lists the cases once: for tests of their own, and for a test that runs them all.
+macro_rules! cases {
+    ($dollar:tt $($case:ident)*) => {
+        /// All cases by name, for who expects some to fail.
+        pub const CASES: &[(&str, fn(&dyn Bench))] = &[$((stringify!($case), $case)),*];
+
+        /// Makes a `#[test]` of each case; the argument makes a [`Bench`](crate::conformance::queue::Bench).
+        #[macro_export]
+        macro_rules! queue_conformance {
+            ($dollar make:expr) => {
+                $dollar crate::conformance_tests! { $dollar make, queue: $($case)* }
+            };
         }
     };
+}
+
+cases! { $
+    what_is_sent_is_received
+    an_empty_queue_gives_nothing_when_the_wait_is_over
+    a_received_message_is_hidden_until_its_time_is_over
+    an_extended_message_stays_hidden
+    a_message_given_back_is_there_at_once
+    a_deleted_message_is_gone
+    a_handle_is_stale_once_another_has_the_message
+    a_handle_is_stale_once_its_time_is_over
+    a_handle_is_good_in_every_process
+    what_is_no_handle_is_stale
+    a_message_that_nobody_deletes_becomes_a_dead_letter
+    a_batch_is_taken_in_parts
+    a_message_may_have_a_mebibyte_and_no_more
+    a_receiver_that_waits_is_woken
+    a_receiver_that_is_told_to_stop_takes_nothing_more
+    receivers_that_wait_are_in_nobodys_way
+    eight_receivers_handle_each_message_once
+    the_depth_is_about_right
 }
 
 /// Long enough not to end within a case.

@@ -156,7 +156,11 @@ impl Mapping {
 }
 
 /// Calls SQS as any client does, but for a signature that says nothing.
-fn call(source: &EventSource, operation: &str, mut params: Value) -> Result<Value, String> {
+pub(super) fn call(
+    source: &EventSource,
+    operation: &str,
+    mut params: Value,
+) -> Result<Value, String> {
     params["QueueUrl"] = Value::String(source.queue_url.clone());
     let target = format!("AmazonSQS.{operation}");
     let signed = format!(

@@ -6,7 +6,7 @@ use std::net::TcpStream;
 use serde_json::json;
 
 use super::*;
-use crate::{Cloud, QueueSettings, Queues};
+use crate::{Cloud, Moto, QueueSettings, Queues};
 
 /// Asks the runtime API. Gives status, headers and body.
 fn ask(
@@ -170,4 +170,25 @@ fn what_lambda_would_not_map_is_refused() {
     assert!(matches!(refused(none), MappingError::Queue { .. }));
     let batch_size = 10_001;
     assert!(matches!(refused(EventSource { batch_size, ..source }), MappingError::BatchSize(_)));
+}
+
+#[test]
+fn a_queue_may_be_of_another_server() {
+    let Some(moto) = Moto::start() else { return };
+    let any = EventSource::new(&moto.endpoint(), "");
+    let created = mapping::call(&any, "CreateQueue", json!({ "QueueName": "q" })).unwrap();
+    let url = created["QueueUrl"].as_str().unwrap();
+    let source = EventSource::new(&moto.endpoint(), url);
+    mapping::call(&source, "SendMessage", json!({ "MessageBody": "m" })).unwrap();
+    let runtime = runtime(Duration::from_secs(10));
+    runtime.map(source.clone()).unwrap();
+    let (id, event) = next(&runtime).unwrap();
+    assert_eq!(event["Records"][0]["body"], "m");
+    assert_eq!(event["Records"][0]["attributes"]["ApproximateReceiveCount"], "1");
+    answer(&runtime, &id, "response", "{}");
+    let names = json!({ "AttributeNames": ["ApproximateNumberOfMessagesNotVisible"] });
+    until(|| {
+        let output = mapping::call(&source, "GetQueueAttributes", names.clone()).unwrap();
+        output["Attributes"]["ApproximateNumberOfMessagesNotVisible"] == "0"
+    });
 }

@@ -74,6 +74,30 @@ impl Sqs {
     }
 }
 
+/// Does a batch without its first entries, and says that the service has failed at these.
+pub(crate) fn without_first(
+    refused: usize,
+    params: &Value,
+    call: impl FnOnce(&Value) -> Result<Value, Failure>,
+) -> Result<Value, Failure> {
+    let mut rest = params.clone();
+    let Some(entries) = rest.get_mut("Entries").and_then(Value::as_array_mut) else {
+        return call(params);
+    };
+    let refusal = |entry: Value| {
+        let why = "as the test asked";
+        json!({ "Id": entry["Id"], "SenderFault": false, "Code": "InternalError", "Message": why })
+    };
+    let refused: Vec<Value> = entries.drain(..refused.min(entries.len())).map(refusal).collect();
+    let is_empty = entries.is_empty();
+    let mut output = if is_empty { json!({ "Successful": [] }) } else { call(&rest)? };
+    match output.get_mut("Failed").and_then(Value::as_array_mut) {
+        Some(failed) => failed.extend(refused),
+        None => output["Failed"] = Value::Array(refused),
+    }
+    Ok(output)
+}
+
 /// Does what each entry asks. Members that are missing or unknown are the whole call's failure.
 fn each(
     entries: Vec<(String, Members)>,

@@ -18,7 +18,10 @@ use std::{
 
 use serde_json::Value;
 
-pub(crate) use self::error::{failure, success};
+pub(crate) use self::{
+    batch::without_first,
+    error::{failure, success},
+};
 use self::{error::old, queue::Queue};
 pub use self::{
     faults::QueueFaults,
