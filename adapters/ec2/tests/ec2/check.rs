@@ -1,12 +1,10 @@
 //! What `check` and a start say of settings and permissions, by real answers to the real SDK.
 
-mod region;
-
 use mrpf_cloud::Template;
 use mrpf_ec2::{Ec2Fleet, Finding, Settings};
 use mrpf_ports::{Fleet as _, LaunchError};
 
-use self::region::{Region, SUBNETS, TEMPLATE};
+use crate::region::{Region, SUBNETS, TEMPLATE};
 
 fn wrong(fleet: &Ec2Fleet) -> Vec<String> {
     let findings = fleet.check().into_iter();
