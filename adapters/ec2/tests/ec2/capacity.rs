@@ -26,8 +26,10 @@ fn fault((kind, subnet): Pair, code: &str) -> Fault {
 /// The combination of an HTTP request, and the attempt that the SDK says it is.
 fn asked(call: &Call) -> (String, String, String) {
     let param = |name| call.param(name).unwrap_or("-").to_owned();
-    let attempt = call.sdk_request.clone().unwrap_or_default();
-    let attempt = attempt.split(';').next().unwrap_or_default().to_owned();
+    // "ttl=20260101T000000Z; attempt=2; max=3"
+    let told = call.sdk_request.as_deref().unwrap_or_default();
+    let attempt =
+        told.split("; ").find(|it| it.starts_with("attempt=")).unwrap_or_default().to_owned();
     (param("InstanceType"), param("SubnetId"), attempt)
 }
 
