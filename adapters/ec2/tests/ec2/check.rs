@@ -99,6 +99,22 @@ fn a_template_of_arm64_with_a_type_of_x86_64_leaves_the_listed_types() {
 }
 
 #[test]
+fn a_type_that_the_region_does_not_have_is_left_out_and_the_others_are_not() {
+    let region = Region::with(Template {
+        image: "ami-arm".to_owned(),
+        instance_type: Some("c9g.medium".to_owned()),
+        ..Template::default()
+    });
+    let fleet = region.fleet();
+    fleet.launch(1, 1).unwrap();
+    assert_eq!(region.launches()[0].param("InstanceType"), Some("t4g.micro"));
+    let findings = fleet.check();
+    let says =
+        findings.iter().any(|it| it.to_string().contains("own type c9g.medium is not offered"));
+    assert!(says, "{findings:?}");
+}
+
+#[test]
 fn what_does_not_exist_is_named() {
     let region = Region::new();
     let open = |settings| Ec2Fleet::open(&region.aws, settings);
