@@ -65,7 +65,7 @@ pub(crate) fn census(
         let is_ended = known.is_some_and(|(_, given)| given.is_ended);
         census.instances.push(Instance {
             id: InstanceId(machine.id.clone()),
-            slot: machine.slot.or(known.map(|(slot, _)| slot)),
+            slot: machine.slot.or_else(|| known.map(|(slot, _)| slot)),
             state: if is_surplus || is_ended { InstanceState::Gone } else { machine.state() },
             reason: machine.reason.clone().or_else(|| machine.code.clone()),
         });
@@ -158,7 +158,9 @@ mod tests {
         }
     }
 
-    fn states(census: &Census) -> Vec<(&str, Option<(u32, u32)>, InstanceState)> {
+    type Listed<'a> = (&'a str, Option<(u32, u32)>, InstanceState);
+
+    fn states(census: &Census) -> Vec<Listed<'_>> {
         census.instances.iter().map(|it| (it.id.0.as_str(), it.slot, it.state)).collect()
     }
 

@@ -103,7 +103,7 @@ pub(crate) fn verdict(code: &str, status: u16) -> Verdict {
         _ if status == 429 || TOO_MANY.contains(&code) => Verdict::Slower,
         _ if WRONG.iter().any(|wrong| code.starts_with(wrong)) => Verdict::Stop,
         // A success without a readable body is one of those that may have been done.
-        _ if status >= 500 || status < 300 => Verdict::InDoubt,
+        _ if !(300..500).contains(&status) => Verdict::InDoubt,
         _ => Verdict::Stop,
     }
 }

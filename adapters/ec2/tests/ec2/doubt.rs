@@ -1,14 +1,12 @@
 //! Launches whose end nobody has heard, instances that are not shown yet, and several managers at once: one instance for each
 //! slot and generation all the same.
 
-mod region;
-
 use std::{collections::BTreeSet, thread, time::Duration};
 
 use mrpf_cloud::{Answer, Fault};
 use mrpf_ports::{Fleet as _, InstanceState, LaunchError};
 
-use self::region::Region;
+use crate::region::{Region, SUBNETS};
 
 /// Longer than any test.
 const LAG: Duration = Duration::from_secs(30);
@@ -120,7 +118,7 @@ fn an_instance_that_is_taken_back_for_want_of_capacity_is_no_room() {
     assert_ne!(fleet.launch(1, 2).unwrap(), id);
     let subnets: Vec<_> =
         region.launches().iter().map(|it| it.param("SubnetId").unwrap().to_owned()).collect();
-    assert_eq!(subnets, region::SUBNETS[..2]);
+    assert_eq!(subnets, SUBNETS[..2]);
 }
 
 #[test]

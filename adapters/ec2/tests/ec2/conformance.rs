@@ -1,11 +1,9 @@
 //! The suite of the port, unchanged, on the SDK and the strict server.
 
-mod region;
-
 use mrpf_ec2::Ec2Fleet;
 use mrpf_ports::{Fleet, InstanceId, conformance, fleet_conformance};
 
-use self::region::Region;
+use crate::region::Region;
 
 struct Bench {
     region: Region,

@@ -1,13 +1,11 @@
 //! What is asked of EC2 when something is in the way, request by request, from the log of the server.
 
-mod region;
-
 use std::time::Instant;
 
 use mrpf_cloud::{Answer, Call, Fault};
 use mrpf_ports::{Fleet as _, LaunchError};
 
-use self::region::{Region, SUBNETS, TYPES};
+use crate::region::{PLATFORM, Region, SUBNETS, TEMPLATE, TYPES};
 
 type Pair = (Option<&'static str>, &'static str);
 
@@ -28,8 +26,10 @@ fn fault((kind, subnet): Pair, code: &str) -> Fault {
 /// The combination of an HTTP request, and the attempt that the SDK says it is.
 fn asked(call: &Call) -> (String, String, String) {
     let param = |name| call.param(name).unwrap_or("-").to_owned();
-    let attempt = call.sdk_request.clone().unwrap_or_default();
-    let attempt = attempt.split(';').next().unwrap_or_default().to_owned();
+    // "ttl=20260101T000000Z; attempt=2; max=3"
+    let told = call.sdk_request.as_deref().unwrap_or_default();
+    let attempt =
+        told.split("; ").find(|it| it.starts_with("attempt=")).unwrap_or_default().to_owned();
     (param("InstanceType"), param("SubnetId"), attempt)
 }
 
@@ -195,7 +195,7 @@ fn a_launch_says_all_that_a_worker_needs() {
     let launches = region.launches();
     let [call] = &launches[..] else { panic!("{launches:?}") };
     for (name, value) in [
-        ("LaunchTemplate.LaunchTemplateName", region::TEMPLATE),
+        ("LaunchTemplate.LaunchTemplateName", TEMPLATE),
         ("LaunchTemplate.Version", "$Latest"),
         ("InstanceInitiatedShutdownBehavior", "terminate"),
         ("MinCount", "1"),
@@ -211,7 +211,7 @@ fn a_launch_says_all_that_a_worker_needs() {
         let number = number.unwrap_or_else(|| panic!("no tag {key}"));
         call.param(&format!("TagSpecification.1.Tag.{number}.Value")).map(str::to_owned)
     };
-    assert_eq!(tag("mrpf:platform").as_deref(), Some(region::PLATFORM));
+    assert_eq!(tag("mrpf:platform").as_deref(), Some(PLATFORM));
     assert_eq!(tag("mrpf:slot").as_deref(), Some("3"));
     assert_eq!(tag("mrpf:generation").as_deref(), Some("7"));
     assert!(tag("Name").is_some_and(|name| name.contains("3.7")));

@@ -1,12 +1,10 @@
 //! What `check` and a start say of settings and permissions, by real answers to the real SDK.
 
-mod region;
-
 use mrpf_cloud::Template;
 use mrpf_ec2::{Ec2Fleet, Finding, Settings};
 use mrpf_ports::{Fleet as _, LaunchError};
 
-use self::region::{Region, SUBNETS, TEMPLATE};
+use crate::region::{Region, SUBNETS, TEMPLATE};
 
 fn wrong(fleet: &Ec2Fleet) -> Vec<String> {
     let findings = fleet.check().into_iter();
@@ -98,6 +96,22 @@ fn a_template_of_arm64_with_a_type_of_x86_64_leaves_the_listed_types() {
     assert_eq!(region.launches()[0].param("InstanceType"), Some("t4g.micro"));
     let says = fleet.check().iter().any(|it| it.to_string().contains("own type c7i.large"));
     assert!(says, "{:?}", fleet.check());
+}
+
+#[test]
+fn a_type_that_the_region_does_not_have_is_left_out_and_the_others_are_not() {
+    let region = Region::with(Template {
+        image: "ami-arm".to_owned(),
+        instance_type: Some("c9g.medium".to_owned()),
+        ..Template::default()
+    });
+    let fleet = region.fleet();
+    fleet.launch(1, 1).unwrap();
+    assert_eq!(region.launches()[0].param("InstanceType"), Some("t4g.micro"));
+    let findings = fleet.check();
+    let says =
+        findings.iter().any(|it| it.to_string().contains("own type c9g.medium is not offered"));
+    assert!(says, "{findings:?}");
 }
 
 #[test]

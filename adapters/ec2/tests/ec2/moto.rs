@@ -1,7 +1,7 @@
 //! The same suite on moto, AWS as others have understood it, as far as moto goes.
 //!
 //! Expected to fail on moto, and why: whatever needs client tokens, which moto ignores (two requests with the same one are two
-//! instances): of `tests/doubt.rs` these are `an_answer_that_is_lost_and_a_manager_that_is_killed_leave_one_instance` and
+//! instances): of `doubt.rs` these are `an_answer_that_is_lost_and_a_manager_that_is_killed_leave_one_instance` and
 //! `three_managers_that_see_nothing_for_30_s_have_one_instance_a_slot`. `client_tokens_are_not_known_to_moto` notices when moto
 //! learns them. With one manager its memory and its lock stand in, so the suite holds. Not on moto at all: errors of capacity, describe lag, the template's
 //! shutdown behaviour and metadata options, which moto does not have.
@@ -140,5 +140,5 @@ fn client_tokens_are_not_known_to_moto(aws: &Aws) {
         let launched = aws.call(launch.send()).unwrap().unwrap();
         launched.instances()[0].instance_id().unwrap().to_owned()
     });
-    assert_ne!(one, other, "moto has learned client tokens: run tests/doubt.rs on it too");
+    assert_ne!(one, other, "moto has learned client tokens: run doubt.rs on it too");
 }

@@ -1,7 +1,5 @@
 //! A region of the cloud with all that a fleet needs: image, template, three subnets.
 
-#![allow(dead_code, reason = "each file of tests uses a part")]
-
 use std::time::Duration;
 
 use aws_sdk_ec2::types::{LaunchTemplateSpecification, ResourceType, Tag, TagSpecification};
@@ -11,26 +9,26 @@ use mrpf_ec2::{Ec2Fleet, Settings};
 use mrpf_ports::InstanceId;
 
 /// The name of the launch template.
-pub const TEMPLATE: &str = "mathijs-worker-ami";
+pub(crate) const TEMPLATE: &str = "mathijs-worker-ami";
 /// The id of the platform.
-pub const PLATFORM: &str = "platform-1";
+pub(crate) const PLATFORM: &str = "platform-1";
 /// The subnets of the setting, in order.
-pub const SUBNETS: [&str; 3] = ["subnet-aaaaaaaa", "subnet-bbbbbbbb", "subnet-cccccccc"];
+pub(crate) const SUBNETS: [&str; 3] = ["subnet-aaaaaaaa", "subnet-bbbbbbbb", "subnet-cccccccc"];
 /// The types that are asked for, in order; none is the template's own, which has four vCPUs.
-pub const TYPES: [Option<&str>; 5] =
+pub(crate) const TYPES: [Option<&str>; 5] =
     [None, Some("t4g.micro"), Some("t4g.small"), Some("c8gd.medium"), Some("c7g.medium")];
 
 /// A region. See the module.
-pub struct Region {
+pub(crate) struct Region {
     /// The server.
-    pub cloud: Cloud,
+    pub(crate) cloud: Cloud,
     /// The SDK.
-    pub aws: Aws,
+    pub(crate) aws: Aws,
 }
 
 impl Region {
     /// One whose image is for arm64.
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self::with(Template {
             image: "ami-arm".to_owned(),
             instance_type: Some("c7g.xlarge".to_owned()),
@@ -39,7 +37,7 @@ impl Region {
     }
 
     /// One with this launch template.
-    pub fn with(template: Template) -> Self {
+    pub(crate) fn with(template: Template) -> Self {
         let cloud = Cloud::start();
         let ec2 = cloud.ec2();
         ec2.add_image("ami-arm", "arm64");
@@ -61,7 +59,7 @@ impl Region {
     }
 
     /// What the fleets of this region are told.
-    pub fn settings(&self) -> Settings {
+    pub(crate) fn settings(&self) -> Settings {
         Settings {
             template: TEMPLATE.to_owned(),
             subnets: SUBNETS.map(str::to_owned).to_vec(),
@@ -70,27 +68,27 @@ impl Region {
     }
 
     /// A fleet that knows of no other: a manager that has just been started.
-    pub fn fleet(&self) -> Ec2Fleet {
+    pub(crate) fn fleet(&self) -> Ec2Fleet {
         Ec2Fleet::open(&self.aws, self.settings()).unwrap()
     }
 
     /// All HTTP requests for launches.
-    pub fn launches(&self) -> Vec<Call> {
+    pub(crate) fn launches(&self) -> Vec<Call> {
         self.cloud.calls().into_iter().filter(|it| it.operation == "RunInstances").collect()
     }
 
     /// How many instances there ever were, as it is: shown or not.
-    pub fn instances(&self) -> usize {
+    pub(crate) fn instances(&self) -> usize {
         self.cloud.ec2().instances().len()
     }
 
     /// Shows what is only after so long.
-    pub fn lag(&self, lag: Duration) {
+    pub(crate) fn lag(&self, lag: Duration) {
         self.cloud.ec2().set_lag(lag);
     }
 
     /// Launches one with our tags and EC2's own shutdown behaviour, and shuts it down.
-    pub fn stopped(&self, (slot, generation): (u32, u32)) -> InstanceId {
+    pub(crate) fn stopped(&self, (slot, generation): (u32, u32)) -> InstanceId {
         let tag = |key: &str, value: &str| Tag::builder().key(key).value(value).build();
         let tags = TagSpecification::builder()
             .resource_type(ResourceType::Instance)
