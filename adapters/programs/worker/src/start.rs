@@ -116,7 +116,7 @@ mod tests {
     use super::*;
 
     /// Time that passes in sleeps alone.
-    #[derive(Debug, Default)]
+    #[derive(Debug)]
     struct Sleeps(Mutex<Timestamp>);
 
     impl Clock for Sleeps {
@@ -137,7 +137,7 @@ mod tests {
             if tries == succeeds_at { Ok(tries) } else { Err(format!("no {tries}")) }
         };
         let idle = IdleTimeout::from_secs(seconds).unwrap();
-        (patiently(open, idle, &Sleeps::default(), stop), tries)
+        (patiently(open, idle, &Sleeps(Mutex::new(Timestamp::from_unix_micros(0))), stop), tries)
     }
 
     #[test]
