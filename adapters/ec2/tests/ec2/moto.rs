@@ -111,7 +111,7 @@ fn the_check_finds_what_is_wrong(aws: &Aws, subnets: &[String]) {
     let bench = Bench::new(aws, subnets, "checked");
     let findings = bench.fleet.check();
     let wrong: Vec<_> = findings.iter().filter(|it| matches!(it, Finding::Wrong(_))).collect();
-    assert_eq!(wrong, [&Finding::Note(String::new()); 0], "{findings:?}");
+    assert!(wrong.is_empty(), "{findings:?}");
     let about_types = |it: &&Finding| it.to_string().contains("the image is for x86_64");
     assert_eq!(findings.iter().filter(about_types).count(), 4, "{findings:?}");
 
