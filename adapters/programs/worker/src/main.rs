@@ -35,7 +35,6 @@ use signal_hook::{
 };
 
 use crate::{
-    imds::Imds,
     power::{KeepOn, SwitchOff},
     start::{Identity, Opened},
 };
