@@ -12,44 +12,20 @@
 //!                   '- the buffer begins    '- contiguous
 //! ```
 
-use std::time::Duration;
+mod receiving;
+mod sending;
 
+pub(super) use self::receiving::Progress;
 use super::{
-    End, Incoming, Report, Settings, Stage,
-    assembly::{Assembly, Taken},
+    End, Report, Stage,
+    assembly::Assembly,
     buffers::{Buffers, Lease},
-    flows::Counts,
     seq::Seq,
 };
-use crate::{
-    target::Target,
-    time::Instant,
-    wire::{
-        MacAddr,
-        tcp::{Flags, Segment},
-    },
-};
+use crate::{target::Target, time::Instant, wire::MacAddr};
 
 /// How many octets we take at once, and how far ahead of what we expect a segment may lie.
-pub(super) const WINDOW: u32 = 65_535;
-/// How long to wait for an acknowledgement before a request is sent again, each time.
-const RESEND_AFTER: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(2)];
-/// How long to wait for a window to open before it is asked for, the second time and later.
-const PROBE_AFTER: Duration = Duration::from_secs(2);
-/// Longest time that an acknowledgement is held back: hosts begin to send again after 200 ms and more.
-const ACK_AFTER: Duration = Duration::from_millis(40);
-/// Segments that leave before the first acknowledgement (RFC 6928).
-const BURST: u32 = 10;
-/// SYN-ACKs that are answered: as often as Linux repeats one.
-const MOST_REPEATS: u8 = 5;
-/// Challenges that are sent (RFC 5961, section 7, asks for a limit).
-const MOST_CHALLENGES: u8 = 3;
-/// What a full segment of ours may carry, and one of theirs: how many segments a large frame was.
-const FULL: usize = 1_460;
-
-/// What most answers that take more than a segment fit in: a chain of certificates has 2 to 5 KB.
-const USUAL: usize = 8 << 10;
-
+const WINDOW: u32 = 65_535;
 /// A place in no stream: there was no FIN.
 const NOWHERE: u32 = u32::MAX;
 
@@ -64,14 +40,6 @@ pub(super) enum State {
     Closing {
         reset: bool,
     },
-}
-
-/// What a segment brought.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum Progress {
-    Quiet,
-    Data,
-    Ended(End),
 }
 
 /// See the module.
@@ -148,17 +116,6 @@ pub(super) struct Birth {
     pub(super) request_len: u32,
 }
 
-/// What to send, but for the bytes.
-pub(super) struct Sending {
-    pub(super) seq: Seq,
-    pub(super) ack: Seq,
-    pub(super) flags: Flags,
-    pub(super) window: u16,
-    pub(super) sack: Option<(u32, u32)>,
-    /// Which part of the request.
-    pub(super) part: std::ops::Range<usize>,
-}
-
 impl Flow {
     pub(super) fn new(birth: Birth, now: Instant) -> Self {
         let Birth { remote, next_hop, local_port, label, word, hash, generation, .. } = birth;
@@ -208,201 +165,6 @@ impl Flow {
         }
     }
 
-    // --- what arrives ---------------------------------------------------------------------------------------------
-
-    /// Takes a segment of this connection.
-    #[inline]
-    pub(super) fn take(
-        &mut self,
-        incoming: &Incoming<'_>,
-        now: Instant,
-        settings: &Settings,
-        buffers: &mut Buffers,
-        counts: &mut Counts,
-    ) -> Progress {
-        let segment = &incoming.segment;
-        let flags = segment.flags();
-        let ahead = Seq(segment.seq()).after(self.theirs.plus(self.assembly.got()));
-        if flags.contains(Flags::RST) {
-            return self.take_reset(ahead, counts);
-        }
-        if flags.contains(Flags::SYN) {
-            self.take_syn(segment, counts);
-            return Progress::Quiet;
-        }
-        let acked = u32::try_from(Seq(segment.ack()).after(self.ours)).ok();
-        let acked = acked.filter(|acked| flags.contains(Flags::ACK) && *acked <= self.sent);
-        let len = segment.payload().len() as i32 + i32::from(flags.contains(Flags::FIN));
-        let is_far = ahead >= WINDOW as i32 + i32::from(len == 0);
-        let Some(acked) = acked.filter(|_| !is_far) else {
-            counts.ignored += 1;
-            return Progress::Quiet;
-        };
-        // Wholly old: said again because our acknowledgement was lost, or one octet back to ask whether we live.
-        if ahead < 0 && ahead + len <= 0 {
-            self.owes_ack |= len > 0 || ahead == -1;
-            return Progress::Quiet;
-        }
-        self.take_ack(acked, ahead, segment.window(), now);
-        if len == 0 {
-            return Progress::Quiet;
-        }
-        self.take_data(incoming, ahead, now, settings, buffers, counts)
-    }
-
-    /// A reset is believed with the number that we expect and no other (RFC 5961, section 3.2): one who does not see the
-    /// connection would have to guess it. A host that did reset answers the challenge with the right number.
-    fn take_reset(&mut self, ahead: i32, counts: &mut Counts) -> Progress {
-        if ahead == 0 {
-            return Progress::Ended(End::Reset);
-        }
-        if (1..WINDOW as i32).contains(&ahead) {
-            self.suspect(counts);
-        } else {
-            counts.ignored += 1;
-        }
-        Progress::Quiet
-    }
-
-    /// The SYN-ACK again: our acknowledgement was lost, and with it the request.
-    fn take_syn(&mut self, segment: &Segment<'_>, counts: &mut Counts) {
-        let is_repeat = segment.flags().contains(Flags::ACK)
-            && Seq(segment.seq()).plus(1) == self.theirs
-            && Seq(segment.ack()) == self.ours;
-        if !is_repeat {
-            return self.suspect(counts);
-        }
-        if self.repeats == MOST_REPEATS {
-            counts.ignored += 1;
-            return;
-        }
-        self.repeats += 1;
-        self.owes_ack = true;
-        if self.acked == 0 {
-            self.next = 0;
-        }
-    }
-
-    fn suspect(&mut self, counts: &mut Counts) {
-        counts.suspicious += 1;
-        self.owes_ack |= self.suspicious < MOST_CHALLENGES;
-        self.suspicious = self.suspicious.saturating_add(1);
-    }
-
-    #[inline]
-    fn take_ack(&mut self, acked: u32, ahead: i32, window: u16, now: Instant) {
-        if acked > self.acked {
-            self.acked = acked;
-            self.next = self.next.max(acked);
-            self.resends.0 = 0;
-            self.quiet_since = now;
-            let is_done = acked == self.asked + self.len;
-            self.resend_at = if is_done { Instant::NEVER } else { now + RESEND_AFTER[0] };
-        }
-        if acked == self.acked && ahead >= 0 {
-            self.window = u32::from(window) << self.shifts.0;
-        }
-    }
-
-    fn take_data(
-        &mut self,
-        incoming: &Incoming<'_>,
-        ahead: i32,
-        now: Instant,
-        settings: &Settings,
-        buffers: &mut Buffers,
-        counts: &mut Counts,
-    ) -> Progress {
-        let flags = incoming.segment.flags();
-        let mut payload = incoming.segment.payload();
-        let got = self.assembly.got();
-        // What lies before the contiguous octets ends behind them, since the segment is not wholly old.
-        let old = usize::try_from(-ahead).unwrap_or(0).min(payload.len());
-        payload = &payload[old..];
-        let first = got + u32::try_from(ahead).unwrap_or(0);
-        let end = first + payload.len() as u32;
-        if flags.contains(Flags::FIN)
-            && !incoming.is_cut
-            && self.fin == NOWHERE
-            && end >= self.assembly.reach()
-        {
-            self.fin = end;
-        }
-        self.truncated |= end.min(self.fin) > settings.cap;
-        let limit = settings.cap.min(self.fin);
-        let kept = limit.saturating_sub(first).min(payload.len() as u32);
-        let had_holes = self.assembly.has_holes();
-        let taken = self.put(first, &payload[..kept as usize], flags, buffers, counts);
-        if matches!(taken, Taken::Contiguous | Taken::Beyond) {
-            self.quiet_since = now;
-            self.last = now;
-            self.first = self.first.min(now);
-        }
-        if taken == Taken::Beyond {
-            self.recent = first as u16;
-        }
-        let segments = payload.len().div_ceil(FULL).clamp(1, 2) as u8;
-        self.unacknowledged = self.unacknowledged.saturating_add(segments);
-        let at_once = taken != Taken::Contiguous
-            || had_holes
-            || flags.0 & (Flags::PSH | Flags::FIN).0 != 0
-            || self.unacknowledged >= 2;
-        if at_once {
-            self.owes_ack = true;
-        } else {
-            self.ack_at = self.ack_at.min(now + ACK_AFTER);
-        }
-        match self.assembly.got() {
-            all if all == self.fin => Progress::Ended(End::Finished),
-            all if all == settings.cap && self.truncated => Progress::Ended(End::Full),
-            _ if taken == Taken::Contiguous => Progress::Data,
-            _ => Progress::Quiet,
-        }
-    }
-
-    /// Puts octets where they belong, in a buffer that has room for them.
-    #[inline]
-    fn put(
-        &mut self,
-        first: u32,
-        octets: &[u8],
-        flags: Flags,
-        buffers: &mut Buffers,
-        counts: &mut Counts,
-    ) -> Taken {
-        let end = first + octets.len() as u32;
-        match self.assembly.judge(first, end) {
-            _ if octets.is_empty() => return Taken::Known,
-            Taken::Known => return Taken::Known,
-            Taken::Refused => {
-                counts.too_many_holes += 1;
-                return Taken::Refused;
-            }
-            Taken::Contiguous | Taken::Beyond => {}
-        }
-        let needed = (end - self.base) as usize;
-        if needed > self.lease.len() {
-            let lease = if self.lease.is_none() {
-                // Without PSH more follows at once: room for it now saves a copy then.
-                let follows = !flags.contains(Flags::PSH);
-                let more = if follows { (needed * 2).max(USUAL) } else { needed };
-                buffers.lease(more).or_else(|| buffers.lease(needed))
-            } else {
-                counts.moved += 1;
-                let kept = (self.assembly.reach() - self.base) as usize;
-                buffers.grow(self.lease, needed, kept)
-            };
-            let Some(lease) = lease else {
-                counts.no_buffer += 1;
-                return Taken::Refused;
-            };
-            self.lease = lease;
-        }
-        self.assembly.take(first, octets, buffers.bytes_mut(self.lease), self.base)
-    }
-
-    // --- what is read ---------------------------------------------------------------------------------------------
-
     /// The octets that are contiguous and not consumed.
     #[inline]
     pub(super) fn data<'b>(&self, buffers: &'b Buffers) -> &'b [u8] {
@@ -422,129 +184,6 @@ impl Flow {
 
     pub(super) fn release(&mut self, buffers: &mut Buffers) {
         buffers.give_back(std::mem::replace(&mut self.lease, Lease::NONE));
-    }
-
-    // --- what is sent ---------------------------------------------------------------------------------------------
-
-    /// Whether the host has acknowledged all that was asked.
-    pub(super) fn is_acknowledged(&self) -> bool {
-        self.acked == self.asked + self.len
-    }
-
-    /// Begins another request.
-    pub(super) fn ask(&mut self, len: u32, now: Instant) {
-        self.asked = self.sent;
-        self.len = len;
-        self.request = self.request.wrapping_add(1);
-        self.quiet_since = now;
-    }
-
-    /// Whether there is something to send.
-    #[inline]
-    pub(super) fn has_to_send(&self) -> bool {
-        self.owes_ack || self.owes_probe || self.sendable() > 0
-    }
-
-    /// How much of the request may leave in the next segment.
-    #[inline]
-    fn sendable(&self) -> u32 {
-        let mss = u32::from(self.mss);
-        let allowed = self.acked + self.window.min(BURST * mss);
-        let rest = self.asked + self.len - self.next;
-        rest.min(mss).min(allowed.saturating_sub(self.next))
-    }
-
-    /// The next segment, if one is due.
-    #[inline]
-    pub(super) fn send(&mut self, now: Instant) -> Option<Sending> {
-        let n = self.sendable();
-        let mut sending = Sending {
-            seq: self.ours.plus(self.sent),
-            ack: self.theirs.plus(self.assembly.got()),
-            flags: Flags::ACK,
-            window: (WINDOW >> self.shifts.1) as u16,
-            sack: None,
-            part: 0..0,
-        };
-        if n > 0 {
-            let from = self.next - self.asked;
-            sending.seq = self.ours.plus(self.next);
-            sending.part = from as usize..(from + n) as usize;
-            if from + n == self.len {
-                sending.flags = Flags::ACK | Flags::PSH;
-            }
-            self.next += n;
-            self.sent = self.sent.max(self.next);
-            self.quiet_since = now;
-            let wait = RESEND_AFTER.get(usize::from(self.resends.0));
-            self.resend_at = wait.map_or(Instant::NEVER, |wait| now + *wait);
-        } else if self.owes_probe {
-            // A number that the host has had makes it say what it takes, and means nothing else.
-            sending.seq = self.ours.plus(self.acked.wrapping_sub(1));
-            self.quiet_since = now;
-            self.resend_at = now + PROBE_AFTER;
-        } else if self.owes_ack {
-            if self.permits_sack && self.assembly.has_holes() {
-                let block = self.assembly.block_of(self.recent.into());
-                let number = |at| self.theirs.plus(at).0;
-                sending.sack = block.map(|(first, end)| (number(first), number(end)));
-            }
-            if self.resend_at == Instant::NEVER && self.next < self.asked + self.len {
-                self.resend_at = now + RESEND_AFTER[0]; // to ask whether the window is open
-            }
-        } else {
-            return None;
-        }
-        self.owes_ack = false;
-        self.owes_probe = false;
-        self.unacknowledged = 0;
-        self.ack_at = Instant::NEVER;
-        Some(sending)
-    }
-
-    /// The number of our reset: what the host expects next, or it would challenge it.
-    pub(super) fn reset_seq(&self) -> u32 {
-        self.ours.plus(self.sent).0
-    }
-
-    // --- what the time changes ------------------------------------------------------------------------------------
-
-    /// When something is next to be done.
-    #[inline]
-    pub(super) fn due(&self, settings: &Settings) -> Instant {
-        let ends = (self.opened + settings.deadline).min(self.quiet_since + settings.idle);
-        ends.min(self.resend_at).min(self.ack_at)
-    }
-
-    /// Does what is due; returns why the flow ends now, if it does.
-    pub(super) fn pass(
-        &mut self,
-        now: Instant,
-        settings: &Settings,
-        counts: &mut Counts,
-    ) -> Option<End> {
-        if now >= self.opened + settings.deadline {
-            return Some(End::Deadline);
-        }
-        if now >= self.quiet_since + settings.idle {
-            return Some(End::Idle);
-        }
-        if now >= self.ack_at {
-            self.ack_at = Instant::NEVER;
-            self.owes_ack = true;
-        }
-        if now >= self.resend_at {
-            self.resend_at = Instant::NEVER;
-            if self.window == 0 {
-                self.owes_probe = !self.is_acknowledged();
-            } else if self.acked < self.sent && usize::from(self.resends.0) < RESEND_AFTER.len() {
-                self.resends.0 += 1;
-                self.resends.1 = self.resends.1.saturating_add(1);
-                counts.resent += 1;
-                self.next = self.acked;
-            }
-        }
-        None
     }
 
     /// Whether a packet of ours with the number `seq` was of this connection (RFC 5927, section 4.1).

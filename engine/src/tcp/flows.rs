@@ -8,33 +8,15 @@ use super::{
     flow::{Birth, Flow, Progress, State},
     index::Index,
     seq::Seq,
+    terms::Terms,
     transmit::{MOST_STRAYS, Queue, Stray},
     wheel::Wheel,
 };
-use crate::{
-    cookie::Cookie,
-    target::Target,
-    template::SegmentTemplate,
-    time::Instant,
-    wire::{
-        MacAddr,
-        tcp::Segment,
-        tcp_options::{self, TcpOption},
-    },
-};
+use crate::{cookie::Cookie, target::Target, time::Instant, wire::MacAddr};
 
 /// What timers are rounded up to.
 const TICK: Duration = Duration::from_millis(10);
 pub(super) const NONE: u32 = u32::MAX;
-/// What a host takes in one segment that does not say (RFC 9293, section 3.7.1).
-const MSS_V4: u16 = 536;
-/// The same over IPv6.
-const MSS_V6: u16 = 1_220;
-/// The least that is believed: Linux draws the line there too.
-const LEAST_MSS: u16 = 48;
-/// The largest shift of a window (RFC 7323, section 2.3).
-const MOST_SHIFT: u8 = 14;
-
 /// One flow, until it is closed. A number that was given back names no other flow for four billion flows.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub struct FlowId {
@@ -330,8 +312,8 @@ impl Flows {
         Some(report)
     }
 
-    /// The flow at a [place](FlowId::place), unless it was closed: all of them, at the end of a scan, are those at the places below
-    /// [`Settings::flows`].
+    /// The flow at a [place](FlowId::place), unless it was closed: all of them, at the end of a scan, are those at the places
+    /// below [`Settings::flows`].
     pub fn at(&self, place: usize) -> Option<FlowId> {
         let flow = self.flows.get(place)?;
         let id = FlowId { number: place as u32, generation: flow.generation };
@@ -413,35 +395,5 @@ impl Flows {
         flow.state = State::Free;
         flow.link = std::mem::replace(&mut self.free, number);
         self.len -= 1;
-    }
-}
-
-/// What a SYN and its SYN-ACK agree on.
-struct Terms {
-    mss: u16,
-    shifts: (u8, u8),
-    permits_sack: bool,
-}
-
-impl Terms {
-    fn of(syn_ack: &Segment<'_>, addr: IpAddr, settings: &Settings) -> Self {
-        let (default, most) = match addr {
-            IpAddr::V4(_) => (MSS_V4, SegmentTemplate::<std::net::Ipv4Addr>::MAX_PAYLOAD),
-            IpAddr::V6(_) => (MSS_V6, SegmentTemplate::<std::net::Ipv6Addr>::MAX_PAYLOAD),
-        };
-        let mut terms = Self { mss: default, shifts: (0, 0), permits_sack: false };
-        for option in tcp_options::iter(syn_ack.options_bytes()) {
-            match (option, settings.profile.window_scale()) {
-                (TcpOption::MaximumSegmentSize(mss), _) => terms.mss = mss.clamp(LEAST_MSS, most),
-                (TcpOption::WindowScale(theirs), Some(ours)) => {
-                    terms.shifts = (theirs.min(MOST_SHIFT), ours);
-                }
-                (TcpOption::SackPermitted, _) => {
-                    terms.permits_sack = settings.profile.permits_sack();
-                }
-                _ => {}
-            }
-        }
-        terms
     }
 }

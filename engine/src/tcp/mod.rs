@@ -19,11 +19,11 @@
 //!
 //! - Whatever a network does to segments, what is read is what the host sent, in order, from the first octet on: the first to
 //!   write an octet wins.
-//! - Each flow gives one [`Report`], from [`Flows::close`], with why it ended and how far it came. At the end of a scan the rest is
-//!   closed place by place: see [`Flows::at`].
+//! - Each flow gives one [`Report`], from [`Flows::close`], with why it ended and how far it came. At the end of a scan the
+//!   rest is closed place by place: see [`Flows::at`].
 //! - After [`Flows::new`] nothing allocates. All memory is bounded and [stated](Settings::memory); a flow without data takes
 //!   [`FLOW_LEN`] octets, everything included.
-//! - Nothing that a stranger sends ends or changes a flow unless it has guessed sequence numbers: see `flow.rs`.
+//! - Nothing that a stranger sends ends or changes a flow unless it has guessed sequence numbers: see `flow/receiving.rs`.
 //!
 //! # How a receiver drives it
 //!
@@ -31,16 +31,16 @@
 //!
 //! 1. For each frame: [`Incoming::of`] the packet, then [`Flows::handle`]. [`Handled::Data`] and [`Handled::Ended`] go to who
 //!    asked, who reads [`Flows::data`] in place and, sooner or later, closes. A [`Handled::Stranger`] that is a SYN-ACK is
-//!    validated as in a SYN scan and [opens](Flows::open) a flow if it is the first answer of its target; another SYN-ACK with a valid
-//!    cookie, or a later segment whose acknowledgement number lies within a request's length of the cookie, is
+//!    validated as in a SYN scan and [opens](Flows::open) a flow if it is the first answer of its target; another SYN-ACK
+//!    with a valid cookie, or a later segment whose acknowledgement number lies within a request's length of the cookie, is
 //!    [refused](Flows::refuse). ICMP errors go to [`Flows::unreachable`] first.
 //! 2. After a batch of frames, or at [`Flows::poll_timeout`]: [`Flows::poll_ended`] until `None`.
 //! 3. Then [`Flows::pending`] tokens of [`Class::Flow`](crate::governor::Class::Flow) are asked of the governor, and for each
 //!    one got [`Flows::poll_transmit`] and [`Frames::write`] fill a slot; tokens that found nothing to send are put back.
 //!    Acknowledgements that wait become one, so a governor that gives little makes few packets and not old ones.
 //!
-//! The SYN must be of a [profile](crate::template::TcpProfile) without timestamps, and the port guarded, or the kernel resets what it
-//! does not know.
+//! The SYN must be of a [profile](crate::template::TcpProfile) without timestamps, and the port guarded, or the kernel resets
+//! what it does not know.
 
 mod assembly;
 mod buffers;
@@ -54,6 +54,7 @@ mod outgoing;
 mod report;
 mod seq;
 mod settings;
+mod terms;
 mod transmit;
 mod wheel;
 

@@ -96,8 +96,8 @@ impl Flows {
         Some(reset(remote, local_port, next_hop, label, seq))
     }
 
-    /// Owes a reset to who sent a segment that belongs to no flow: a SYN-ACK that cannot be used, or what follows a reset that was
-    /// lost or had the wrong number. The caller knows by the cookie that we did speak to them. `next_hop` and `label` as in
+    /// Owes a reset to who sent a segment that belongs to no flow: a SYN-ACK that cannot be used, or what follows a reset that
+    /// was lost or had the wrong number. The caller knows by the cookie that we did speak to them. `next_hop` and `label` as in
     /// [`Opening`](super::Opening).
     pub fn refuse(&mut self, incoming: &Incoming<'_>, next_hop: MacAddr, label: u32) {
         let Incoming { remote, local_port, segment, .. } = *incoming;
