@@ -21,6 +21,7 @@
 //! | [`neighbour`] | routes and hardware addresses | on the path of a probe |
 //! | [`governor`] | one bucket for every frame sent | a clock: `now` is an argument |
 //! | [`answered`] | what was sent and what was answered, in constant memory | a list of hosts |
+//! | [`tcp`] | connections after the SYN-ACK: a request, the answer put together | a TCP for programs: no listening, no congestion control |
 //! | [`scan`] | the loop that joins the parts: a [`scan::Sender`] and a [`scan::Receiver`] | a scanner: see [`probe::Probe`] |
 //!
 //! # Threads
@@ -47,6 +48,7 @@ pub mod scan;
 pub mod sources;
 pub mod stats;
 pub mod target;
+pub mod tcp;
 pub mod template;
 pub mod time;
 pub mod wire;

@@ -35,6 +35,10 @@ pub trait Layout: Copy + fmt::Debug + Eq {
     /// Writes those that do; `constant` is the sum of what [`write`](Self::write) wrote.
     fn patch(self, header: &mut [u8], constant: Sum, ip_id: u32);
 
+    /// Writes the length of what the header carries, `more` than [`write`](Self::write) was told; returns the sum of the
+    /// header then.
+    fn lengthen(header: &mut [u8], constant: Sum, payload_len: u16, more: u16) -> Sum;
+
     /// This address as a part of a checksum.
     fn sum(self) -> Sum;
 }
@@ -70,6 +74,12 @@ impl Layout for Ipv4Addr {
     }
 
     #[inline]
+    fn lengthen(header: &mut [u8], constant: Sum, payload_len: u16, more: u16) -> Sum {
+        header[2..4].copy_from_slice(&(ipv4::MIN_LEN as u16 + payload_len).to_be_bytes());
+        constant.word(more)
+    }
+
+    #[inline]
     fn sum(self) -> Sum {
         Sum::default().words(self.to_bits())
     }
@@ -102,6 +112,12 @@ impl Layout for Ipv6Addr {
     fn patch(self, header: &mut [u8], _constant: Sum, ip_id: u32) {
         header[..4].copy_from_slice(&(VERSION_6 | ip_id & FLOW_LABEL).to_be_bytes());
         header[24..40].copy_from_slice(&self.octets());
+    }
+
+    #[inline]
+    fn lengthen(header: &mut [u8], constant: Sum, payload_len: u16, _more: u16) -> Sum {
+        header[4..6].copy_from_slice(&payload_len.to_be_bytes());
+        constant
     }
 
     #[inline]

@@ -68,6 +68,28 @@ impl<A: Address> Frame<A> {
         destination.patch(header, self.ip_sum, ip_id);
         payload
     }
+
+    /// Writes a whole frame, `more` octets longer than the template; returns what follows the IP header.
+    #[inline]
+    pub(super) fn lengthened<'s>(
+        &self,
+        slot: &'s mut [u8],
+        next_hop: MacAddr,
+        destination: A,
+        ip_id: u32,
+        more: u16,
+    ) -> &'s mut [u8] {
+        let (ip_at, len) = (usize::from(self.ip_at), self.len());
+        let slot = &mut slot[..len + usize::from(more)];
+        slot[..len].copy_from_slice(&self.bytes[..len]);
+        if ip_at > 0 {
+            slot[..6].copy_from_slice(&next_hop.0);
+        }
+        let (header, payload) = slot[ip_at..].split_at_mut(A::HEADER_LEN);
+        let sum = A::lengthen(header, self.ip_sum, payload.len() as u16, more);
+        destination.patch(header, sum, ip_id);
+        payload
+    }
 }
 
 /// The sum over a TCP segment and its pseudo-header (RFC 9293, section 3.1; RFC 8200, section 8.1), with zeros for what is

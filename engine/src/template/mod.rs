@@ -21,6 +21,8 @@
 //! - `patch` depends on its arguments alone, so a slot may be patched any number of times in any order.
 //! - It allocates nothing and reads nothing back. A slot that is too short panics.
 //!
+//! A segment of a live connection differs from the next in length too, so [`SegmentTemplate::write`] writes the whole frame.
+//!
 //! Not general: it patches what a probe changes and nothing else.
 
 mod address;
@@ -28,6 +30,7 @@ mod arp;
 mod frame;
 mod ndp;
 mod rst;
+mod segment;
 mod syn;
 
 pub use self::{
@@ -35,6 +38,7 @@ pub use self::{
     arp::arp_request,
     ndp::{neighbour_advertisement, neighbour_solicitation},
     rst::{RstFields, RstTemplate},
+    segment::{SegmentFields, SegmentTemplate},
     syn::{ProfileError, SynFields, SynTemplate, TcpProfile},
 };
 use crate::{link::LinkLayer, sources::Sources, wire::MacAddr};

@@ -51,13 +51,34 @@ impl TcpProfile {
         }
     }
 
-    fn ttl(self) -> u8 {
+    pub(super) fn ttl(self) -> u8 {
         if self == Self::Windows { 128 } else { 64 }
     }
 
     /// Which bits of a random number make the flow label of an IPv6 packet: all 20, or none where the system leaves it 0.
     pub fn flow_label_mask(self) -> u32 {
         if self == Self::Bare { 0 } else { FLOW_LABEL }
+    }
+
+    /// By how many bits windows are shifted where the host shifts its own too (RFC 7323, section 2.2); `None` where the SYN
+    /// does not offer it.
+    pub fn window_scale(self) -> Option<u8> {
+        match self {
+            Self::Windows => Some(8),
+            Self::Linux => Some(7),
+            Self::Bsd => Some(6),
+            Self::Bare => None,
+        }
+    }
+
+    /// Whether the SYN permits selective acknowledgements (RFC 2018).
+    pub fn permits_sack(self) -> bool {
+        self != Self::Bare
+    }
+
+    /// Whether the SYN offers timestamps, which every later segment must then have (RFC 7323, section 3.2).
+    pub fn offers_timestamps(self) -> bool {
+        self.timestamp_at().is_some()
     }
 
     fn window(self) -> u16 {
