@@ -66,8 +66,8 @@ impl Account {
             TEMPLATE,
             Template {
                 image: "ami-0123456789abcdef0".to_owned(),
-                instance_type: Some("t4g.nano".to_owned()),
-                subnet: Some("subnet-0000000000000000a".to_owned()),
+                instance_type: Some("c7g.medium".to_owned()),
+                subnet: None,
                 shutdown_behavior: Some("stop".to_owned()),
             },
         );

@@ -45,9 +45,9 @@ fn check(world: &World<'_>, look: Duration, notice: impl Fn(&World<'_>, &str)) {
     });
     eprintln!("visible {:.1} s after the notice", begin.elapsed().as_secs_f64());
     world.ends(&id, "succeeded", Duration::from_secs(180));
-    world.check_found(&id);
     let again = world.seen().syns_open - COUNT;
     assert!(again <= 1_000, "{again} SYNs were sent twice: it began anew");
+    world.check_found(&id);
     let said = world.machines().said(&machine);
     assert!(said.contains("Stopped"), "{said}");
 }

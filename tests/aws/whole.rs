@@ -38,7 +38,14 @@ fn check(world: &World<'_>) {
     let id = submit(|words| world.ask(words));
     world.ends(&id, "succeeded", PATIENCE);
     let found = found(&id, |words| world.ask(words));
-    assert_eq!(found, on_one_machine(world));
+    for (on_aws, here) in found.iter().zip(&on_one_machine(world)) {
+        // Not all of thousands of rows: those that differ.
+        let differ = |rows: &[String], others: &[String]| -> Vec<String> {
+            rows.iter().filter(|row| !others.contains(row)).take(10).cloned().collect()
+        };
+        assert_eq!(differ(on_aws, here), differ(here, on_aws));
+        assert_eq!(on_aws.len(), here.len());
+    }
     // And that is something.
     let [names, endpoints, refused] = &found;
     assert_eq!(names.len(), certificate_log::in_scope().len());
@@ -81,10 +88,10 @@ fn found(id: &str, ask: impl Fn(&str) -> String) -> Found {
     })
 }
 
-/// A row without what differs from run to run: when it was seen, and in which workflow.
+/// A row without what differs from run to run: when it was seen, and for whom.
 fn timeless(mut row: Value) -> String {
     if let Some(row) = row.as_object_mut() {
-        for name in ["first_seen", "last_seen", "workflow_id", "at"] {
+        for name in ["first_seen", "last_seen", "at", "workflow_id", "task_id"] {
             row.remove(name);
         }
     }

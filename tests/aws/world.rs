@@ -173,13 +173,15 @@ impl<'a> World<'a> {
         self.lab.responder().unwrap()
     }
 
-    /// That the task `scan` of workflow `id` has found every host, once.
+    /// That the task `scan` of workflow `id` has found every host, and none twice but those that were asked twice.
     #[track_caller]
     pub(crate) fn check_found(&self, id: &str) {
+        let again = self.seen().syns_open - COUNT;
         let rows = self.rows(&format!("results {id} --task scan"));
         let open: Vec<_> = rows.iter().filter(|row| row["state"] == "open").collect();
         let found: BTreeSet<_> = open.iter().map(|row| row["ip"].as_str().unwrap()).collect();
-        assert_eq!((open.len() as u64, found.len() as u64), (COUNT, COUNT));
+        assert_eq!(found.len() as u64, COUNT);
+        assert!(open.len() as u64 <= COUNT + again, "{} records, {again} asked twice", open.len());
     }
 }
 

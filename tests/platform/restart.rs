@@ -24,7 +24,7 @@ use serde_json::json;
 
 use crate::{
     worker::{Does, Output, Worker, order},
-    world::{Ask, Draw, Look, Make, Planner, World, check_books, step},
+    world::{Ask, Draw, Look, Make, Planner, Scan, World, check_books, step},
 };
 
 /// A queue that fails now and then, before it has done what it was asked, or after.
@@ -230,9 +230,9 @@ fn check(world: &World, plan: &Planner, root: mrpf_tasks::TaskId) {
     }
 }
 
-/// What could not be sent is still to be sent, as soon as another manager may take it.
+/// What could not be sent is still to be sent, by whoever looks next.
 #[test]
-fn a_message_that_could_not_be_sent_is_sent_later() {
+fn a_message_that_could_not_be_sent_is_sent_at_the_next_look() {
     let world = World::new();
     let mut plan = Planner::new();
     let id = plan.task::<Ask>(json!(1));
@@ -244,7 +244,28 @@ fn a_message_that_could_not_be_sent_is_sent_later() {
     let errors = manager.step(world.now()).errors;
     assert!(errors.iter().any(|error| error.part == "outbox"), "{errors:?}");
     assert_eq!((world.depth(QueueName::External), world.task(id).attempt), (0, 1));
-    world.clock.pass(Duration::from_secs(31));
     step(&mut world.manager(2), world.now());
     assert_eq!((world.depth(QueueName::External), world.task(id).attempt), (1, 1));
+}
+
+/// It would idle until it goes, and another would come.
+#[test]
+fn no_machine_is_launched_for_a_message_that_cannot_be_sent() {
+    let world = World::new();
+    let mut plan = Planner::new();
+    plan.task::<Scan>(json!(1));
+    world.submit(&plan.0);
+    let outside = world.outside();
+    let draw = Arc::new(Mutex::new(Draw(0)));
+    let bare_metal =
+        Arc::new(Broken { queue: Arc::clone(&outside.bare_metal), draw, percent: 100 });
+    let mut manager = world.manager_of(Outside { bare_metal, ..outside }, 1);
+    for _ in 0..40 {
+        assert!(!manager.step(world.now()).errors.is_empty());
+        world.clock.pass(Duration::from_secs(1));
+    }
+    assert_eq!(manager.counts().launched, 0);
+    let mut manager = world.manager(2);
+    step(&mut manager, world.now());
+    assert_eq!((world.depth(QueueName::BareMetal), manager.counts().launched), (1, 1));
 }

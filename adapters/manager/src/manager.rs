@@ -164,14 +164,18 @@ impl Manager {
         }
         let given = tally.note(dispatch::give_out(outside, desk, time()))?.unwrap_or_default();
         // Also what another manager has left.
-        tally.note(outbox::send(outside, desk, time()))?;
+        let sent = tally.note(outbox::send(outside, desk, time()))?;
+        let is_raw_stuck = sent.is_some_and(|sent| {
+            tally.errors.extend(sent.error);
+            sent.is_raw_stuck
+        });
         if self.next_reconcile <= time() {
             self.next_reconcile = after(time(), desk.settings.reconcile_every);
             self.next_launch = time();
             tally.note(slots::reconcile(outside, desk, time()))?;
         }
         // After the messages were sent: see `slots`.
-        if given.has_raw || self.next_launch <= time() {
+        if (given.has_raw || self.next_launch <= time()) && !is_raw_stuck {
             self.next_launch = after(time(), desk.settings.poll);
             tally.note(slots::launch(outside, desk, time()))?;
         }
@@ -247,6 +251,12 @@ impl Share for Vec<Delivery> {
     /// Its messages are still to be taken in.
     fn has_more(&self) -> bool {
         false
+    }
+}
+
+impl Share for outbox::Sent {
+    fn has_more(&self) -> bool {
+        self.is_full
     }
 }
 

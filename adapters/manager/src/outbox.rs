@@ -1,7 +1,7 @@
 //! Messages that were decided on are sent.
 //!
-//! They are hidden from other managers, sent, and removed. A manager that is killed in between leaves them to be sent a second
-//! time, which does no harm: the second one finds its attempt taken.
+//! They are hidden from other managers, sent, and removed; what cannot be sent is shown again. A manager that is killed in between
+//! leaves them to be sent a second time, which does no harm: the second one finds its attempt taken.
 
 use std::time::Duration;
 
@@ -26,12 +26,23 @@ use crate::{
 /// For so long other managers leave alone what one is about to send.
 pub(crate) const HIDDEN: Duration = Duration::from_secs(30);
 
-/// Sends up to a batch of messages; gives whether more may be waiting.
+/// What came of sending.
+#[derive(Debug)]
+pub(crate) struct Sent {
+    /// Whether more may be waiting.
+    pub(crate) is_full: bool,
+    /// Whether messages for bare-metal workers could not be sent: a machine for them would find nothing to do.
+    pub(crate) is_raw_stuck: bool,
+    /// Why a queue did not take its messages.
+    pub(crate) error: Option<ManagerError>,
+}
+
+/// Sends up to a batch of messages.
 pub(crate) fn send(
     outside: &Outside,
     desk: &mut Desk,
     now: Timestamp,
-) -> Result<bool, ManagerError> {
+) -> Result<Sent, ManagerError> {
     let most = desk.settings.batch;
     let mut rows = Vec::new();
     let take = &mut |tx: &mut dyn Tx| {
@@ -39,8 +50,7 @@ pub(crate) fn send(
         Ok(())
     };
     outside.store.transaction(take).map_err(ManagerError::outbox)?;
-    let is_full = rows.len() >= most;
-    let mut failed = None;
+    let mut all = Sent { is_full: rows.len() >= most, is_raw_stuck: false, error: None };
     for class in WorkerClass::ALL {
         let (ids, bodies): (Vec<i64>, Vec<String>) = rows
             .iter()
@@ -53,12 +63,20 @@ pub(crate) fn send(
         let sent = match outside.queue(class.into()).send(&bodies) {
             Ok(()) => remove(outside, &ids),
             Err(QueueError::TooLarge { .. }) => one_by_one(outside, desk, class, &rows, now),
-            Err(error) => Err(ManagerError::outbox(error)),
+            Err(error) => {
+                all.is_raw_stuck |= class == WorkerClass::BareMetal;
+                show(outside, &ids)?;
+                Err(ManagerError::outbox(error))
+            }
         };
         // The queue of one class may be out of reach while those of the others are not.
-        failed = failed.or_else(|| sent.err());
+        all.error = all.error.or_else(|| sent.err());
     }
-    failed.map_or(Ok(is_full), Err)
+    Ok(all)
+}
+
+fn show(outside: &Outside, ids: &[i64]) -> Result<(), ManagerError> {
+    outside.store.transaction(&mut |tx| tx.show_outbox(ids)).map_err(ManagerError::outbox)
 }
 
 fn remove(outside: &Outside, ids: &[i64]) -> Result<(), ManagerError> {

@@ -259,6 +259,11 @@ impl Tx for SqliteTx<'_> {
         Ok(rows)
     }
 
+    fn show_outbox(&mut self, ids: &[i64]) -> Result<(), StoreError> {
+        let sql = "UPDATE outbox SET hidden_until = 0 WHERE id = ?1";
+        ids.iter().try_for_each(|id| self.execute(sql, [id]))
+    }
+
     fn remove_outbox(&mut self, ids: &[i64]) -> Result<(), StoreError> {
         ids.iter().try_for_each(|id| self.execute("DELETE FROM outbox WHERE id = ?1", [id]))
     }

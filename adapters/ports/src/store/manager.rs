@@ -104,6 +104,8 @@ pub trait Tx {
         hide_until: Timestamp,
         limit: usize,
     ) -> Result<Vec<OutboxRow>, StoreError>;
+    /// Shows messages again that could not be sent.
+    fn show_outbox(&mut self, ids: &[i64]) -> Result<(), StoreError>;
     /// Removes messages that were sent.
     fn remove_outbox(&mut self, ids: &[i64]) -> Result<(), StoreError>;
 

@@ -290,6 +290,11 @@ impl Tx for PgTx<'_> {
         Ok(rows)
     }
 
+    fn show_outbox(&mut self, ids: &[i64]) -> Result<(), StoreError> {
+        let sql = "UPDATE outbox SET hidden_until = DEFAULT WHERE id = ANY($1)";
+        self.execute(sql, &[&ids])
+    }
+
     fn remove_outbox(&mut self, ids: &[i64]) -> Result<(), StoreError> {
         self.execute("DELETE FROM outbox WHERE id = ANY($1)", &[&ids])
     }

@@ -300,7 +300,7 @@ pub fn collections_come_back(bench: &dyn Bench) {
     assert_eq!(found, rows[..2]);
 }
 
-/// And by another once its time is over; then it is gone.
+/// And by another once its time is over, or it could not be sent; then it is gone.
 pub fn a_message_of_the_outbox_is_taken_by_one(bench: &dyn Bench) {
     const MESSAGES: usize = 60;
     let (store, at) = (bench.store(), now());
@@ -341,6 +341,9 @@ pub fn a_message_of_the_outbox_is_taken_by_one(bench: &dyn Bench) {
         within(store, |tx| tx.take_outbox(at, after(at, seconds(60)), 100)).len()
     };
     assert_eq!((again(59), again(60), again(61)), (0, 5, 0));
+    let unsent: Vec<i64> = ids.iter().copied().skip(MESSAGES - 2).collect();
+    within(store, |tx| tx.show_outbox(&unsent));
+    assert_eq!((again(62), again(63)), (2, 0));
 }
 
 /// Of that source alone.
