@@ -57,12 +57,10 @@ fn queues_that_fail_and_throttle_lose_nothing() {
 /// A few lines that say what is away, and not one a try.
 #[track_caller]
 fn check_lines(said: &str) {
-    let warnings: Vec<_> =
-        said.lines().filter(|line| line.contains("WARN") || line.contains("ERROR")).collect();
-    assert!(
-        (1..=12).contains(&warnings.len()),
-        "{} lines:\n{}",
-        warnings.len(),
-        warnings.join("\n")
-    );
+    // What the template could be better at is said at the start; each attempt of the SDK after the first is a line too.
+    let is_other =
+        |line: &str| line.contains("mrpf_manager::serve") || line.contains("mrpf_aws::retries");
+    let is_loud = |line: &str| line.contains("WARN") || line.contains("ERROR");
+    let lines: Vec<_> = said.lines().filter(|line| is_loud(line) && !is_other(line)).collect();
+    assert!((1..=6).contains(&lines.len()), "{} lines:\n{}", lines.len(), lines.join("\n"));
 }

@@ -172,7 +172,8 @@ impl Ec2Fleet {
             kinds::all()
         });
         let mut walk = {
-            let memory = self.memory();
+            let mut memory = self.memory();
+            memory.exhausted.begin(combinations(&kinds, subnets).map(|(at, _)| at), now);
             Walk::new(&kinds, subnets, |at| memory.exhausted.holds(at, now))
         };
         let (number, generation) = slot;
