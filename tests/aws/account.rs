@@ -178,7 +178,7 @@ impl Account {
             }
             Self::Moto(account) => {
                 let answer = ec2(&account.moto, "DescribeInstances");
-                answer.split("<instanceId>").skip(1).map(|text| machine_of_moto(text)).collect()
+                answer.split("<instanceId>").skip(1).map(machine_of_moto).collect()
             }
         }
     }

@@ -155,7 +155,8 @@ impl Imds {
     pub(crate) fn document(&self) -> Result<Document, ImdsError> {
         let path = "/latest/dynamic/instance-identity/document";
         let text = self.get(path)?;
-        let text = text.ok_or(ImdsError::Malformed { path, why: "there is none".to_owned() })?;
+        let text =
+            text.ok_or_else(|| ImdsError::Malformed { path, why: "there is none".to_owned() })?;
         let document: Document = parse(path, &text)?;
         let id = &document.instance_id;
         let is_id = |octet: u8| octet.is_ascii_alphanumeric() || octet == b'-';
