@@ -21,6 +21,8 @@ struct Inner {
     /// Machines that were launched although the caller was told of an error.
     is_doubtful: bool,
     ended: Vec<InstanceId>,
+    /// Machines that cannot be ended.
+    stays: Vec<InstanceId>,
 }
 
 impl Machines {
@@ -59,6 +61,15 @@ impl Machines {
         self.inner().is_doubtful = true;
     }
 
+    /// A machine cannot be ended from now on, or can.
+    pub(crate) fn stays(&self, id: &InstanceId, stays: bool) {
+        let mut inner = self.inner();
+        inner.stays.retain(|other| other != id);
+        if stays {
+            inner.stays.push(id.clone());
+        }
+    }
+
     /// A machine powers off, or is lost.
     pub(crate) fn off(&self, id: &InstanceId) {
         if let Some(machine) = self.inner().machines.get_mut(id) {
@@ -94,6 +105,9 @@ impl Fleet for Machines {
     }
 
     fn terminate(&self, id: &InstanceId) -> Result<(), FleetError> {
+        if self.inner().stays.contains(id) {
+            return Err(FleetError(format!("{id} cannot be ended")));
+        }
         self.inner().ended.push(id.clone());
         self.off(id);
         Ok(())

@@ -12,6 +12,7 @@ use mrpf_embedded::SqliteStore;
 use mrpf_manager::{Manager, Outside};
 use mrpf_ports::{
     ManagerStore, Queue as _, QueueName, StoreError, WorkerStore,
+    clock::after,
     store::{
         Checkpoint, Claim, Cursor, Lease, ModelRow, RefusalRow, Renewal, SeenCount, TaskState, Tx,
     },
@@ -26,7 +27,7 @@ use serde_json::{Value, json};
 
 use crate::{
     worker::{Does, Output, Worker, order},
-    world::{Ask, Look, Planner, World, check_books, step},
+    world::{Ask, Look, Planner, Scan, World, check_books, step},
 };
 
 /// A store at the end of a line that can be cut.
@@ -202,4 +203,25 @@ fn nobody_is_given_up_for_lost_before_they_could_say_that_they_live() {
     }
     assert_eq!(states(TaskState::Running), [true, false]);
     assert_eq!(world.task(silent).tries, 1);
+}
+
+#[test]
+fn no_machine_is_ended_before_its_worker_could_say_that_it_is_up() {
+    let world = World::new();
+    let far = Far::of(&world);
+    let mut manager = manager(&world, &far);
+    let mut plan = Planner::new();
+    plan.task::<Scan>(json!(1));
+    world.submit(&plan.0);
+    step(&mut manager, world.now());
+    let machine = world.machines.live().pop().expect("a machine for the scan");
+    let is_up = || world.store.live_slot(&machine.0, after(world.now(), SECOND * 60)).unwrap();
+    assert!(is_up());
+    endure(&world, &far, &mut manager, 120);
+    step(&mut manager, world.now());
+    world.clock.pass(SECOND * 20);
+    assert!(is_up());
+    world.clock.pass(SECOND * 41);
+    step(&mut manager, world.now());
+    assert_eq!(world.machines.ended(), []);
 }

@@ -199,7 +199,7 @@ fn managers_lost_at_any_moment_lose_nothing_and_do_nothing_twice() {
             world.clock.pass(Duration::from_millis(draw.below(4_000)));
         }
         check(&world, &plan, root);
-        assert!(managers.made > 10, "seed {seed}: hardly anything went wrong");
+        assert!(managers.made > 5, "seed {seed}: hardly anything went wrong");
         assert!(ends.len() > 50);
     }
 }
@@ -230,9 +230,9 @@ fn check(world: &World, plan: &Planner, root: mrpf_tasks::TaskId) {
     }
 }
 
-/// What could not be sent is still to be sent, by whoever looks next.
+/// What could not be sent is still to be sent, after a moment, by whoever looks then.
 #[test]
-fn a_message_that_could_not_be_sent_is_sent_at_the_next_look() {
+fn a_message_that_could_not_be_sent_is_sent_a_moment_later() {
     let world = World::new();
     let mut plan = Planner::new();
     let id = plan.task::<Ask>(json!(1));
@@ -244,8 +244,30 @@ fn a_message_that_could_not_be_sent_is_sent_at_the_next_look() {
     let errors = manager.step(world.now()).errors;
     assert!(errors.iter().any(|error| error.part == "outbox"), "{errors:?}");
     assert_eq!((world.depth(QueueName::External), world.task(id).attempt), (0, 1));
+    world.clock.pass(Duration::from_secs(3));
     step(&mut world.manager(2), world.now());
     assert_eq!((world.depth(QueueName::External), world.task(id).attempt), (1, 1));
+}
+
+/// However many messages it has.
+#[test]
+fn a_queue_that_takes_nothing_is_in_no_other_queues_way() {
+    let world = World::new();
+    let mut plan = Planner::new();
+    for n in 0..450 {
+        plan.task::<Ask>(json!(n));
+    }
+    let id = plan.task::<Look>(json!(1));
+    world.submit(&plan.0);
+    let outside = world.outside();
+    let draw = Arc::new(Mutex::new(Draw(0)));
+    let external = Arc::new(Broken { queue: Arc::clone(&outside.external), draw, percent: 100 });
+    let mut manager = world.manager_of(Outside { external, ..outside }, 1);
+    for _ in 0..30 {
+        manager.step(world.now());
+        world.clock.pass(Duration::from_secs(1));
+    }
+    assert_eq!((world.depth(QueueName::Internal), world.task(id).attempt), (1, 1));
 }
 
 /// It would idle until it goes, and another would come.
@@ -260,12 +282,14 @@ fn no_machine_is_launched_for_a_message_that_cannot_be_sent() {
     let bare_metal =
         Arc::new(Broken { queue: Arc::clone(&outside.bare_metal), draw, percent: 100 });
     let mut manager = world.manager_of(Outside { bare_metal, ..outside }, 1);
-    for _ in 0..40 {
-        assert!(!manager.step(world.now()).errors.is_empty());
+    let failed = (0..120).filter(|_| {
         world.clock.pass(Duration::from_secs(1));
-    }
+        !manager.step(world.now()).errors.is_empty()
+    });
+    assert!(failed.count() >= 30);
     assert_eq!(manager.counts().launched, 0);
     let mut manager = world.manager(2);
+    world.clock.pass(Duration::from_secs(3));
     step(&mut manager, world.now());
     assert_eq!((world.depth(QueueName::BareMetal), manager.counts().launched), (1, 1));
 }

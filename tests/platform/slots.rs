@@ -224,8 +224,40 @@ fn a_machine_whose_worker_is_silent_is_ended() {
     assert_eq!(world.machines.ended(), []);
     later(&world, &mut manager, 32);
     assert_eq!(world.machines.ended(), std::slice::from_ref(&silent));
+    later(&world, &mut manager, 31);
     assert!(!live(&world, &silent));
     assert_eq!(world.machines.live().len(), 1, "the task is still to be done");
+}
+
+/// Were their slots free, there would be as many again each time.
+#[test]
+fn machines_that_cannot_be_ended_keep_their_slots_and_are_in_nobodys_way() {
+    let world = World::new();
+    scans(&world, 20);
+    let mut manager = world.manager(1);
+    step(&mut manager, world.now());
+    let machines = world.machines.live();
+    let most = machines.len();
+    assert_eq!(most, 5);
+    for id in &machines {
+        assert!(live(&world, id));
+    }
+    for id in &machines[..4] {
+        world.machines.stays(id, true);
+    }
+    for _ in 0..10 {
+        world.clock.pass(Duration::from_secs(31));
+        manager.step(world.now());
+    }
+    assert_eq!((world.machines.most(), world.machines.live().len()), (most, most));
+    assert!(world.machines.ended().contains(&machines[4]), "the last was ended all the same");
+    world.machines.stays(&machines[0], false);
+    for _ in 0..2 {
+        world.clock.pass(Duration::from_secs(31));
+        manager.step(world.now());
+    }
+    assert!(!live(&world, &machines[0]));
+    assert_eq!(world.machines.most(), most);
 }
 
 /// A machine that holds no slot would be one more than there may be.

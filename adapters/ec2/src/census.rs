@@ -96,8 +96,9 @@ fn is_surplus(
 ) -> bool {
     let (Life::Live, Some(slot)) = (machine.life, machine.slot) else { return false };
     match launched.of(slot) {
-        Some(given) => given.id != machine.id,
-        None => {
+        Some(given) if !given.is_ended => given.id != machine.id,
+        // What we were given has ended: another manager may have been given this one since.
+        _ => {
             let is_keeper = keeper(machines, slot).is_some_and(|keeper| keeper.id == machine.id);
             !is_keeper && age(machine, time) >= STRANGE
         }

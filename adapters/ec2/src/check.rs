@@ -10,7 +10,7 @@ use mrpf_aws::AwsError;
 use crate::{
     api::{Launch, Life, Subnet, Template},
     fleet::{Ec2Fleet, Settings},
-    verdict,
+    verdict::{self, Verdict},
     walk::Combination,
 };
 
@@ -47,9 +47,12 @@ impl Ec2Fleet {
         match self.api.template(name) {
             Ok(Some(template)) => template_findings(name, &template, !subnets.is_empty()),
             Ok(None) => vec![wrong(format!("launch template {name} has no version"))],
-            Err(error) => vec![wrong(format!(
-                "launch template {name}: {error}; make it, or name another in BARE_METAL_LAUNCH_TEMPLATE"
-            ))],
+            Err(error) => vec![because(
+                &error,
+                format!(
+                    "launch template {name}: {error}; make it, or name another in BARE_METAL_LAUNCH_TEMPLATE"
+                ),
+            )],
         }
     }
 
@@ -97,7 +100,8 @@ impl Ec2Fleet {
             let token = String::new();
             let launch = Launch { template, at: &at, platform, slot: (0, 0), token };
             if let Err(error) = self.api.may_run(&launch) {
-                findings.push(wrong(format!("launching {at}: {error}{}", grants(&error))));
+                findings
+                    .push(because(&error, format!("launching {at}: {error}{}", grants(&error))));
             }
         }
         match self.api.machines(platform, None) {
@@ -105,7 +109,7 @@ impl Ec2Fleet {
                 let live = machines.iter().find(|machine| machine.life == Life::Live);
                 findings.extend(self.check_terminate(live.map(|machine| machine.id.as_str())));
             }
-            Err(error) => findings.push(wrong(format!("listing instances: {error}"))),
+            Err(error) => findings.push(because(&error, format!("listing instances: {error}"))),
         }
         findings
     }
@@ -115,13 +119,21 @@ impl Ec2Fleet {
         let error = self.api.may_terminate(live.unwrap_or("i-00000000000000000")).err()?;
         let is_refused = verdict::code(&error) == Some("UnauthorizedOperation");
         match live {
-            Some(id) => Some(wrong(format!("ending {id}: {error}"))),
+            Some(id) => Some(because(&error, format!("ending {id}: {error}"))),
             None if is_refused => Some(Finding::Note(format!(
                 "whether instances may be ended shows only when there is one: {error}"
             ))),
             None if verdict::code(&error) == Some("InvalidInstanceID.NotFound") => None,
-            None => Some(wrong(format!("ending instances: {error}"))),
+            None => Some(because(&error, format!("ending instances: {error}"))),
         }
+    }
+}
+
+/// A setting is wrong; what passes, and one subnet of several ([`subnet_findings`] sees to all), keeps nobody from starting.
+fn because(error: &AwsError, text: String) -> Finding {
+    match verdict::of(error) {
+        Verdict::Stop => Finding::Wrong(text),
+        _ => Finding::Note(text),
     }
 }
 
@@ -188,9 +200,11 @@ fn subnet_findings(wanted: &[String], found: &[Subnet]) -> Vec<Finding> {
     let mut vpcs: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     for id in wanted {
         let Some(subnet) = found.iter().find(|subnet| subnet.id == *id) else {
-            findings.push(wrong(format!(
+            let text = format!(
                 "{id}: there is no such subnet in this region; correct BARE_METAL_WORKER_SUBNETS"
-            )));
+            );
+            // The others are launched in all the same.
+            findings.push(if found.is_empty() { wrong(text) } else { Finding::Note(text) });
             continue;
         };
         zones.entry(subnet.zone.as_deref().unwrap_or_default()).or_default().push(id);

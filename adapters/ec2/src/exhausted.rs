@@ -31,13 +31,12 @@ impl Exhausted {
         *known = until.max(*known);
     }
 
-    /// A walk over `all` begins: when there was no room for any of them, and the last that was heard of it is old enough, none is
-    /// left out.
+    /// A walk over `all` begins: when there was no room for any of them, and that walk began long enough ago, none is left out.
     pub(crate) fn begin(&mut self, all: impl IntoIterator<Item = Combination>, now: Instant) {
         let held = |at: Combination| self.0.get(&at).copied().filter(|until| now < *until);
         let all: Option<Vec<Instant>> = all.into_iter().map(held).collect();
-        let Some(last) = all.and_then(|all| all.into_iter().max()) else { return };
-        if now + (LEFT_ALONE - ALL_LEFT_ALONE) >= last {
+        let Some(first) = all.and_then(|all| all.into_iter().min()) else { return };
+        if now + (LEFT_ALONE - ALL_LEFT_ALONE) >= first {
             self.0.clear();
         }
     }
@@ -86,8 +85,8 @@ mod tests {
             all.clone().map(|at| exhausted.holds(&at, now))
         };
         assert_eq!(held(2, second), [true, true]);
-        assert_eq!(held(2, ALL_LEFT_ALONE), [true, true], "the second was asked a second later");
-        assert_eq!(held(2, ALL_LEFT_ALONE + second), [false, false]);
+        assert_eq!(held(2, ALL_LEFT_ALONE - second), [true, true]);
+        assert_eq!(held(2, ALL_LEFT_ALONE), [false, false], "the second was asked a second later");
         assert_eq!(held(1, ALL_LEFT_ALONE + second), [true, false]);
         assert_eq!(held(0, second), [false, false]);
     }

@@ -3,7 +3,7 @@
 use std::{fmt, sync::Arc};
 
 use mrpf_ports::{Fleet, ManagerStore, Queue, QueueName, StoreError};
-use mrpf_tasks::Registry;
+use mrpf_tasks::{Registry, WorkerClass};
 
 use crate::{Counts, Dice, Settings, transition::Policy};
 
@@ -53,9 +53,22 @@ pub(crate) struct Desk {
     pub(crate) settings: Settings,
     pub(crate) dice: Dice,
     pub(crate) counts: Counts,
+    /// Classes whose queue did not take what was sent last.
+    pub(crate) trouble: Vec<WorkerClass>,
 }
 
 impl Desk {
+    pub(crate) fn has_trouble(&self, class: WorkerClass) -> bool {
+        self.trouble.contains(&class)
+    }
+
+    pub(crate) fn set_trouble(&mut self, class: WorkerClass, has: bool) {
+        self.trouble.retain(|other| *other != class);
+        if has {
+            self.trouble.push(class);
+        }
+    }
+
     /// The times that decide, with a number drawn.
     pub(crate) fn policy(&mut self) -> Policy {
         let Settings { lease, grace, patience, .. } = self.settings;

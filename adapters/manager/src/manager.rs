@@ -42,6 +42,8 @@ pub struct Manager {
     next_look: Timestamp,
     next_reconcile: Timestamp,
     next_launch: Timestamp,
+    /// Messages for bare-metal workers could not be sent, and have not been tried again.
+    no_launch_before: Timestamp,
     /// Since when the store has not answered.
     gone_since: Option<Timestamp>,
     outages: Outages,
@@ -85,10 +87,11 @@ impl Manager {
         let calm = settings.reconcile_every.max(outbox::HIDDEN) * 3 / 2;
         Self {
             outside,
-            desk: Desk { registry, settings, dice, counts: Counts::default() },
+            desk: Desk { registry, settings, dice, counts: Counts::default(), trouble: Vec::new() },
             next_look: start,
             next_reconcile: start,
             next_launch: start,
+            no_launch_before: start,
             gone_since: None,
             outages: Outages::new(calm),
         }
@@ -165,17 +168,20 @@ impl Manager {
         let given = tally.note(dispatch::give_out(outside, desk, time()))?.unwrap_or_default();
         // Also what another manager has left.
         let sent = tally.note(outbox::send(outside, desk, time()))?;
-        let is_raw_stuck = sent.is_some_and(|sent| {
-            tally.errors.extend(sent.error);
-            sent.is_raw_stuck
-        });
+        if let Some(outbox::Sent { is_raw_stuck, error, .. }) = sent {
+            tally.errors.extend(error);
+            if is_raw_stuck {
+                self.no_launch_before = after(time(), outbox::PUT_OFF + AFTER_ERROR);
+            }
+        }
         if self.next_reconcile <= time() {
             self.next_reconcile = after(time(), desk.settings.reconcile_every);
             self.next_launch = time();
             tally.note(slots::reconcile(outside, desk, time()))?;
         }
         // After the messages were sent: see `slots`.
-        if (given.has_raw || self.next_launch <= time()) && !is_raw_stuck {
+        let is_due = given.has_raw || self.next_launch <= time();
+        if is_due && self.no_launch_before <= time() {
             self.next_launch = after(time(), desk.settings.poll);
             tally.note(slots::launch(outside, desk, time()))?;
         }
@@ -198,6 +204,7 @@ impl Manager {
         // Shorter than from one sign of life to the next, it has kept nobody from anything.
         if between(since, now) >= lease / 3 {
             self.next_look = after(now, lease);
+            self.next_reconcile = after(now, lease);
         }
         Ok(())
     }

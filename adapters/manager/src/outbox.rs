@@ -1,7 +1,8 @@
 //! Messages that were decided on are sent.
 //!
-//! They are hidden from other managers, sent, and removed; what cannot be sent is shown again. A manager that is killed in between
-//! leaves them to be sent a second time, which does no harm: the second one finds its attempt taken.
+//! They are hidden from other managers, sent, and removed; what cannot be sent is tried again after a moment, in which others have
+//! their turn. A manager that is killed in between leaves them to be sent a second time, which does no harm: the second one finds
+//! its attempt taken.
 
 use std::time::Duration;
 
@@ -25,6 +26,10 @@ use crate::{
 
 /// For so long other managers leave alone what one is about to send.
 pub(crate) const HIDDEN: Duration = Duration::from_secs(30);
+/// Until what could not be sent is tried again.
+pub(crate) const PUT_OFF: Duration = Duration::from_secs(3);
+/// So many are sent at a time while a queue has trouble: what it takes of them is not sent again. A batch of SQS.
+const FEW: usize = 10;
 
 /// What came of sending.
 #[derive(Debug)]
@@ -51,32 +56,38 @@ pub(crate) fn send(
     };
     outside.store.transaction(take).map_err(ManagerError::outbox)?;
     let mut all = Sent { is_full: rows.len() >= most, is_raw_stuck: false, error: None };
+    // The queue of one class may be out of reach while those of the others are not.
     for class in WorkerClass::ALL {
-        let (ids, bodies): (Vec<i64>, Vec<String>) = rows
-            .iter()
-            .filter(|row| row.class == class)
-            .map(|row| (row.id, row.body.clone()))
-            .unzip();
-        if ids.is_empty() {
-            continue;
-        }
-        let sent = match outside.queue(class.into()).send(&bodies) {
-            Ok(()) => remove(outside, &ids),
-            Err(QueueError::TooLarge { .. }) => one_by_one(outside, desk, class, &rows, now),
-            Err(error) => {
-                all.is_raw_stuck |= class == WorkerClass::BareMetal;
-                show(outside, &ids)?;
-                Err(ManagerError::outbox(error))
+        let of_class: Vec<&OutboxRow> = rows.iter().filter(|row| row.class == class).collect();
+        let at_a_time = if desk.has_trouble(class) { FEW } else { most };
+        let mut left = of_class.as_slice();
+        while let Some(rows) = left.get(..left.len().min(at_a_time)).filter(|it| !it.is_empty()) {
+            let ids: Vec<i64> = rows.iter().map(|row| row.id).collect();
+            let bodies: Vec<String> = rows.iter().map(|row| row.body.clone()).collect();
+            let sent = match outside.queue(class.into()).send(&bodies) {
+                Ok(()) => remove(outside, &ids),
+                Err(QueueError::TooLarge { .. }) => one_by_one(outside, desk, rows, now),
+                Err(error) => {
+                    all.is_raw_stuck |= class == WorkerClass::BareMetal;
+                    let ids: Vec<i64> = left.iter().map(|row| row.id).collect();
+                    put_off(outside, &ids, after(now, PUT_OFF))?;
+                    Err(ManagerError::outbox(error))
+                }
+            };
+            desk.set_trouble(class, sent.is_err());
+            if let Err(error) = sent {
+                all.error.get_or_insert(error);
+                break;
             }
-        };
-        // The queue of one class may be out of reach while those of the others are not.
-        all.error = all.error.or_else(|| sent.err());
+            left = &left[rows.len()..];
+        }
     }
     Ok(all)
 }
 
-fn show(outside: &Outside, ids: &[i64]) -> Result<(), ManagerError> {
-    outside.store.transaction(&mut |tx| tx.show_outbox(ids)).map_err(ManagerError::outbox)
+fn put_off(outside: &Outside, ids: &[i64], until: Timestamp) -> Result<(), ManagerError> {
+    let work = &mut |tx: &mut dyn Tx| tx.put_off_outbox(ids, until);
+    outside.store.transaction(work).map_err(ManagerError::outbox)
 }
 
 fn remove(outside: &Outside, ids: &[i64]) -> Result<(), ManagerError> {
@@ -87,12 +98,11 @@ fn remove(outside: &Outside, ids: &[i64]) -> Result<(), ManagerError> {
 fn one_by_one(
     outside: &Outside,
     desk: &mut Desk,
-    class: WorkerClass,
-    rows: &[OutboxRow],
+    rows: &[&OutboxRow],
     now: Timestamp,
 ) -> Result<(), ManagerError> {
-    for row in rows.iter().filter(|row| row.class == class) {
-        match outside.queue(class.into()).send(std::slice::from_ref(&row.body)) {
+    for row in rows {
+        match outside.queue(row.class.into()).send(std::slice::from_ref(&row.body)) {
             Ok(()) => {}
             Err(error @ QueueError::TooLarge { .. }) => give_up(outside, desk, row, &error, now)?,
             Err(error) => return Err(ManagerError::outbox(error)),

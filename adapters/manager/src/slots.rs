@@ -71,7 +71,30 @@ pub(crate) fn launch(
         Ok(())
     };
     outside.store.transaction(take).map_err(ManagerError::slots)?;
-    taken.iter().try_for_each(|slot| ask(outside, desk, slot, now))
+    ask_all(outside, desk, &taken, now)
+}
+
+/// Asks for one machine after the other; no further when the fleet does not answer, since each of these calls may take its time, and
+/// a slot that was taken and not asked for is asked for later.
+fn ask_all(
+    outside: &Outside,
+    desk: &mut Desk,
+    slots: &[SlotRow],
+    now: Timestamp,
+) -> Result<(), ManagerError> {
+    for slot in slots {
+        if ask(outside, desk, slot, now)? == Answered::No {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// Whether the fleet has said yes or no.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Answered {
+    Yes,
+    No,
 }
 
 /// Asks the fleet for the machine of a slot that is launching, and writes down what it says.
@@ -80,7 +103,7 @@ fn ask(
     desk: &mut Desk,
     slot: &SlotRow,
     now: Timestamp,
-) -> Result<(), ManagerError> {
+) -> Result<Answered, ManagerError> {
     let SlotRow { slot: number, generation, .. } = *slot;
     match outside.fleet.launch(number, generation) {
         Ok(id) => {
@@ -88,26 +111,30 @@ fn ask(
             tracing::info!(slot = number, generation, instance = %id, "launched");
             let mut is_ours = false;
             change(outside, slot, |row| {
-                is_ours = true;
-                row.instance_id = Some(id.0.clone());
+                is_ours = row.instance_id.as_ref().is_none_or(|known| *known == id.0);
+                if is_ours {
+                    row.instance_id = Some(id.0.clone());
+                }
             })?;
-            // The slot was given up while the fleet took its time: nobody counts this machine.
+            // The slot was given up while the fleet took its time, or another manager has a machine for it: nobody counts this one.
             if !is_ours {
                 outside.fleet.terminate(&id).map_err(ManagerError::slots)?;
             }
-            Ok(())
+            Ok(Answered::Yes)
         }
         Err(LaunchError::Unknown(why)) => {
             tracing::warn!(slot = number, generation, why, "launch in doubt; asking again");
-            Ok(())
+            Ok(Answered::No)
         }
         Err(error @ LaunchError::Exhausted(_)) => {
             tracing::warn!(slot = number, %error, "no machine for now");
-            hold_off(outside, slot, after(now, desk.settings.exhausted_wait))
+            hold_off(outside, slot, after(now, desk.settings.exhausted_wait))?;
+            Ok(Answered::Yes)
         }
         Err(error @ LaunchError::Refused(_)) => {
             tracing::error!(slot = number, %error, "no machine until somebody changes a setting");
-            hold_off(outside, slot, after(now, desk.settings.refused_wait))
+            hold_off(outside, slot, after(now, desk.settings.refused_wait))?;
+            Ok(Answered::Yes)
         }
     }
 }
@@ -164,11 +191,13 @@ pub(crate) fn reconcile(
         plan.compare(tx, &machines, desk, now)
     };
     outside.store.transaction(work).map_err(ManagerError::slots)?;
+    let mut failed = Ok(());
     for id in &plan.end {
-        tracing::warn!(instance = %id, "a machine without a slot is ended");
-        outside.fleet.terminate(id).map_err(ManagerError::slots)?;
+        tracing::warn!(instance = %id, "a machine that nobody hears of, or counts, is ended");
+        // One that cannot be ended is in nobody else's way.
+        failed = failed.and(outside.fleet.terminate(id).map_err(ManagerError::slots));
     }
-    plan.ask.iter().try_for_each(|slot| ask(outside, desk, slot, now))
+    failed.and(ask_all(outside, desk, &plan.ask, now))
 }
 
 /// As many slots as there may be workers. Those that are too many retire when they are free: nobody takes them, and they stay
@@ -258,8 +287,8 @@ impl Plan {
             }
             Some(machine) if is_over => {
                 tracing::warn!(slot = slot.slot, instance = %machine.id, "nothing is heard of its worker");
+                // It has its slot until it is gone: were it free, and ending the machine failed, there would be one too many.
                 self.end.push(machine.id.clone());
-                release(slot);
             }
             Some(machine) => {
                 if slot.instance_id.is_none() {

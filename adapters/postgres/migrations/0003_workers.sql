@@ -8,8 +8,8 @@
 -- An external worker has no role. Of everything else a worker knows what the functions here answer: it cannot read `task`, so it
 -- knows the tickets alone of the tasks that it was given, and without a task's ticket it can change nothing of that task.
 --
--- These are the guards of a run, and all the logic that stands in SQL. They lock the row of the task, so they hold whatever
--- isolation their caller has chosen.
+-- These are the guards of a run, and all the logic that stands in SQL. Those that change something lock the row of the task, so
+-- they hold whatever isolation their caller has chosen.
 
 -- Whether a run holds its task. It does until its transaction ends, too.
 CREATE FUNCTION holds(of_task uuid, of_attempt bigint, of_ticket uuid, of_run uuid) RETURNS boolean

@@ -146,7 +146,7 @@ impl Database {
         self.pool.get_timeout(wait).map_err(|_| match &*lock(&self.last_error.0) {
             Some(why) => Failure::Gone(why.clone()),
             None => {
-                let why = format!("{}: all {CONNECTIONS} connections are in use", self.name);
+                let why = format!("{}: all connections of this program are in use", self.name);
                 Failure::Store(StoreError::Busy(why))
             }
         })

@@ -104,7 +104,7 @@ impl ErrorKind {
 }
 
 /// No wait is longer, whatever a source asks for.
-const LONGEST: Duration = Duration::from_secs(6 * 3_600);
+pub const LONGEST_WAIT: Duration = Duration::from_secs(6 * 3_600);
 
 /// When a task that failed `tries` times, the last time by `error`, is tried again; `None` is never. `dice` is a number
 /// drawn for this failure: up to a quarter is added by it, so that what failed together does not come back together.
@@ -115,7 +115,7 @@ pub fn retry_wait(error: &TaskError, tries: u32, max_tries: u32, dice: u64) -> O
     }
     let doubled = first.saturating_mul(1 << tries.saturating_sub(1).min(16));
     let asked = error.retry_after_ms.map_or(Duration::ZERO, Duration::from_millis);
-    let wait = doubled.max(asked).min(LONGEST);
+    let wait = doubled.max(asked).min(LONGEST_WAIT);
     Some(wait + wait / 4 * u32::try_from(dice % 1_001).unwrap_or(0) / 1_000)
 }
 
@@ -141,7 +141,7 @@ mod tests {
         let error = TaskError::new(ErrorKind::RateLimited, "429").after(seconds(300));
         assert_eq!(retry_wait(&error, 1, 3, 0), Some(seconds(300)));
         let error = error.after(Duration::MAX);
-        assert_eq!(retry_wait(&error, 1, 3, 0), Some(LONGEST));
+        assert_eq!(retry_wait(&error, 1, 3, 0), Some(LONGEST_WAIT));
     }
 
     #[test]

@@ -38,7 +38,7 @@ pub mod workflow;
 pub use self::{
     chunk::{Bytes, Chunk},
     definition::{Check, Requires, TaskDefinition},
-    error::{ErrorKind, TaskError, retry_wait},
+    error::{ErrorKind, LONGEST_WAIT, TaskError, retry_wait},
     id::{CollectionId, MessageId, RunId, TaskId, Ticket, WorkflowId},
     rate::{PerSecond, PerSecondError},
     registry::{Declared, InputError, Registry, read_input},

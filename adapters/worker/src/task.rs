@@ -90,13 +90,17 @@ fn claim(shared: &Shared, run: &Run, delivery: &Delivery) -> Option<Option<Check
         Ok(Claim::Stale) => shared.delete(&delivery.handle),
         Err(error) => {
             tracing::warn!(task = %run.assignment.task_id, %error, "a task cannot be claimed");
-            shared.give_back(&delivery.handle, GIVEN_BACK);
+            // A store that is away for minutes must not make dead letters of all that is waiting.
+            shared.give_back(
+                &delivery.handle,
+                busy_wait(delivery.receive_count, shared.settings.lease),
+            );
         }
     }
     None
 }
 
-/// How long a message is hidden whose task another run holds: longer each time, as every delivery brings it closer to the dead
+/// How long a message is hidden whose task another run holds, or the store does not give: longer each time, as every delivery brings it closer to the dead
 /// letters; no longer than a lease, after which the other run has ended or lives.
 fn busy_wait(receive_count: u32, lease: Duration) -> Duration {
     GIVEN_BACK

@@ -259,9 +259,9 @@ impl Tx for SqliteTx<'_> {
         Ok(rows)
     }
 
-    fn show_outbox(&mut self, ids: &[i64]) -> Result<(), StoreError> {
-        let sql = "UPDATE outbox SET hidden_until = 0 WHERE id = ?1";
-        ids.iter().try_for_each(|id| self.execute(sql, [id]))
+    fn put_off_outbox(&mut self, ids: &[i64], until: Timestamp) -> Result<(), StoreError> {
+        let sql = "UPDATE outbox SET hidden_until = ?2 WHERE id = ?1";
+        ids.iter().try_for_each(|id| self.execute(sql, params![id, Moment(until)]))
     }
 
     fn remove_outbox(&mut self, ids: &[i64]) -> Result<(), StoreError> {

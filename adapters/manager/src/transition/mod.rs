@@ -25,7 +25,7 @@ use mrpf_ports::{
 };
 use mrpf_records::Timestamp;
 use mrpf_tasks::{
-    ErrorKind, RunId, TaskError, Ticket,
+    ErrorKind, LONGEST_WAIT, RunId, TaskError, Ticket,
     message::{Assignment, Run},
     retry_wait,
 };
@@ -191,7 +191,9 @@ pub(crate) fn apply(
             let is_others = task.state == TaskState::Running && task.run_id != Some(run.run_id);
             wanted(!is_others, Refused::OtherRun)?;
             if let ErrorKind::RateLimited | ErrorKind::Blocked = error.kind {
-                source_wait = error.retry_after_ms.map(Duration::from_millis);
+                // Whatever a service asks for, it is asked again the same day.
+                let asked = error.retry_after_ms.map(Duration::from_millis);
+                source_wait = asked.map(|wait| wait.min(LONGEST_WAIT));
             }
             if error.kind == ErrorKind::Cancelled {
                 // It was told to stop, and its task is still to be done: no fault of it.

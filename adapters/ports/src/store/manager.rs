@@ -104,8 +104,8 @@ pub trait Tx {
         hide_until: Timestamp,
         limit: usize,
     ) -> Result<Vec<OutboxRow>, StoreError>;
-    /// Shows messages again that could not be sent.
-    fn show_outbox(&mut self, ids: &[i64]) -> Result<(), StoreError>;
+    /// Says when messages that could not be sent are shown again.
+    fn put_off_outbox(&mut self, ids: &[i64], until: Timestamp) -> Result<(), StoreError>;
     /// Removes messages that were sent.
     fn remove_outbox(&mut self, ids: &[i64]) -> Result<(), StoreError>;
 

@@ -290,9 +290,9 @@ impl Tx for PgTx<'_> {
         Ok(rows)
     }
 
-    fn show_outbox(&mut self, ids: &[i64]) -> Result<(), StoreError> {
-        let sql = "UPDATE outbox SET hidden_until = DEFAULT WHERE id = ANY($1)";
-        self.execute(sql, &[&ids])
+    fn put_off_outbox(&mut self, ids: &[i64], until: Timestamp) -> Result<(), StoreError> {
+        let sql = "UPDATE outbox SET hidden_until = $2 WHERE id = ANY($1)";
+        self.execute(sql, &[&ids, &moment(until)])
     }
 
     fn remove_outbox(&mut self, ids: &[i64]) -> Result<(), StoreError> {

@@ -114,8 +114,11 @@ impl Envelope {
     fn write<B: Serialize>(&self, body: &B) -> Result<String, MessageError> {
         let Self { id, sent_at, .. } = *self;
         let kind = self.message.kind();
-        serde_json::to_string(&Written { v: VERSION, kind, id, sent_at, body })
-            .map_err(|error| MessageError::Body { kind: kind.to_owned(), why: error.to_string() })
+        let text =
+            serde_json::to_string(&Written { v: VERSION, kind, id, sent_at, body }).map_err(
+                |error| MessageError::Body { kind: kind.to_owned(), why: error.to_string() },
+            )?;
+        Ok(escape(text))
     }
 
     /// Reads a message of any version that this program knows.
@@ -138,6 +141,16 @@ impl Envelope {
             _ => return Err(MessageError::UnknownType(kind.chars().take(80).collect())),
         };
         Ok(Self { id: header.id, sent_at: header.sent_at, message })
+    }
+}
+
+/// A message of SQS has the characters of XML (SendMessage), and JSON writes two as they are that are none of these. They stand
+/// inside strings alone, where a number says the same.
+fn escape(text: String) -> String {
+    if text.contains(['\u{fffe}', '\u{ffff}']) {
+        text.replace('\u{fffe}', "\\ufffe").replace('\u{ffff}', "\\uffff")
+    } else {
+        text
     }
 }
 

@@ -342,8 +342,8 @@ pub fn a_message_of_the_outbox_is_taken_by_one(bench: &dyn Bench) {
     };
     assert_eq!((again(59), again(60), again(61)), (0, 5, 0));
     let unsent: Vec<i64> = ids.iter().copied().skip(MESSAGES - 2).collect();
-    within(store, |tx| tx.show_outbox(&unsent));
-    assert_eq!((again(62), again(63)), (2, 0));
+    within(store, |tx| tx.put_off_outbox(&unsent, after(at, seconds(63))));
+    assert_eq!((again(62), again(63), again(64)), (0, 2, 0));
 }
 
 /// Of that source alone.
