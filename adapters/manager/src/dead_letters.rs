@@ -35,7 +35,7 @@ pub(crate) fn read(
         Ok(())
     };
     outside.store.transaction(look).map_err(ManagerError::dead_letters)?;
-    let (mut is_full, mut failed) = (false, Ok(()));
+    let (mut is_full, mut failed) = (false, None);
     for class in WorkerClass::ALL {
         let name = QueueName::from(class);
         // While the platform is stopped workers give every message back until it dies, which is no task's fault: see `resume`.
@@ -48,18 +48,26 @@ pub(crate) fn read(
             letter.fail_its_task(outside, desk)
         });
         // One queue is not in the way of the others.
-        is_full |= *done.as_ref().unwrap_or(&false);
-        failed = failed.and(done.map(drop));
+        match done {
+            Ok(may_have_more) => is_full |= may_have_more,
+            Err(error) => {
+                failed.get_or_insert(error);
+            }
+        }
     }
     if let Some(dead) = outside.queue(QueueName::TaskManager).dead_letters() {
         let done = each(dead, desk, |desk, body| {
             let letter = Letter { name: QueueName::TaskManager, body, now };
             letter.try_again(outside, desk)
         });
-        is_full |= *done.as_ref().unwrap_or(&false);
-        failed = failed.and(done.map(drop));
+        match done {
+            Ok(may_have_more) => is_full |= may_have_more,
+            Err(error) => {
+                failed.get_or_insert(error);
+            }
+        }
     }
-    failed.map(|()| is_full)
+    failed.map_or(Ok(is_full), Err)
 }
 
 /// Gives each dead letter to `take`, and removes those that it is done with.

@@ -32,14 +32,16 @@ pub(crate) fn reap(
 ) -> Result<bool, ManagerError> {
     let most = desk.settings.batch;
     let grace = desk.settings.grace;
-    let mut failed = Ok(());
+    let mut failed = None;
     let mut queued = [None; WorkerClass::ALL.len()];
     for (class, queued) in WorkerClass::ALL.into_iter().zip(&mut queued) {
         // A hint, and a wrong one costs a message more or a wait more. A queue that does not tell is in the way of its own class alone.
         let depth = outside.queue(QueueName::from(class)).depth();
         let may_have_some = depth.as_ref().map_or(true, |depth| depth.visible > 0);
         *queued = may_have_some.then_some(class);
-        failed = failed.and(depth.map(drop).map_err(ManagerError::reaper));
+        if let Err(error) = depth {
+            failed.get_or_insert(ManagerError::reaper(error));
+        }
     }
     let mut found = 0;
     let counts = desk.counts;
@@ -71,7 +73,7 @@ pub(crate) fn reap(
         books.close()
     };
     outside.store.transaction(work).map_err(ManagerError::reaper)?;
-    failed.map(|()| found >= most)
+    failed.map_or(Ok(found >= most), Err)
 }
 
 fn before(at: Timestamp, duration: Duration) -> Timestamp {

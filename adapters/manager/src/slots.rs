@@ -191,13 +191,16 @@ pub(crate) fn reconcile(
         plan.compare(tx, &machines, desk, now)
     };
     outside.store.transaction(work).map_err(ManagerError::slots)?;
-    let mut failed = Ok(());
+    let mut failed = None;
     for id in &plan.end {
         tracing::warn!(instance = %id, "a machine that nobody hears of, or counts, is ended");
         // One that cannot be ended is in nobody else's way.
-        failed = failed.and(outside.fleet.terminate(id).map_err(ManagerError::slots));
+        if let Err(error) = outside.fleet.terminate(id) {
+            failed.get_or_insert(ManagerError::slots(error));
+        }
     }
-    failed.and(ask_all(outside, desk, &plan.ask, now))
+    ask_all(outside, desk, &plan.ask, now)?;
+    failed.map_or(Ok(()), Err)
 }
 
 /// As many slots as there may be workers. Those that are too many retire when they are free: nobody takes them, and they stay
