@@ -40,7 +40,7 @@ pub(crate) fn reap(
         let may_have_some = depth.as_ref().map_or(true, |depth| depth.visible > 0);
         *queued = may_have_some.then_some(class);
         if let Err(error) = depth {
-            failed.get_or_insert(ManagerError::reaper(error));
+            failed.get_or_insert_with(|| ManagerError::reaper(error));
         }
     }
     let mut found = 0;

@@ -196,7 +196,7 @@ pub(crate) fn reconcile(
         tracing::warn!(instance = %id, "a machine that nobody hears of, or counts, is ended");
         // One that cannot be ended is in nobody else's way.
         if let Err(error) = outside.fleet.terminate(id) {
-            failed.get_or_insert(ManagerError::slots(error));
+            failed.get_or_insert_with(|| ManagerError::slots(error));
         }
     }
     ask_all(outside, desk, &plan.ask, now)?;
