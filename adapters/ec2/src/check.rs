@@ -322,6 +322,8 @@ mod tests {
             "{other:?}"
         );
         let missing = said(&[a]);
-        assert!(missing[0].starts_with("wrong: subnet-b: there is no such subnet"), "{missing:?}");
+        assert!(missing[0].starts_with("note: subnet-b: there is no such subnet"), "{missing:?}");
+        let none = said(&[]);
+        assert!(none.iter().all(|line| line.starts_with("wrong: subnet-")), "{none:?}");
     }
 }

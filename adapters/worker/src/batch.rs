@@ -82,7 +82,9 @@ impl Batch {
     }
 
     /// Deals with messages, several side by side, and says of each, in their order, what became of it. Ends some time before
-    /// `deadline`, and [`Settings::grace`] after `stop` was set at most; what is not done by then is visible to others at once.
+    /// `deadline`, and [`Settings::grace`] after `stop` was set at most; what is not done by then is visible to others at once. A
+    /// batch that comes when `stop` is set already is visible some seconds later: it would come again at once, and again, until
+    /// it were dead letters.
     ///
     /// # Errors
     ///
@@ -106,6 +108,10 @@ impl Batch {
             runs: Runs::default(),
             unknown: Arc::clone(&self.unknown),
         });
+        if stop.is_set() {
+            handles.iter().for_each(|handle| shared.give_back(handle, GIVEN_BACK));
+            return Ok(handles.into_iter().map(|handle| (handle, Verdict::Again)).collect());
+        }
         let (done, waiting) = (Wake::default(), Arc::new(Waiting(Mutex::new(deliveries.into()))));
         let keeper = {
             let (shared, waiting, done) = (Arc::clone(&shared), Arc::clone(&waiting), done.clone());

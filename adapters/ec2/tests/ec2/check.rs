@@ -124,9 +124,15 @@ fn what_does_not_exist_is_named() {
         refused.contains("no-such-template") && refused.contains("does not exist"),
         "{refused}"
     );
+    // One of two is told of, and the other is launched in; without any nothing can be.
+    let missing = "subnet-dddddddd: there is no such subnet";
     let subnets = vec![SUBNETS[0].to_owned(), "subnet-dddddddd".to_owned()];
+    let fleet = open(Settings { subnets, ..region.settings() }).unwrap();
+    assert!(wrong(&fleet).is_empty(), "{:?}", wrong(&fleet));
+    assert!(fleet.check().iter().any(|it| it.to_string().contains(missing)), "{:?}", fleet.check());
+    let subnets = vec!["subnet-dddddddd".to_owned()];
     let said = wrong(&open(Settings { subnets, ..region.settings() }).unwrap());
-    assert!(said[0].contains("subnet-dddddddd: there is no such subnet"), "{said:?}");
+    assert!(said[0].contains(missing), "{said:?}");
     let interface = Template {
         image: "ami-arm".to_owned(),
         instance_type: Some("t4g.small".to_owned()),

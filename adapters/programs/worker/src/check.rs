@@ -63,7 +63,7 @@ struct Said {
 impl Said {
     fn note<T: Display>(&mut self, what: &str, found: Result<T, impl Display>) {
         match found {
-            Ok(found) => println!("ok     {what}: {found}"),
+            Ok(found) => println!("OK     {what}: {found}"),
             Err(why) => {
                 self.is_wrong = true;
                 println!("WRONG  {what}: {why}");

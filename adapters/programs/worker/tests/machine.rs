@@ -237,13 +237,13 @@ fn a_check_says_all_that_is_wrong_and_touches_nothing() {
     world.cloud.queues().send(&world.own, "a message");
     let said_well = said(&world.command(&["--check", "--keep-machine"]).output().unwrap());
     for line in [
-        "ok     settings: all there",
-        "ok     identity: i-0123456789abcdef0, t4g.micro in eu-central-1a",
-        "ok     AWS: ",
-        "ok     bare_metal queue: ",
-        "ok     task_manager queue: ",
-        "ok     database: ",
-        "ok     power: the machine stays on",
+        "OK     settings: all there",
+        "OK     identity: i-0123456789abcdef0, t4g.micro in eu-central-1a",
+        "OK     AWS: ",
+        "OK     bare_metal queue: ",
+        "OK     task_manager queue: ",
+        "OK     database: ",
+        "OK     power: the machine stays on",
     ] {
         assert!(said_well.contains(line), "{line:?} is not in\n{said_well}");
     }
@@ -263,5 +263,5 @@ fn a_check_says_all_that_is_wrong_and_touches_nothing() {
     for line in ["WRONG  identity: ", "WRONG  bare_metal queue: ", "WRONG  database: "] {
         assert!(said.contains(line), "{line:?} is not in\n{said}");
     }
-    assert!(said.contains("ok     task_manager queue") && !said.contains("s3cret"), "{said}");
+    assert!(said.contains("OK     task_manager queue") && !said.contains("s3cret"), "{said}");
 }
