@@ -21,6 +21,10 @@ const GAPS: [(&str, &str); 2] = [
     ("a_handle_is_stale_once_its_time_is_over", "a message that is visible again is not in flight"),
 ];
 
+/// A case that moto passes or not: of eight receivers at once two may get the same message, since its threads have no lock between
+/// them.
+const BY_CHANCE: &str = "eight_receivers_handle_each_message_once";
+
 struct AtMoto {
     endpoint: String,
     url: String,
@@ -74,6 +78,9 @@ fn moto_passes_the_suite_but_for_what_it_is_known_to_do_otherwise() {
             loop {
                 let number = next.fetch_add(1, Ordering::Relaxed);
                 let Some((name, case)) = CASES.get(number) else { return failed };
+                if *name == BY_CHANCE {
+                    continue;
+                }
                 let bench = AtMoto::new(&moto.endpoint(), &aws, number);
                 if catch_unwind(AssertUnwindSafe(|| case(&bench))).is_err() {
                     failed.push(*name);
