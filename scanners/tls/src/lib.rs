@@ -1,0 +1,4 @@
+//! Which certificates, versions and names a TLS port has.
+
+#![forbid(unsafe_code)]
+#![warn(missing_docs)]
