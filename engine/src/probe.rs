@@ -53,7 +53,7 @@ pub enum Invalid {
 /// What a scanner asks and how it reads the answers. One value is shared by the sender and the receiver thread.
 pub trait Probe: fmt::Debug + Send + Sync + 'static {
     /// What one answer says. Kept small: it crosses a bounded queue by value.
-    type Reply: Copy + fmt::Debug + Send + 'static;
+    type Reply: fmt::Debug + Send + 'static;
 
     /// What a closing frame is made from.
     type Closing: Copy + fmt::Debug + Send + 'static;
@@ -83,4 +83,23 @@ pub trait Probe: fmt::Debug + Send + Sync + 'static {
 
     /// Writes a whole closing frame into a slot, whatever it held, and returns the length of the frame.
     fn make_closing(&self, slot: &mut [u8], closing: &Self::Closing) -> u16;
+}
+
+/// A probe that asks to open TCP connections: what a [`Talker`](crate::scan::Talker) needs to know of it beside the contract.
+pub trait Connects: Probe {
+    /// What the SYN from `local_port` to `remote` carried.
+    fn syn(&self, remote: Target, local_port: u16) -> Syn;
+
+    /// The packet that an ICMP error for us quotes, if it says that nothing arrives there: to whom, from which port of ours, and
+    /// its sequence number where the quote is that long. Whether we sent such a packet is not asked here.
+    fn quoted(&self, packet: &Packet<'_>) -> Option<(Target, u16, Option<u32>)>;
+}
+
+/// See [`Connects::syn`].
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Syn {
+    /// Its sequence number.
+    pub seq: u32,
+    /// Its identification, or flow label.
+    pub label: u32,
 }

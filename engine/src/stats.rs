@@ -2,8 +2,8 @@
 //!
 //! ```text
 //! generated = sent + dropped(by errno)
-//! received  = valid + invalid(by reason) + ARP    and beside it: ring drops, which nobody saw
-//! valid     = first + duplicate + late + refused
+//! received  = valid + segments + invalid(by reason) + ARP    and beside it: ring drops, which nobody saw
+//! valid     = first + duplicate + late + refused + abandoned
 //! ```
 //!
 //! The threads add to relaxed atomics, each on a cache line of its own; anyone may take a [`Counts`], a copy in which each
@@ -58,7 +58,7 @@ macro_rules! counters {
 
 counters! {
     Counters {
-        /// Frames made: probes, resets, and ARP requests before the scan.
+        /// Frames made: probes, resets, segments of connections, and ARP requests before the scan.
         generated,
         /// Frames that the link took.
         sent,
@@ -66,6 +66,8 @@ counters! {
         probes,
         /// Of them, resets that closed what a probe had opened.
         resets,
+        /// Of them, segments of connections, with their resets.
+        segments_sent,
         /// Of them, ARP requests.
         arp_requests,
         /// Frames not sent: the device's queue stayed full (ENOBUFS, EAGAIN).
@@ -90,6 +92,14 @@ counters! {
         late,
         /// Of the valid, first answers that found the record queue full; a retry may bring them again.
         refused,
+        /// Of the valid, first answers whose connection was under way when the scan was stopped.
+        abandoned,
+        /// Connections that answers opened.
+        connections,
+        /// Of the frames received, segments of connections after their SYN-ACK.
+        segments,
+        /// Requests sent again because nobody acknowledged them.
+        requests_resent,
         /// Frames that are not what they claim to be.
         invalid_malformed,
         /// Frames for our ports whose number no probe of ours carries.

@@ -17,7 +17,7 @@ use mrpf_engine::{
             hosts::{Behaviour, OpenHost},
         },
     },
-    scan::{Next, Receiver, Sender, Settings},
+    scan::{Listener as _, Next, Receiver, Sender, Settings},
     time::Instant,
 };
 use mrpf_records::State;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use mrpf_engine::{
     link::{Frame, LinkError, MAX_BATCH, Sent, Tx},
-    scan::{Receiver, Sender, Settings},
+    scan::{Listener as _, Receiver, Sender, Settings},
     time::Instant,
 };
 

@@ -12,7 +12,7 @@ use mrpf_engine::{
         Frame, LinkError, MAX_BATCH, Rx, Sent, Tx,
         allowance::{Allowance, AllowanceSource},
     },
-    scan::{Found, Outcome, Running, Settings},
+    scan::{Found, Outcome, Receiver, Running, Settings},
     stats::Counts,
     target::Target,
     time::{Clock, Instant},
@@ -146,10 +146,14 @@ fn run(
     let (shared, found) = shared(targets, "80", settings);
     let clock = Clock::start();
     let wire = Wire::new(clock, after);
-    let (senders, receivers) = (0..threads)
-        .map(|_| (wire.tx(), (WireRx { wire: wire.clone(), chatters }, wire.tx())))
+    let (senders, listeners) = (0..threads)
+        .map(|number| {
+            let listener = Receiver::new(Arc::clone(&shared), number);
+            let rx = WireRx { wire: wire.clone(), chatters };
+            (wire.tx(), (listener, rx, wire.tx()))
+        })
         .unzip();
-    let running = Running::start(Arc::clone(&shared), clock, senders, receivers).unwrap();
+    let running = Running::start(Arc::clone(&shared), clock, senders, listeners).unwrap();
     let mut all = Vec::new();
     while !running.is_finished() {
         all.extend(found.recv_timeout(Duration::from_millis(10)));
@@ -213,10 +217,14 @@ fn an_allowance_that_is_exceeded_slows_the_scan() {
     let (shared, _found) = shared("198.19.0.0/18", "80,81", settings);
     let clock = Clock::start();
     let wire = Wire::new(clock, None);
-    let (senders, receivers) = (0..2)
-        .map(|_| (wire.tx(), (WireRx { wire: wire.clone(), chatters: false }, wire.tx())))
+    let (senders, listeners) = (0..2)
+        .map(|number| {
+            let listener = Receiver::new(Arc::clone(&shared), number);
+            let rx = WireRx { wire: wire.clone(), chatters: false };
+            (wire.tx(), (listener, rx, wire.tx()))
+        })
         .unzip();
-    let mut running = Running::start(Arc::clone(&shared), clock, senders, receivers).unwrap();
+    let mut running = Running::start(Arc::clone(&shared), clock, senders, listeners).unwrap();
     running.watch(clock, Exceeded { looks: 0 }).unwrap();
     while shared.counts().throttled < 2 && !running.is_finished() {
         thread::sleep(Duration::from_millis(10));

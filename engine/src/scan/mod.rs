@@ -13,6 +13,9 @@
 //! Both halves take `now` and a link as arguments and never wait, so the same code runs on threads over a real link
 //! ([`Running`]) and on one under virtual time ([`Simulated`]).
 //!
+//! The half that reads is a [`Listener`]. For a [`Receiver`] the first answer is all there is to know; a [`Talker`] opens a
+//! [connection](crate::tcp) for each first SYN-ACK and lets a [`Dialogue`] say what is said on it.
+//!
 //! # Threads
 //!
 //! There may be several of each half. A sender claims blocks of targets and does all attempts on them; the kernel deals answers
@@ -33,11 +36,16 @@
 //! - Neither half allocates after its first call.
 
 mod adapt;
+mod dialogue;
+mod intake;
 mod lane;
+mod listener;
 mod receiver;
 mod run;
 mod sender;
 mod simulated;
+mod tails;
+mod talker;
 mod watch;
 
 use std::{
@@ -45,7 +53,7 @@ use std::{
     sync::{
         Arc, Mutex,
         atomic::{
-            AtomicBool, AtomicU64,
+            AtomicBool, AtomicU32, AtomicU64,
             Ordering::{Acquire, Relaxed},
         },
     },
@@ -56,10 +64,13 @@ use crossbeam_channel as channel;
 use crossbeam_utils::CachePadded;
 
 pub use self::{
+    dialogue::{Dialogue, Turn},
+    listener::Listener,
     receiver::Receiver,
     run::{Failure, Running},
     sender::{Next, Sender},
     simulated::Simulated,
+    talker::Talker,
 };
 use crate::{
     answered::{Answered, Grouping, MAX_BLOCK, MAX_LANES, MAX_RETRIES, Plan},
@@ -227,6 +238,8 @@ pub struct Shared<P: Probe> {
     exceeded: Mutex<Option<Allowance>>,
     /// The tail of the window when each receiver had last dealt with all that it took; the highest number without a receiver.
     pub(crate) rested: Box<[CachePadded<AtomicU64>]>,
+    /// How many listeners have little room for more connections.
+    full: CachePadded<AtomicU32>,
     pub(crate) queue: channel::Sender<Found<P::Reply>>,
 }
 
@@ -273,6 +286,7 @@ impl<P: Probe> Shared<P> {
             stop: Stop::default(),
             exceeded: Mutex::new(None),
             rested,
+            full: CachePadded::default(),
             queue,
         };
         Ok((Arc::new(shared), found))
@@ -339,9 +353,18 @@ impl<P: Probe> Shared<P> {
         &self.walk
     }
 
-    /// Whether what was found is taken too slowly for more to be asked.
+    /// Whether what was found is taken too slowly for more to be asked, or what was asked keeps too many connections open.
+    pub(crate) fn is_behind(&self) -> bool {
+        self.queue_is_half_full() || self.full.load(Relaxed) > 0
+    }
+
     pub(crate) fn queue_is_half_full(&self) -> bool {
         self.queue.len() * 2 >= self.queue.capacity().unwrap_or(usize::MAX)
+    }
+
+    /// Notes that one listener more, or one fewer, has little room for connections.
+    pub(crate) fn tell_full(&self, is_full: bool) {
+        self.full.fetch_add(if is_full { 1 } else { u32::MAX }, Relaxed);
     }
 }
 

@@ -13,7 +13,11 @@ use std::{
     time::Duration,
 };
 
-use super::{Next, Receiver, Sender, Shared, Stop, watch};
+use super::{
+    Next, Sender, Shared, Stop,
+    listener::{LINGER, Listener},
+    watch,
+};
 use crate::{
     link::{LinkError, Rx, Tx, allowance::AllowanceSource},
     probe::Probe,
@@ -24,8 +28,6 @@ use crate::{
 const LOOK: Duration = Duration::from_millis(20);
 /// How long to leave a consumer that is far behind alone.
 const CROWDED: Duration = Duration::from_millis(1);
-/// How long answers are taken after a scan was stopped: what was in flight is mostly there by then.
-const LINGER: Duration = Duration::from_secs(1);
 
 /// The threads of a scan. Dropped, it stops the scan and waits for them.
 #[derive(Debug)]
@@ -51,8 +53,8 @@ pub enum Failure {
 }
 
 impl<P: Probe> Running<P> {
-    /// Starts a sender on each of `senders` and a receiver on each of `receivers`, with a link of its own for the frames that it
-    /// sends. There are [`Shared::threads`] of each.
+    /// Starts a sender on each of `senders`, and each of `listeners` on its link, with another for the frames that it sends. There
+    /// are [`Shared::threads`] of each.
     ///
     /// The threads have the network namespace of the calling one. The scan ends by itself; what it finds arrives on the
     /// queue that [`Shared::new`] gave, which is closed at the end once `shared` is dropped too.
@@ -64,23 +66,22 @@ impl<P: Probe> Running<P> {
     /// # Panics
     ///
     /// When there are more or fewer links than threads.
-    pub fn start<T: Tx + 'static, R: Rx + 'static>(
+    pub fn start<L: Listener, T: Tx + 'static, R: Rx + 'static>(
         shared: Arc<Shared<P>>,
         clock: Clock,
         senders: Vec<T>,
-        receivers: Vec<(R, T)>,
+        listeners: Vec<(L, R, T)>,
     ) -> Result<Self, Failure> {
         let threads = usize::from(shared.threads());
-        assert_eq!((senders.len(), receivers.len()), (threads, threads), "links for {threads}");
+        assert_eq!((senders.len(), listeners.len()), (threads, threads), "links for {threads}");
         let sending = Arc::new(AtomicUsize::new(threads));
         let threads = Vec::with_capacity(2 * threads);
         let mut running =
             Self { shared: Arc::clone(&shared), threads, sending: Arc::clone(&sending) };
-        // The receivers first: an answer may come before a sender's first call returns.
-        for (number, (rx, closing_tx)) in (0..).zip(receivers) {
-            let receiver = Receiver::new(Arc::clone(&shared), number);
+        // The listeners first: an answer may come before a sender's first call returns.
+        for (number, (listener, rx, tx)) in listeners.into_iter().enumerate() {
             let sending = Arc::clone(&sending);
-            let body = move || receive(receiver, clock, rx, closing_tx, &sending);
+            let body = move || listen(listener, clock, rx, tx, &sending);
             running.spawn(&format!("mrpf-recv-{number}"), body)?;
         }
         for (number, tx) in (0..).zip(senders) {
@@ -214,43 +215,52 @@ fn send<P: Probe>(
     }
 }
 
-fn receive<P: Probe>(
-    mut receiver: Receiver<P>,
+fn listen(
+    mut listener: impl Listener,
     clock: Clock,
     mut rx: impl Rx,
     mut tx: impl Tx,
     sending: &AtomicUsize,
 ) -> Result<(), LinkError> {
+    // Since when nothing more is asked.
     let mut until: Option<Instant> = None;
+    // Since when what was not done is given up.
+    let mut given_up: Option<Instant> = None;
     let mut wait = LOOK;
     loop {
-        receiver.rest();
+        listener.rest(clock.now());
         // While nobody takes what is found, frames are better left where the kernel has room for them.
-        let count = if receiver.is_crowded() {
+        let count = if listener.is_crowded() {
             thread::sleep(CROWDED);
             1
         } else {
-            rx.receive(wait, |frame| receiver.handle(frame))?
+            rx.receive(wait, |frame| listener.handle(frame))?
         };
         let now = clock.now();
-        let again = receiver.poll_transmit(now, &mut tx)?;
+        let again = listener.poll_transmit(now, &mut tx)?;
         wait = again.map_or(LOOK, |at| at.since(now).min(LOOK));
-        receiver.note_ring_drops(rx.ring_drops());
-        if until.is_none() && receiver.was_stopped() {
-            until = Some(now + LINGER);
-        } else if until.is_none() && sending.load(Acquire) == 0 {
+        listener.note_ring_drops(rx.ring_drops());
+        if until.is_none() && (listener.was_stopped() || sending.load(Acquire) == 0) {
             until = Some(now);
         }
-        let is_over = |grace| until.is_some_and(|until| now >= until + grace);
-        if is_over(Duration::ZERO) && count == 0 && again.is_none() {
-            receiver.rest();
-            return Ok(());
+        let Some(until) = until else { continue };
+        // What was in flight when a scan was stopped is mostly there a little later.
+        let is_done = count == 0 && again.is_none();
+        let is_stopping = listener.was_stopped() && now < until + LINGER;
+        if is_done && !is_stopping {
+            break;
         }
-        // Others may send without end.
-        if is_over(LINGER) {
-            receiver.abandon();
-            receiver.rest();
-            return Ok(());
+        match given_up {
+            // Others may send without end, and the governor may give nothing.
+            Some(since) if again.is_none() || now >= since + LINGER => break,
+            Some(_) => {}
+            None if now >= until + listener.patience() => {
+                listener.abandon();
+                given_up = Some(now);
+            }
+            None => {}
         }
     }
+    listener.rest(clock.now());
+    Ok(())
 }

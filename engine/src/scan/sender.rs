@@ -123,7 +123,7 @@ impl<P: Probe> Sender<P> {
             self.shared.governor.set_waiting(&mut self.waiting, 0);
             return Ok(Next::Done);
         }
-        if self.shared.queue_is_half_full() {
+        if self.shared.is_behind() {
             if !self.is_paused {
                 self.is_paused = true;
                 self.shared.counters.pauses.add(1);

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::{Next, Receiver, Sender, Shared};
+use super::{Listener, Next, Receiver, Sender, Shared};
 use crate::{
     link::{
         LinkError, Rx,
@@ -12,27 +12,27 @@ use crate::{
     time::Instant,
 };
 
-/// The senders and the receiver of a scan and the network between them, stepped by whoever wants what they find.
+/// The senders and the listener of a scan and the network between them, stepped by whoever wants what they find.
 #[derive(Debug)]
-pub struct Simulated<P: Probe> {
+pub struct Simulated<P: Probe, L = Receiver<P>> {
     shared: Arc<Shared<P>>,
     senders: Vec<(Sender<P>, SimTx, Next)>,
-    receiver: Receiver<P>,
+    listener: L,
     network: Network,
-    closing_tx: SimTx,
+    listener_tx: SimTx,
     rx: SimRx,
     is_done: bool,
 }
 
-impl<P: Probe> Simulated<P> {
-    /// Puts a scan on `network`, whose clock goes on from where it stands.
-    pub fn new(shared: Arc<Shared<P>>, network: Network) -> Self {
+impl<P: Probe, L: Listener> Simulated<P, L> {
+    /// Puts a scan on `network`, whose clock goes on from where it stands; one listener hears all.
+    pub fn new(shared: Arc<Shared<P>>, listener: L, network: Network) -> Self {
         Self {
             senders: (0..shared.threads())
                 .map(|number| (Sender::new(Arc::clone(&shared), number), network.tx(), Next::Now))
                 .collect(),
-            receiver: Receiver::new(Arc::clone(&shared), 0),
-            closing_tx: network.tx(),
+            listener,
+            listener_tx: network.tx(),
             rx: network.rx(),
             network,
             shared,
@@ -65,21 +65,20 @@ impl<P: Probe> Simulated<P> {
                 *next = sender.poll(now, tx)?;
             }
         }
-        self.rx.receive(Duration::ZERO, |frame| self.receiver.handle(frame))?;
-        let closing = self.receiver.poll_transmit(self.network.now(), &mut self.closing_tx)?;
-        self.receiver.note_ring_drops(self.rx.ring_drops());
-        self.receiver.rest();
+        let Self { listener, network, .. } = self;
+        self.rx.receive(Duration::ZERO, |frame| listener.handle(frame))?;
+        let again = listener.poll_transmit(network.now(), &mut self.listener_tx)?;
+        listener.note_ring_drops(self.rx.ring_drops());
+        listener.rest(network.now());
         let wakes = self.senders.iter().map(|(.., next)| match next {
             Next::Now => Instant::START,
             Next::At(at) => *at,
             Next::Done => Instant::NEVER,
         });
         let is_sending = self.senders.iter().any(|(.., next)| *next != Next::Done);
-        let next = wakes.min().unwrap_or(Instant::NEVER).min(closing.unwrap_or(Instant::NEVER));
-        if is_sending {
+        let next = wakes.min().unwrap_or(Instant::NEVER).min(again.unwrap_or(Instant::NEVER));
+        if is_sending || again.is_some() {
             self.network.advance(next.min(self.network.next_event()));
-        } else if closing.is_some() {
-            self.network.advance(next);
         } else {
             self.is_done = true;
         }

@@ -320,6 +320,11 @@ impl Flows {
         self.get(id).map(|_| id)
     }
 
+    /// What they are bounded by.
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
     /// How many flows there are, those included whose reset was not sent yet.
     pub fn len(&self) -> usize {
         self.len

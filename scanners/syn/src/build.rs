@@ -17,12 +17,17 @@ use mrpf_engine::{
     scan::{Failure, Settings, SettingsError},
     sources::Sources,
     target::{Shard, TargetError, TargetsBuilder, Walk},
+    tcp::FlowsError,
     template::TcpProfile,
     wire::MacAddr,
 };
 use mrpf_records::State;
 
-use crate::scan::Scan;
+use crate::{
+    course::Course,
+    follow::{Close, Follow},
+    scan::Scan,
+};
 
 /// Which states give records.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -94,6 +99,9 @@ pub enum ScanError {
     /// Rates, retries, cooldown.
     #[error(transparent)]
     Settings(#[from] SettingsError),
+    /// Connections to those who answer.
+    #[error(transparent)]
+    Flows(#[from] FlowsError),
     /// Source ports.
     #[error(
         "{count} source ports are too few for {attempts} attempts, or pass 65535: give a wider --source-ports"
@@ -133,6 +141,7 @@ impl ScanError {
             self,
             Self::Targets(_)
                 | Self::Settings(_)
+                | Self::Flows(_)
                 | Self::Changed
                 | Self::SourcePorts { .. }
                 | Self::PortGuard(
@@ -370,6 +379,17 @@ impl Builder {
     /// [`ScanError`]; nothing has been sent then but, at most, ARP requests.
     pub fn build(mut self) -> Result<Scan, ScanError> {
         self.settings.silent = self.show.shows(State::Silent);
+        let show = self.show;
+        Ok(Scan::new(self.build_with(&Close)?, show))
+    }
+
+    /// As [`build`](Self::build), for a scan that makes something else of its answers; which results are wanted is
+    /// said by [`settings`](Self::settings) then.
+    ///
+    /// # Errors
+    ///
+    /// [`ScanError`]; nothing has been sent then but, at most, ARP requests.
+    pub fn build_with<F: Follow>(mut self, follow: &F) -> Result<Course<F>, ScanError> {
         let targets = std::mem::take(&mut self.targets).v4_of_names(true);
         let targets = Arc::new(targets.build()?);
         let seed = self.seed.unwrap_or_else(|| RandomState::new().hash_one("order"));
@@ -378,8 +398,8 @@ impl Builder {
             return Err(ScanError::Changed);
         }
         match self.network.take() {
-            Some(network) => self.build_simulated(&targets, walk, seed, network),
-            None => self.build_packet(&targets, walk, seed),
+            Some(network) => self.build_simulated(follow, &targets, walk, seed, network),
+            None => self.build_packet(follow, &targets, walk, seed),
         }
     }
 }

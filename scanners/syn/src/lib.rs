@@ -39,6 +39,8 @@
 #![warn(missing_docs)]
 
 mod build;
+mod course;
+mod follow;
 mod noise;
 mod open;
 mod probe;
@@ -51,7 +53,9 @@ pub use mrpf_records::{Record, State, SynRecord};
 
 pub use self::{
     build::{Builder, ScanError, Show, ShowError},
+    course::{Course, Step, Summary},
+    follow::{Close, Follow},
     probe::{Reset, SourcePorts, SynProbe},
     reply::{Options, Reply, ReplyKind},
-    scan::{Next, Scan, Summary},
+    scan::{Next, Scan},
 };

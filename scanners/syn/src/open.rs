@@ -8,7 +8,6 @@ use std::{
 use mrpf_engine::{
     cookie::Cookie,
     link::{
-        LinkError,
         allowance::NicAllowance,
         fence,
         packet::{Filter, PacketRx, PacketTx, RingSize},
@@ -26,14 +25,13 @@ use mrpf_engine::{
 
 use crate::{
     build::{Builder, ScanError},
+    course::{Course, Facts},
+    follow::Follow,
     probe::{SourcePorts, SynProbe},
-    scan::{Facts, Scan},
 };
 
 /// Source ports held when none were asked for.
 const SOURCE_PORTS: u16 = 256;
-/// The longest frame of a SYN scan is a linux SYN over IPv6 with a VLAN tag, 98 octets.
-const SLOT_LEN: usize = 128;
 /// Hardware addresses of the simulated network.
 const SIM_OURS: MacAddr = MacAddr([2, 0, 0, 0, 0, 1]);
 const SIM_THEIRS: MacAddr = MacAddr([2, 0, 0, 0, 0, 2]);
@@ -66,13 +64,14 @@ impl Builder {
     }
 
     /// Puts the scan on a network in memory.
-    pub(crate) fn build_simulated(
+    pub(crate) fn build_simulated<F: Follow>(
         self,
+        follow: &F,
         targets: &Arc<Targets>,
         walk: Walk,
         seed: u64,
         network: Network,
-    ) -> Result<Scan, ScanError> {
+    ) -> Result<Course<F>, ScanError> {
         let ends = Ends {
             layer: network.layer(),
             source_mac: SIM_OURS,
@@ -87,20 +86,22 @@ impl Builder {
         // The key follows from the seed, or a run could not be repeated.
         let mut key = [0x5a; 16];
         key[..8].copy_from_slice(&seed.to_le_bytes());
-        let probe = SynProbe::new(&ends, self.profile, ports, Cookie::from_key(&key));
+        let probe = follow.probe(SynProbe::new(&ends, self.profile, ports, Cookie::from_key(&key)));
         let next_hops = NextHops::single(self.gateway_mac.unwrap_or(SIM_THEIRS));
         let (shared, found) = Shared::new(probe, walk, next_hops, ends.layer, self.settings)?;
+        let listener = follow.listener(&shared, 0, &ends, self.profile)?;
         let facts = self.facts(targets, seed, "sim", source_ports);
-        Ok(Scan::simulated(Simulated::new(shared, network), found, self.show, facts))
+        Ok(Course::simulated(Simulated::new(shared, listener, network), found, facts))
     }
 
     /// Puts the scan on a real interface, and starts it.
-    pub(crate) fn build_packet(
+    pub(crate) fn build_packet<F: Follow>(
         self,
+        follow: &F,
         targets: &Arc<Targets>,
         walk: Walk,
         seed: u64,
-    ) -> Result<Scan, ScanError> {
+    ) -> Result<Course<F>, ScanError> {
         fence::enforce()?;
         fence::enforce_targets(targets)?;
         let route = neighbour::route_for(
@@ -117,7 +118,7 @@ impl Builder {
             sources: route.sources,
         };
         // Before anything else is taken: it is what a user without privileges is refused.
-        let mut tx = PacketTx::open(interface, SLOT_LEN)?;
+        let mut tx = PacketTx::open(interface, F::FRAME_LEN)?;
         let guard =
             PortGuard::claim(route.sources, interface.index(), self.source_ports, SOURCE_PORTS)?;
         guard.self_test()?;
@@ -127,7 +128,7 @@ impl Builder {
         let clock = Clock::start();
         let filter = Filter::new(ends.layer, route.sources, source_ports);
         let cookie = Cookie::from_os().map_err(|error| ScanError::Random(error.to_string()))?;
-        let probe = SynProbe::new(&ends, self.profile, ports, cookie);
+        let probe = follow.probe(SynProbe::new(&ends, self.profile, ports, cookie));
         let ring = RingSize::default().shared_by(self.settings.effective_threads(targets.hosts()));
         let mut rx = PacketRx::open(interface, &filter, ring, clock)?;
         let (next_hops, arp) = neighbour::resolve(
@@ -148,20 +149,23 @@ impl Builder {
         PacketRx::fan_out(&receivers)?;
         let mut senders = vec![tx];
         for _ in 1..shared.threads() {
-            senders.push(PacketTx::open(interface, SLOT_LEN)?);
+            senders.push(PacketTx::open(interface, F::FRAME_LEN)?);
         }
-        let closing = |rx| Ok::<_, LinkError>((rx, PacketTx::open(interface, SLOT_LEN)?));
-        let receivers = receivers.into_iter().map(closing).collect::<Result<_, _>>()?;
+        let listener = |(number, rx)| {
+            let listener = follow.listener(&shared, number, &ends, self.profile)?;
+            Ok::<_, ScanError>((listener, rx, PacketTx::open(interface, F::FRAME_LEN)?))
+        };
+        let listeners = (0..).zip(receivers).map(listener).collect::<Result<_, _>>()?;
         // Where it cannot be asked, the scan goes on without, as it does with all drivers but one.
         let allowance = NicAllowance::of(interface.name()).ok().flatten();
         let mut facts = self.facts(targets, seed, "packet", source_ports);
         facts.began = clock.now();
         facts.interface = Some((route.interface, before));
         facts.guard = Some(guard);
-        let mut running = Running::start(Arc::clone(&shared), clock, senders, receivers)?;
+        let mut running = Running::start(Arc::clone(&shared), clock, senders, listeners)?;
         if let Some(allowance) = allowance {
             running.watch(clock, allowance)?;
         }
-        Ok(Scan::on_threads(running, shared, clock, found, self.show, facts))
+        Ok(Course::on_threads(running, shared, clock, found, facts))
     }
 }

@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use mrpf_engine::{
     cookie::Cookie,
-    probe::{Claim, Invalid, Probe, Shot},
+    probe::{Claim, Connects, Invalid, Probe, Shot, Syn},
     sources::Family,
     target::Target,
     template::{Address, Ends, RstFields, RstTemplate, SynFields, SynTemplate, TcpProfile},
@@ -231,6 +231,13 @@ impl<A: Asked> Side<A> {
         self.syn.frame_len() as u16
     }
 
+    /// The connection of ours that a quoted packet belongs to.
+    fn connection(&self, quoted: &Quoted<A>) -> Option<(Target, u16, Option<u32>)> {
+        let is_ours = quoted.source == self.source && quoted.protocol == tcp::PROTOCOL;
+        let remote = Target { addr: quoted.destination.into(), port: quoted.destination_port };
+        is_ours.then_some((remote, quoted.source_port, quoted.tcp_seq))
+    }
+
     fn make_closing(
         &self,
         probe: &SynProbe,
@@ -359,6 +366,33 @@ impl Probe for SynProbe {
             (IpAddr::V4(addr), Some(side), _) => side.make_closing(self, slot, addr, reset),
             (IpAddr::V6(addr), _, Some(side)) => side.make_closing(self, slot, addr, reset),
             _ => 0, // it answers a probe, and none was made
+        }
+    }
+}
+
+impl Connects for SynProbe {
+    fn syn(&self, remote: Target, local_port: u16) -> Syn {
+        let cookie = match (remote.addr, &self.v4, &self.v6) {
+            (IpAddr::V4(addr), Some(side), _) => {
+                self.cookie.v4((side.source, local_port), (addr, remote.port))
+            }
+            (IpAddr::V6(addr), _, Some(side)) => {
+                self.cookie.v6((side.source, local_port), (addr, remote.port))
+            }
+            _ => 0, // nothing was asked of a family without a source
+        };
+        Syn { seq: cookie as u32, label: (cookie >> 32) as u32 }
+    }
+
+    fn quoted(&self, packet: &Packet<'_>) -> Option<(Target, u16, Option<u32>)> {
+        match &packet.network {
+            Network::Ipv4(_, Transport::Icmp(message)) => {
+                self.v4.as_ref()?.connection(&quoted_v4(message)?)
+            }
+            Network::Ipv6(_, Transport::Icmpv6(message)) => {
+                self.v6.as_ref()?.connection(&quoted_v6(message)?)
+            }
+            _ => None,
         }
     }
 }

@@ -1,25 +1,19 @@
 //! From what the engine found to what a person reads.
 
-use std::time::{Duration, SystemTime};
-
-use mrpf_engine::{
-    scan::{Found, Outcome},
-    time::Instant,
-};
+use mrpf_engine::scan::{Found, Outcome};
 use mrpf_records::{Reason, State, SynRecord, Timestamp};
 
 use crate::reply::{Reply, ReplyKind};
 
-/// The record of `found`, for a clock that started at `start`.
-pub(crate) fn record(found: &Found<Reply>, start: SystemTime) -> SynRecord {
+/// The record of `found`, which was known at `ts`.
+pub(crate) fn record(found: &Found<Reply>, ts: Timestamp) -> SynRecord {
     let (state, reason) = match &found.outcome {
         Outcome::Reply(reply) => reply.state(),
         Outcome::Silent => (State::Silent, Reason::NoAnswer),
         Outcome::NoNeighbour => (State::Unreachable, Reason::NoNeighbour),
     };
     let target = found.target;
-    let mut record =
-        SynRecord::new(timestamp(found.at, start), target.addr, target.port, state, reason);
+    let mut record = SynRecord::new(ts, target.addr, target.port, state, reason);
     record.rtt_us = found.rtt.map(|rtt| rtt.as_micros() as u64);
     record.attempts = (found.attempts > 0).then_some(found.attempts);
     if let Outcome::Reply(reply) = &found.outcome {
@@ -35,8 +29,4 @@ pub(crate) fn record(found: &Found<Reply>, start: SystemTime) -> SynRecord {
         }
     }
     record
-}
-
-pub(crate) fn timestamp(at: Instant, start: SystemTime) -> Timestamp {
-    Timestamp::from(start + Duration::from_nanos(at.as_nanos()))
 }

@@ -1,0 +1,50 @@
+//! The half of a scan that reads answers, as the loops that drive it see it.
+
+use std::{fmt, time::Duration};
+
+use crate::{
+    link::{Frame, LinkError, Tx},
+    time::Instant,
+};
+
+/// How long what is in flight is waited for when a scan was stopped, or others send without end.
+pub(super) const LINGER: Duration = Duration::from_secs(1);
+
+/// Reads frames where they lie, and sends what answers ask for. One a thread; the kernel deals frames out to them by flow.
+pub trait Listener: fmt::Debug + Send + 'static {
+    /// Takes one received frame.
+    fn handle(&mut self, frame: Frame<'_>);
+
+    /// Does what is due at `now` and sends what is owed, as the governor allows; returns when to call again if something
+    /// remains.
+    ///
+    /// # Errors
+    ///
+    /// [`LinkError`] when the link is gone.
+    fn poll_transmit<T: Tx>(
+        &mut self,
+        now: Instant,
+        link: &mut T,
+    ) -> Result<Option<Instant>, LinkError>;
+
+    /// Notes that every frame taken so far was dealt with: see [`Shared::mark`](super::Shared::mark). To be called between two
+    /// looks at the link, however little came.
+    fn rest(&mut self, now: Instant);
+
+    /// Whether so much was found that is not taken that the next frames may find no room.
+    fn is_crowded(&self) -> bool;
+
+    /// Whether the scan was ended early.
+    fn was_stopped(&self) -> bool;
+
+    /// Notes how many frames the link has lost so far before they could be shown.
+    fn note_ring_drops(&mut self, drops: u64);
+
+    /// How long, once all was asked, something may remain to be done.
+    fn patience(&self) -> Duration {
+        LINGER
+    }
+
+    /// Gives up what is not done; resets may remain to be sent.
+    fn abandon(&mut self);
+}
