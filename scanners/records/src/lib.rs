@@ -3,6 +3,7 @@
 //! ```text
 //! {"type":"syn","ts":"2026-11-24T08:00:00.000123Z","ip":"198.19.0.7","port":80,"state":"open","reason":"syn-ack",...}
 //! {"type":"host","ts":"2026-11-24T08:00:01.000456Z","ip":"198.19.0.9","noise":true}
+//! {"type":"tls","ts":"2026-11-24T08:00:02.000789Z","ip":"198.19.0.7","port":443,"outcome":"ok","stage":"done",...}
 //! ```
 //!
 //! # What holds
@@ -16,20 +17,24 @@
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
+mod certificate;
 mod host;
 mod syn;
 mod timestamp;
+mod tls;
 
 use serde::{Deserialize, Serialize};
 
 pub use self::{
+    certificate::CertificateRecord,
     host::HostRecord,
     syn::{Reason, State, SynRecord},
     timestamp::Timestamp,
+    tls::{ChainTrust, Timings, TlsOutcome, TlsRecord, TlsStage, Trust},
 };
 
 /// The version of the record forms, raised when a field is added.
-pub const SCHEMA_VERSION: u32 = 1;
+pub const SCHEMA_VERSION: u32 = 2;
 
 /// Any record, as it stands on a line.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
@@ -40,15 +45,22 @@ pub enum Record {
     Syn(SynRecord),
     /// Something that holds for a whole host.
     Host(HostRecord),
+    /// What one TLS connection told.
+    Tls(Box<TlsRecord>),
 }
 
 #[cfg(test)]
 mod tests {
-    use std::net::{IpAddr, Ipv4Addr};
+    use std::{
+        net::{IpAddr, Ipv4Addr},
+        sync::Arc,
+    };
 
     use super::*;
 
-    const GOLDEN: &str = include_str!("../testdata/v1.jsonl");
+    /// What each version can write; the last is today's.
+    const GOLDEN: [&str; SCHEMA_VERSION as usize] =
+        [include_str!("../testdata/v1.jsonl"), include_str!("../testdata/v2.jsonl")];
 
     fn address(last: u8) -> IpAddr {
         Ipv4Addr::new(198, 19, 0, last).into()
@@ -58,8 +70,8 @@ mod tests {
         Timestamp::from_unix_micros(1_795_507_200_000_000 + micros)
     }
 
-    /// One record of each kind that version 1 can write, with and without the optional fields.
-    fn all() -> Vec<Record> {
+    /// What version 1 can write, with and without the optional fields.
+    fn first() -> Vec<Record> {
         let bare = SynRecord::new(ts(0), address(1), 22, State::Silent, Reason::NoAnswer);
         vec![
             Record::Syn(SynRecord {
@@ -95,14 +107,95 @@ mod tests {
         ]
     }
 
+    fn certificate() -> CertificateRecord {
+        CertificateRecord {
+            sha256: "a4".repeat(32),
+            subject: Some("CN=www.example.com,O=Example\\, Inc.,C=US".to_owned()),
+            issuer: Some("CN=Example CA,C=US".to_owned()),
+            serial: Some("0f2a".to_owned()),
+            not_before: Some("2026-01-01T00:00:00Z".to_owned()),
+            not_after: Some("2027-01-01T00:00:00Z".to_owned()),
+            sans: vec!["www.example.com".to_owned(), "198.19.0.7".to_owned()],
+            key_type: Some("ec-p256".to_owned()),
+            key_bits: Some(256),
+            signature_algorithm: Some("ecdsa-sha256".to_owned()),
+            self_signed: Some(false),
+            self_issued: Some(false),
+            ca: Some(false),
+            version: Some(3),
+            spki_sha256: Some("5b".repeat(32)),
+            parse_error: None,
+            der: None,
+        }
+    }
+
+    /// What version 2 adds: a connection that told all, one that told little, one that was no TLS.
+    fn second() -> Vec<Record> {
+        let unread = CertificateRecord {
+            sha256: "00".repeat(32),
+            parse_error: Some("certificate: ends in the middle of a field".to_owned()),
+            der: Some("MAA=".to_owned()),
+            ..CertificateRecord::default()
+        };
+        let whole = TlsRecord {
+            sni: Some("www.example.com".to_owned()),
+            version: Some("TLSv1.3".into()),
+            cipher: Some("TLS_AES_128_GCM_SHA256".into()),
+            group: Some("x25519".into()),
+            alpn: Some("h2".to_owned()),
+            certificates: vec![Arc::new(certificate()), Arc::new(unread)],
+            trust: Some(Trust {
+                name_match: Some(true),
+                valid_now: Some(true),
+                chain: Some(ChainTrust::UntrustedIssuer),
+            }),
+            client_auth: Some(true),
+            client_cas: vec!["CN=Client CA".to_owned()],
+            ocsp_stapled: Some(true),
+            scts: Some(2),
+            ja3s: Some("eb1d94daa7e0344597e756a1fb6e7054".to_owned()),
+            jarm: Some("0".repeat(62)),
+            retried: Some(true),
+            attempts: Some(1),
+            timings: Some(Timings {
+                syn_ack_us: Some(101),
+                first_byte_us: Some(350),
+                done_us: Some(420),
+            }),
+            ..TlsRecord::new(ts(789), address(7), 443, TlsOutcome::Ok, TlsStage::Done)
+        };
+        let refused = TlsRecord {
+            alert: Some("protocol_version".into()),
+            ..TlsRecord::new(ts(790), address(8), 443, TlsOutcome::Alert, TlsStage::Hello)
+        };
+        let other = TlsRecord {
+            first_bytes: Some("485454502f312e3120343030".to_owned()),
+            service: Some("http".into()),
+            timings: Some(Timings { syn_ack_us: Some(99), ..Timings::default() }),
+            ..TlsRecord::new(ts(791), address(9), 80, TlsOutcome::NotTls, TlsStage::Hello)
+        };
+        let silent = TlsRecord::new(ts(792), address(10), 443, TlsOutcome::Timeout, TlsStage::Syn);
+        [whole, refused, other, silent].map(|record| Record::Tls(Box::new(record))).into()
+    }
+
     #[test]
-    fn the_golden_file_is_what_we_write_and_read() {
-        let written: Vec<String> =
-            all().iter().map(|record| serde_json::to_string(record).unwrap()).collect();
-        assert_eq!(written, GOLDEN.lines().collect::<Vec<_>>());
-        let read: Vec<Record> =
-            GOLDEN.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-        assert_eq!(read, all());
+    fn the_golden_file_is_what_we_write() {
+        let written: Vec<String> = [first(), second()]
+            .iter()
+            .flatten()
+            .map(|record| serde_json::to_string(record).unwrap())
+            .collect();
+        let golden = GOLDEN.last().unwrap();
+        assert_eq!(written, golden.lines().collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn the_golden_files_of_all_versions_are_read() {
+        for (golden, records) in GOLDEN.iter().zip([first(), [first(), second()].concat()]) {
+            let read: Vec<Record> =
+                golden.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+            assert_eq!(read, records);
+        }
     }
 
     #[test]

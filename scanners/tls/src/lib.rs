@@ -2,3 +2,6 @@
 
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
+
+pub mod fingerprint;
+pub mod hello;
