@@ -2,3 +2,8 @@
 
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
+
+pub mod capture;
+pub mod handshake;
+mod record;
+mod schedule;
