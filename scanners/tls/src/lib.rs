@@ -4,6 +4,8 @@
 #![warn(missing_docs)]
 
 pub mod capture;
+pub mod fingerprint;
 pub mod handshake;
+pub mod hello;
 mod record;
 mod schedule;
