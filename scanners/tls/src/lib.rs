@@ -2,3 +2,14 @@
 
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
+
+mod cache;
+mod certificate;
+mod service;
+mod trust;
+
+pub use self::{
+    certificate::{Describer, distinguished_name},
+    service::service,
+    trust::{Roots, RootsError, Truster},
+};
