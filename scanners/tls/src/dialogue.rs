@@ -65,9 +65,7 @@ impl TlsDialogue {
                 self.hello.write(&mut self.written, &salt, name);
                 true
             }
-            Some(retry) => {
-                self.hello.write_retry(&mut self.written, &salt, name, retry).is_ok()
-            }
+            Some(retry) => self.hello.write_retry(&mut self.written, &salt, name, retry).is_ok(),
         }
     }
 

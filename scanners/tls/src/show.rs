@@ -64,9 +64,7 @@ impl std::str::FromStr for Show {
         }
         text.split(',').try_fold(Self::NONE, |show, word| match word {
             SILENT => Ok(Self { silent: true, ..show }),
-            "connected" => {
-                Ok(Self { outcomes: show.outcomes | Self::CONNECTED.outcomes, ..show })
-            }
+            "connected" => Ok(Self { outcomes: show.outcomes | Self::CONNECTED.outcomes, ..show }),
             _ => {
                 let outcome = TlsOutcome::ALL.iter().find(|outcome| outcome.as_str() == word);
                 outcome.map(|outcome| show.and(*outcome)).ok_or_else(|| ShowError(word.to_owned()))
