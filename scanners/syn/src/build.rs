@@ -387,7 +387,7 @@ impl Builder {
     pub fn build(mut self) -> Result<Scan, ScanError> {
         self.settings.silent = self.show.shows(State::Silent);
         let show = self.show;
-        Ok(Scan::new(self.build_with(&Close)?, show))
+        Ok(Scan::new(self.build_with(&mut Close)?, show))
     }
 
     /// As [`build`](Self::build), for a scan that makes something else of its answers; which results are wanted is
@@ -396,17 +396,18 @@ impl Builder {
     /// # Errors
     ///
     /// [`ScanError`]; nothing has been sent then but, at most, ARP requests.
-    pub fn build_with<F: Follow>(mut self, follow: &F) -> Result<Course<F>, ScanError> {
+    pub fn build_with<F: Follow>(mut self, follow: &mut F) -> Result<Course<F>, ScanError> {
         let targets = std::mem::take(&mut self.targets).v4_of_names(true);
         let targets = Arc::new(targets.build()?);
+        follow.regard(&targets);
         let seed = self.seed.unwrap_or_else(|| RandomState::new().hash_one("order"));
         let walk = Walk::new(Arc::clone(&targets), seed, self.shard).starting_at(self.start_at);
         if self.expected.is_some_and(|expected| expected != walk.fingerprint()) {
             return Err(ScanError::Changed);
         }
         match self.network.take() {
-            Some(network) => self.build_simulated(follow, &targets, walk, seed, network),
-            None => self.build_packet(follow, &targets, walk, seed),
+            Some(network) => self.build_simulated(&*follow, &targets, walk, seed, network),
+            None => self.build_packet(&*follow, &targets, walk, seed),
         }
     }
 }

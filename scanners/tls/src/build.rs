@@ -174,16 +174,17 @@ impl Builder {
         let mut key = [0; 16];
         aws_lc_rs::rand::fill(&mut key)
             .map_err(|_| TlsError::Random("aws-lc gave none".to_owned()))?;
-        let greet = Greet {
+        let mut greet = Greet {
             hello: Arc::new(Hello::new(self.profile, Arc::clone(&shares))),
             shares,
-            names: self.names.clone(),
+            names: self.names,
+            shadowed: 0,
             salts: Salts::new(&key),
             connections: self.connections,
         };
-        let course = self.targets.silent(self.show.silent()).build_with(&greet)?;
+        let course = self.targets.silent(self.show.silent()).build_with(&mut greet)?;
         let describer = Describer::new(self.keeps_der);
-        let rows = Rows::new(self.names, describer, Truster::new(self.roots));
-        Ok(Scan::new(course, self.show, rows))
+        let rows = Rows::new(greet.names, describer, Truster::new(self.roots));
+        Ok(Scan::new(course, self.show, rows, greet.shadowed))
     }
 }

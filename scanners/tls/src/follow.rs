@@ -5,6 +5,7 @@ use std::sync::Arc;
 use mrpf_engine::{
     cookie::Cookie,
     scan::{Shared, Talker},
+    target::Targets,
     tcp::{self, Flows, Frames},
     template::{Ends, TcpProfile},
 };
@@ -13,7 +14,7 @@ use mrpf_syn::{Follow, ScanError, SynProbe};
 use crate::{
     dialogue::{Talk, TlsDialogue},
     hello::{Hello, KeyShares},
-    names::ServerNames,
+    names::{ServerNames, shadowed},
     probe::ConnectProbe,
     salts::Salts,
 };
@@ -24,6 +25,8 @@ pub(crate) struct Greet {
     pub(crate) hello: Arc<Hello>,
     pub(crate) shares: Arc<KeyShares>,
     pub(crate) names: ServerNames,
+    /// See [`shadowed`].
+    pub(crate) shadowed: u64,
     pub(crate) salts: Salts,
     pub(crate) connections: Connections,
 }
@@ -62,6 +65,13 @@ impl Follow for Greet {
     type Listener = Talker<Self::Probe, TlsDialogue>;
 
     const FRAME_LEN: usize = Frames::MAX_LEN;
+
+    fn regard(&mut self, targets: &Targets) {
+        if matches!(self.names, ServerNames::OfTargets) {
+            self.shadowed = shadowed(targets);
+        }
+        self.names = std::mem::take(&mut self.names).resolved(targets);
+    }
 
     fn probe(&self, syn: SynProbe) -> Self::Probe {
         ConnectProbe::new(syn)
