@@ -4,12 +4,8 @@
 #![warn(missing_docs)]
 
 mod cache;
-mod certificate;
+pub mod certificate;
 mod service;
-mod trust;
+pub mod trust;
 
-pub use self::{
-    certificate::{Describer, distinguished_name},
-    service::service,
-    trust::{Roots, RootsError, Truster},
-};
+pub use self::service::service;
