@@ -19,8 +19,10 @@
 //! Nothing here says whether a certificate is to be trusted: see [`trust`](crate::trust).
 
 mod alternatives;
-mod der;
+pub(crate) mod der;
 mod fields;
+#[cfg(any(fuzzing, test, feature = "testing"))]
+pub mod fuzzing;
 mod key;
 mod moment;
 mod name;
@@ -217,7 +219,7 @@ impl Errors {
     fn name(&mut self, field: &str, name: &[u8]) -> String {
         name::read(name).unwrap_or_else(|| {
             self.note(|| format!("{field}: is no distinguished name"));
-            format!("#{}", hex(name))
+            name::encoded(name)
         })
     }
 }

@@ -27,6 +27,8 @@ use std::{
 use mrpf_records::{ChainTrust, Trust};
 use rustls_pki_types::UnixTime;
 
+#[cfg(any(fuzzing, test, feature = "testing"))]
+pub(crate) use self::names::is_for;
 pub use self::roots::{Roots, RootsError};
 use crate::{
     cache::{Cache, sha256},
