@@ -13,7 +13,7 @@ use mrpf_console::{
 use mrpf_engine::{scan::Failure, target::TargetError};
 use mrpf_lab::LabError;
 use mrpf_syn::ScanError;
-use mrpf_tls::{RootsError, TlsError};
+use mrpf_tls::{TlsError, trust::RootsError};
 
 use crate::{kind::Kind, platform::PlatformError};
 

@@ -4,7 +4,6 @@ use std::{fmt, time::Duration};
 
 use clap::Args as _;
 use mrpf_engine::{
-    governor::Rate,
     scan::{Failure, Progress, Stop},
     stats::Counts,
     target::Excluded,
@@ -95,10 +94,6 @@ impl Scan {
 
     pub(crate) fn excluded(&self) -> Excluded {
         of_each!(self.excluded())
-    }
-
-    pub(crate) fn rate(&self) -> Rate {
-        of_each!(self.rate())
     }
 
     pub(crate) fn take_failure(&mut self) -> Option<Failure> {

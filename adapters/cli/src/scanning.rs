@@ -12,8 +12,9 @@ use mrpf_engine::scan::Settings;
 use mrpf_records::State;
 use mrpf_syn::{Builder, ScanError};
 use mrpf_tls::{
-    Roots, ServerNames, TlsError,
+    ServerNames, TlsError,
     hello::{CustomHello, Profile},
+    trust::Roots,
 };
 
 use mrpf_console::{
