@@ -37,6 +37,7 @@
 
 mod adapt;
 mod dialogue;
+mod ending;
 mod intake;
 mod lane;
 mod listener;

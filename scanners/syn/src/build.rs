@@ -2,7 +2,7 @@
 
 use std::{
     collections::hash_map::RandomState,
-    hash::BuildHasher,
+    hash::{BuildHasher, Hasher as _},
     net::IpAddr,
     num::NonZeroU64,
     path::{Path, PathBuf},
@@ -22,6 +22,7 @@ use mrpf_engine::{
     wire::MacAddr,
 };
 use mrpf_records::State;
+use siphasher::sip::SipHasher24;
 
 use crate::{
     course::Course,
@@ -370,6 +371,26 @@ impl Builder {
     pub fn simulated(mut self, network: Network) -> Self {
         self.network = Some(network);
         self
+    }
+
+    /// A key for what else is to look random in this scan: from the system or, on a simulated network, from the seed.
+    ///
+    /// # Errors
+    ///
+    /// [`ScanError::Random`] when the system has none to give.
+    pub fn key(&self, purpose: &str) -> Result<[u8; 16], ScanError> {
+        let mut key = [0; 16];
+        match (&self.network, self.seed) {
+            (Some(_), Some(seed)) => {
+                for (half, octets) in key.chunks_exact_mut(8).enumerate() {
+                    let mut hasher = SipHasher24::new_with_keys(seed, half as u64);
+                    hasher.write(purpose.as_bytes());
+                    octets.copy_from_slice(&hasher.finish().to_le_bytes());
+                }
+            }
+            _ => getrandom::fill(&mut key).map_err(|error| ScanError::Random(error.to_string()))?,
+        }
+        Ok(key)
     }
 
     /// Whether targets that never answer are found too.

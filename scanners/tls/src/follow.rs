@@ -28,6 +28,8 @@ pub(crate) struct Greet {
     /// See [`shadowed`].
     pub(crate) shadowed: u64,
     pub(crate) salts: Salts,
+    /// Keys the table of connections.
+    pub(crate) places: Cookie,
     pub(crate) connections: Connections,
 }
 
@@ -50,13 +52,13 @@ impl Connections {
         rate: Option<u64>,
         listeners: u8,
         profile: TcpProfile,
+        places: Cookie,
     ) -> Result<Flows, ScanError> {
         let wanted = rate.unwrap_or(MOST).saturating_mul(SECONDS).clamp(LEAST, MOST);
         let most = self.most.unwrap_or(wanted as u32);
         let flows = most.div_ceil(u32::from(listeners.max(1)));
         let settings = tcp::Settings { flows, profile, ..self.settings };
-        let hash = Cookie::from_os().map_err(|error| ScanError::Random(error.to_string()))?;
-        Ok(Flows::new(settings, hash)?)
+        Ok(Flows::new(settings, places)?)
     }
 }
 
@@ -85,7 +87,7 @@ impl Follow for Greet {
         profile: TcpProfile,
     ) -> Result<Self::Listener, ScanError> {
         let rate = shared.rate().per_second().map(std::num::NonZeroU64::get);
-        let flows = self.connections.table(rate, shared.threads(), profile)?;
+        let flows = self.connections.table(rate, shared.threads(), profile, self.places.clone())?;
         let dialogue = TlsDialogue::new(
             Arc::clone(&self.hello),
             Arc::clone(&self.shares),
