@@ -109,7 +109,7 @@ fn strange_transports_change_nothing_that_is_read() {
     check("reversed order", pki.server().segment(200).order(Order::Backward), plain(), good);
     check("small segments", pki.server().mss(Some(48)), plain(), good);
     check("no MSS", pki.server().mss(None), plain(), good);
-    check("a window for part of the hello", pki.server().window(100), plain(), good);
+    check("a window for part of the hello", pki.server().window(256), plain(), good);
     check(
         "a zero window that opens",
         pki.server().opens_after(Duration::from_millis(700)),
