@@ -110,7 +110,9 @@ impl Exchange {
     }
 
     pub(super) fn read(&mut self, sent: &[u8], shares: &KeyShares, data: &[u8]) -> (usize, Next) {
-        self.remember(data);
+        if !matches!(self.phase, Phase::Done) {
+            self.remember(data);
+        }
         let ours = Ours { sent, shares };
         let mut rest = data;
         let next = loop {

@@ -113,7 +113,7 @@ impl Exchange {
         self.capture.cipher = Some(hello.cipher);
         self.capture.group = hello.group;
         let is_old = (0x0300..=messages::TLS12).contains(&hello.version);
-        if !is_old && hello.version != messages::TLS13 {
+        if !is_old && !(hello.version == messages::TLS13 && hello.is_in_extension) {
             return Err(Fault::Version(hello.version));
         }
         if !is_old && self.rest.len > 0 {
@@ -159,7 +159,7 @@ impl Exchange {
         cipher: u16,
     ) -> Result<Retry, Fault> {
         let can_answer = retry.group.is_none_or(|group| ours.shares.public(group).is_some());
-        if std::mem::replace(&mut self.capture.is_retried, true) || !can_answer {
+        if self.capture.is_retried || !can_answer {
             return Err(Fault::Retry);
         }
         let suite = Suite::of(cipher).ok_or(Fault::NoKeys)?;
@@ -172,6 +172,7 @@ impl Exchange {
         octets.extend_from_slice(&[messages::MESSAGE_HASH, 0, 0, hash.len() as u8]);
         octets.extend_from_slice(hash);
         octets.extend_from_slice(Cursor::new(&self.octets, span).rest());
+        self.capture.is_retried = true;
         self.retry_len = octets.len();
         self.parsed = octets.len();
         self.octets = octets;

@@ -99,3 +99,14 @@ fn records_that_break_the_rules() {
     assert_eq!(capture.fault(), Some(Fault::Unexpected(1)));
     assert_eq!(capture.first_bytes(), [22, 3, 3, 0, 9, 1, 0, 0, 0]);
 }
+
+#[test]
+fn nothing_is_added_once_there_is_enough() {
+    for said in [&b"220 mail\r\n"[..], &[22, 3, 3, 0, 9, 1, 0, 0, 0]] {
+        let mut handshake = Handshake::new();
+        let shares = KeyShares::identity();
+        assert_eq!(handshake.read(&SENT, &shares, said), (said.len(), Next::Enough));
+        assert_eq!(handshake.read(&SENT, &shares, b"more"), (4, Next::Enough));
+        assert_eq!(handshake.finish(Cut::Finished).first_bytes(), said);
+    }
+}
