@@ -46,7 +46,7 @@ pub(crate) struct Run {
     pub(crate) wall: Duration,
     /// CPU time of the process and its children.
     pub(crate) process: Duration,
-    /// CPU time of the machine, less what it takes idle and less what this program used itself; `None` when that is below zero.
+    /// CPU time of the machine, less what it takes idle and less what this program and its server used; `None` when that is below zero.
     /// The kernel counts it by samples and the process' exactly, so where nearly all is the process' it may come out a little
     /// less.
     pub(crate) machine: Option<Duration>,
@@ -90,6 +90,8 @@ pub(crate) struct Measure<'a> {
     pub(crate) most_idle: Duration,
     /// Where the tool's stdout and stderr go.
     pub(crate) log: &'a Path,
+    /// A process at the far end.
+    pub(crate) server: Option<u32>,
 }
 
 impl Measure<'_> {
@@ -102,12 +104,15 @@ impl Measure<'_> {
         let before = (self.sent)()?;
         let (busy, own, children) =
             (machine::busy()?, machine::own_cpu()?, machine::children_cpu()?);
+        let server = self.server.map(machine::cpu_of).transpose()?.unwrap_or_default();
         let start = Instant::now();
         let child = command.spawn()?;
         let mut watch = Watch::new(before);
         let status = watch.until_end(child, self, start)?;
         let wall = start.elapsed();
         let own = machine::own_cpu()?.saturating_sub(own);
+        let served = self.server.map(machine::cpu_of).transpose()?.unwrap_or_default();
+        let own = own + served.saturating_sub(server);
         let busy = machine::busy()?.saturating_sub(busy);
         let process = machine::children_cpu()?.saturating_sub(children);
         if !status.success() {
@@ -245,6 +250,7 @@ mod tests {
             most,
             most_idle: Duration::ZERO,
             log: &folder.path().join("log"),
+            server: None,
         };
         let mut shell = Command::new("sh");
         shell.args(["-c", script]);
