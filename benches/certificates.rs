@@ -124,11 +124,10 @@ fn trust(c: &mut Criterion) {
     group
         .bench_function("names_and_dates", |b| b.iter(|| ask(&mut truster, black_box(&leaf), now)));
 
-    let file = std::env::temp_dir().join(format!("mrpf-bench-roots-{}", std::process::id()));
-    std::fs::write(&file, root).expect("there is a place for files");
-    let roots = Roots::from_pem(&file).expect("is a root");
-    std::fs::remove_file(&file).expect("is there");
-    let mut truster = Truster::new(Some(roots.clone()));
+    let file = tempfile::NamedTempFile::new().expect("there is a place for files");
+    std::fs::write(&file, root).expect("can be written");
+    let roots = Roots::from_pem(file.path()).expect("is a root");
+    let mut truster = Truster::new(Some(roots));
     assert_eq!(ask(&mut truster, &leaf, now).chain, Some(ChainTrust::Trusted));
     group.bench_function("known_chain", |b| b.iter(|| ask(&mut truster, black_box(&leaf), now)));
     // A moment earlier each time, at which the last answer did not hold yet.
