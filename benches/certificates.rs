@@ -41,9 +41,10 @@ fn params(cn: &str) -> CertificateParams {
     params.distinguished_name.push(DnType::CountryName, "US");
     params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
     params.use_authority_key_identifier_extension = true;
-    // As large as two signed certificate timestamps.
+    // As large as two signed certificate timestamps, in an OCTET STRING as webpki wants it.
+    let timestamps = [&[4, 0x81, 239][..], &[7; 239]].concat();
     params.custom_extensions =
-        vec![CustomExtension::from_oid_content(&[1, 3, 6, 1, 4, 1, 11_129, 2, 4, 2], vec![7; 242])];
+        vec![CustomExtension::from_oid_content(&[1, 3, 6, 1, 4, 1, 11_129, 2, 4, 2], timestamps)];
     params
 }
 
