@@ -32,7 +32,7 @@ use crate::{
     wire::{MacAddr, Packet, tcp::Flags},
 };
 
-/// Opens a connection for each first SYN-ACK and says what came of it. See the [module](self).
+/// Opens a connection for each first SYN-ACK and says what came of it. See the [module](super).
 #[derive(Debug)]
 pub struct Talker<P: Connects, D> {
     intake: Intake<P>,
