@@ -339,7 +339,7 @@ fn describe_tls(args: &TlsArgs, targets: Builder) -> Result<mrpf_tls::Builder, C
         .hello(profile(&args.hello)?)
         .key_share(args.key_share)
         .show(args.show)
-        .der(args.chain)
+        .der(args.chain || args.roots.is_some())
         .deadline(args.deadline)
         .idle(args.idle);
     if let Some(name) = &args.sni {
