@@ -62,7 +62,7 @@ const SECRET: [&str; 3] =
     ["task_manager.task", "task_manager.bare_metal_slot", "task_manager.outbox"];
 const OF_RUNS: [&str; 6] =
     ["digest", "holds", "is_ours", "claim_task", "renew_task", "release_task"];
-const OF_SLOTS: [&str; 3] = ["live_slot", "drain_slot", "free_slot"];
+const OF_SLOTS: [&str; 2] = ["live_slot", "drain_slot"];
 
 impl Login {
     fn role(self) -> Option<&'static str> {

@@ -373,8 +373,4 @@ impl WorkerStore for Store {
     fn drain_slot(&self, _: &str) -> Result<bool, StoreError> {
         no_part_of_it()
     }
-
-    fn free_slot(&self, _: &str) -> Result<(), StoreError> {
-        no_part_of_it()
-    }
 }

@@ -221,8 +221,4 @@ impl WorkerStore for SqliteStore {
     fn drain_slot(&self, instance: &str) -> Result<bool, StoreError> {
         self.write(|connection| slots::drain(connection, instance))
     }
-
-    fn free_slot(&self, instance: &str) -> Result<(), StoreError> {
-        self.write(|connection| slots::free(connection, instance))
-    }
 }
