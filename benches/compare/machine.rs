@@ -17,6 +17,10 @@ use crate::Failure;
 pub(crate) fn busy() -> Result<Duration, Failure> {
     let stat = fs::read_to_string("/proc/stat")?;
     let ticks = busy_ticks(&stat).ok_or("/proc/stat does not begin with the times of the CPUs")?;
+    in_ticks(ticks)
+}
+
+fn in_ticks(ticks: u64) -> Result<Duration, Failure> {
     let per_second = sysconf(SysconfVar::CLK_TCK)?.filter(|ticks| *ticks > 0).unwrap_or(100);
     Ok(Duration::from_secs_f64(ticks as f64 / per_second as f64))
 }
@@ -32,6 +36,20 @@ fn busy_ticks(stat: &str) -> Option<u64> {
 /// CPU time of this process, all its threads: the far end that answers runs in it.
 pub(crate) fn own_cpu() -> Result<Duration, Failure> {
     Ok(cpu(&getrusage(UsageWho::RUSAGE_SELF)?))
+}
+
+/// CPU time of a process that runs: utime and stime of proc_pid_stat(5), in ticks.
+pub(crate) fn cpu_of(pid: u32) -> Result<Duration, Failure> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
+    let ticks = used_ticks(&stat).ok_or("/proc/PID/stat is not as proc_pid_stat(5) has it")?;
+    in_ticks(ticks)
+}
+
+/// Behind the name in brackets, which may hold anything, the twelfth and thirteenth field.
+fn used_ticks(stat: &str) -> Option<u64> {
+    let (_, fields) = stat.rsplit_once(')')?;
+    let mut times = fields.split_whitespace().skip(11).map(str::parse::<u64>);
+    Some(times.next()?.ok()? + times.next()?.ok()?)
 }
 
 /// CPU time of all children that ended and were waited for, and of theirs.
@@ -72,6 +90,14 @@ mod tests {
         assert_eq!(busy_ticks(stat), Some(1 + 20 + 300 + 600_000 + 7_000_000));
         assert_eq!(busy_ticks("intr 1\n"), None);
         assert_eq!(busy_ticks("cpu  1 2 3\n"), None);
+    }
+
+    #[test]
+    fn the_time_of_a_process_is_read_behind_its_name() {
+        let stat = "7 (a) b (c)) S 1 7 7 0 -1 4194304 100 0 0 0 31 11 5 6 20 0 1 0";
+        assert_eq!(used_ticks(stat), Some(42));
+        assert_eq!(used_ticks("7 (a) S 1"), None);
+        assert!(cpu_of(std::process::id()).is_ok());
     }
 
     #[test]

@@ -6,6 +6,7 @@
 //!      |--> truth     what each finds of hosts whose answers are known, with loss
 //!      |       |---> turns    every tool once a round
 //!      |       '---> measure  one run: counters of the interface, CPU twice, peak memory
+//!      |--> tls       the same for certificates: CPU for a row, memory
 //!      '--> report    tables on stdout, and a dated section in benches/RESULTS.md
 //! ```
 //!
@@ -22,6 +23,7 @@ mod measure;
 mod report;
 mod sinks;
 mod tick;
+mod tls;
 mod tool;
 mod truth;
 mod turns;
@@ -52,6 +54,10 @@ enum Kind {
     #[command(after_help = "Programs are looked for in PATH (mrpf: beside this one), or named by \
         MRPF_MRPF, MRPF_ZMAP, MRPF_MASSCAN and MRPF_NMAP. Build mrpf first: cargo build --release -p mrpf")]
     Syn(Options),
+    /// Certificates: mrpf, zgrab2, tlsx, sslyze and nmap
+    #[command(after_help = "Programs are looked for in PATH (mrpf: beside this one), or named by \
+        MRPF_MRPF, MRPF_ZGRAB2, MRPF_TLSX, MRPF_SSLYZE and MRPF_NMAP. Build mrpf first: cargo build --release -p mrpf")]
+    Tls(tls::Options),
 }
 
 #[derive(Debug, clap::Args)]
@@ -87,8 +93,11 @@ enum Part {
 }
 
 fn main() -> ExitCode {
-    let Kind::Syn(options) = Cli::parse().kind;
-    match compare(&options) {
+    let done = match Cli::parse().kind {
+        Kind::Syn(options) => compare(&options),
+        Kind::Tls(options) => tls::compare(&options),
+    };
+    match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error}");
@@ -98,7 +107,7 @@ fn main() -> ExitCode {
 }
 
 fn compare(options: &Options) -> Result<(), Failure> {
-    let mut report = Report::begin(options.runs, options.quick)?;
+    let mut report = Report::begin("SYN", options.runs, options.quick)?;
     let mut programs = Vec::new();
     for tool in Tool::ALL {
         let is_wanted = options.tools.is_empty() || options.tools.contains(&tool);
@@ -111,7 +120,8 @@ fn compare(options: &Options) -> Result<(), Failure> {
     if programs.is_empty() {
         return Err("none of the tools can be run".into());
     }
-    report.programs(&programs);
+    let versions = programs.iter().map(|it| (it.tool.as_str(), it.version.as_str()));
+    report.programs(versions);
     let is_wanted = |part| options.only.is_empty() || options.only.contains(&part);
     if is_wanted(Part::Sink) {
         sinks::equal_frames(&programs, options, &mut report)?;

@@ -10,10 +10,7 @@ use std::{
 
 use time::{OffsetDateTime, macros::format_description};
 
-use crate::{
-    Failure, machine,
-    tool::{Program, Tool},
-};
+use crate::{Failure, machine, tool::OURS};
 
 const RESULTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/RESULTS.md");
 
@@ -25,12 +22,12 @@ pub(crate) struct Report {
 }
 
 impl Report {
-    /// Begins with the day and the machine.
-    pub(crate) fn begin(runs: u32, quick: bool) -> Result<Self, Failure> {
+    /// Begins with the day, what is compared and the machine.
+    pub(crate) fn begin(what: &str, runs: u32, quick: bool) -> Result<Self, Failure> {
         let format = format_description!("[year]-[month]-[day] [hour]:[minute] UTC");
         let now = OffsetDateTime::now_utc().format(format)?;
         let mut report = Self { text: String::new(), ours_failed: false };
-        report.say(format!("## {now}: SYN"));
+        report.say(format!("## {now}: {what}"));
         report.note(format!("{}. Median of {runs} runs, tools in turn.", machine::description()));
         if quick {
             report.note("**Quick: shows that all of it runs. No figures.**".to_owned());
@@ -38,10 +35,9 @@ impl Report {
         Ok(report)
     }
 
-    /// The versions that are compared.
-    pub(crate) fn programs(&mut self, programs: &[Program]) {
-        let list =
-            programs.iter().map(|program| format!("- {}: {}", program.tool, program.version));
+    /// The names and versions that are compared.
+    pub(crate) fn programs<'a>(&mut self, programs: impl Iterator<Item = (&'a str, &'a str)>) {
+        let list = programs.map(|(name, version)| format!("- {name}: {version}"));
         self.note(list.collect::<Vec<_>>().join("\n"));
     }
 
@@ -56,8 +52,8 @@ impl Report {
     }
 
     /// A tool that does not run in this part any more, and why.
-    pub(crate) fn left_out(&mut self, tool: Tool, why: &Failure) {
-        self.ours_failed |= tool == Tool::Mrpf;
+    pub(crate) fn left_out(&mut self, tool: &str, why: &Failure) {
+        self.ours_failed |= tool == OURS;
         self.note(format!("{tool} is left out from here on: {why}."));
     }
 

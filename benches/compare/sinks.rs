@@ -132,8 +132,11 @@ fn run_all(
         most: Duration::from_secs(180),
         most_idle: Duration::from_secs(if options.quick { 1 } else { 60 }),
         log: &log,
+        server: None,
+        incomplete: None,
     };
-    let tools: Vec<_> = contenders.iter().map(|contender| contender.program.tool).collect();
+    let tools: Vec<_> =
+        contenders.iter().map(|contender| contender.program.tool.as_str()).collect();
     let runs = in_turn(&tools, options.runs, report, |index| {
         let Contender { program, work } = &contenders[index];
         let run = measure.run(program.command(work, &found))?;

@@ -12,6 +12,9 @@ use mrpf_lab::{Prefix, veth};
 
 use crate::Failure;
 
+/// What ours is called.
+pub(crate) const OURS: &str = "mrpf";
+
 /// A scanner that can be compared.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
 pub(crate) enum Tool {
@@ -27,7 +30,7 @@ impl Tool {
 
     pub(crate) fn as_str(self) -> &'static str {
         match self {
-            Self::Mrpf => "mrpf",
+            Self::Mrpf => OURS,
             Self::Zmap => "zmap",
             Self::Masscan => "masscan",
             Self::Nmap => "nmap",
@@ -76,7 +79,7 @@ impl Program {
         let variable = format!("MRPF_{}", tool.as_str().to_uppercase());
         let path = match env::var_os(&variable) {
             Some(path) => PathBuf::from(path),
-            None => search(tool).ok_or_else(|| match tool {
+            None => search(tool.as_str(), tool == Tool::Mrpf).ok_or_else(|| match tool {
                 Tool::Mrpf => "it is not built: cargo build --release -p mrpf".to_owned(),
                 _ => format!("it is neither in PATH nor named by {variable}"),
             })?,
@@ -187,14 +190,14 @@ impl Program {
 }
 
 #[derive(Default)]
-struct Args(Vec<String>);
+pub(crate) struct Args(pub(crate) Vec<String>);
 
 impl Args {
-    fn add(&mut self, args: &[&str]) {
+    pub(crate) fn add(&mut self, args: &[&str]) {
         self.0.extend(args.iter().map(|arg| (*arg).to_owned()));
     }
 
-    fn maybe(&mut self, flag: &str, value: Option<String>) {
+    pub(crate) fn maybe(&mut self, flag: &str, value: Option<String>) {
         if let Some(value) = value {
             self.add(&[flag, &value]);
         }
@@ -202,10 +205,10 @@ impl Args {
 }
 
 /// mrpf where cargo has put it, beside this program; others in PATH and where root's tools lie.
-fn search(tool: Tool) -> Option<PathBuf> {
-    let folders: Vec<PathBuf> = match tool {
-        Tool::Mrpf => env::current_exe().ok()?.parent().map(Path::to_owned).into_iter().collect(),
-        _ => {
+pub(crate) fn search(name: &str, is_ours: bool) -> Option<PathBuf> {
+    let folders: Vec<PathBuf> = match is_ours {
+        true => env::current_exe().ok()?.parent().map(Path::to_owned).into_iter().collect(),
+        false => {
             let path = env::var_os("PATH").unwrap_or_default();
             let more = ["/usr/local/sbin", "/usr/sbin", "/sbin"].map(PathBuf::from);
             env::split_paths(&path).chain(more).collect()
@@ -215,11 +218,11 @@ fn search(tool: Tool) -> Option<PathBuf> {
         fs::metadata(path)
             .is_ok_and(|facts| facts.is_file() && facts.permissions().mode() & 0o111 != 0)
     };
-    folders.into_iter().map(|folder| folder.join(tool.as_str())).find(is_program)
+    folders.into_iter().map(|folder| folder.join(name)).find(is_program)
 }
 
 /// What a program prints, whatever its exit code: masscan's is 1 for --version.
-fn output(path: &Path, args: &[&str]) -> Result<String, Failure> {
+pub(crate) fn output(path: &Path, args: &[&str]) -> Result<String, Failure> {
     let output = Command::new(path)
         .args(args)
         .output()

@@ -78,7 +78,7 @@ pub(crate) fn compare(
     report.part(&format!("Known hosts, {RATE} frames/s, {ATTEMPTS} attempts"));
     let contenders = contenders(programs, &work);
     report.commands(&contenders.iter().map(|it| it.program.shown(&it.work)).collect::<Vec<_>>());
-    let tools: Vec<_> = contenders.iter().map(|it| it.program.tool).collect();
+    let tools: Vec<_> = contenders.iter().map(|it| it.program.tool.as_str()).collect();
     for percent in LOSSES {
         let scores = in_turn(&tools, options.runs, report, |index| {
             run(contenders[index].program, &contenders[index].work, percent, &truth)
@@ -141,6 +141,8 @@ fn run(
         most: Duration::from_secs(300),
         most_idle: Duration::ZERO,
         log: &log,
+        server: None,
+        incomplete: None,
     };
     let run = measure.run(program.command(work, &found))?;
     let Findings { open, repeated } = Findings::read(program.tool, &found)?;

@@ -10,6 +10,7 @@
 //! command.rs   flags, files, pipes, signals and exit codes of `mrpf syn`
 //! resume.rs    scans that are killed or interrupted, and go on
 //! killed.rs    such a scan
+//! tls.rs       certificates of nginx and of a faster far end, and `mrpf tls`
 //! platform.rs  `mrpf up` and the commands on its folder
 //! demo.rs      `mrpf demo` and `mrpf lab`, as root and as an ordinary user
 //! world.rs     what they share
@@ -30,4 +31,5 @@ mod resume;
 mod routing;
 mod silence;
 mod states;
+mod tls;
 mod world;

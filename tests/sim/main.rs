@@ -11,4 +11,5 @@ mod repeatable;
 mod resume;
 mod strange;
 mod threads;
+mod tls;
 mod world;

@@ -1,15 +1,18 @@
 //! What can be asked for on the command line. Values are typed here; lists of targets and ports are read by the engine,
 //! which names the file and line of what it cannot read.
 
-use std::{ffi::OsString, fmt, net::IpAddr, num::NonZeroU64, path::PathBuf, time::Duration};
+mod scan;
+
+use std::{ffi::OsString, fmt, path::PathBuf, time::Duration};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
-use mrpf_engine::{answered::MAX_RETRIES, governor::Rate, target::Shard, wire::MacAddr};
 use mrpf_syn::{Show, TcpProfile};
 use mrpf_tasks::{PerSecond, WorkerClass};
+use mrpf_tls::KeyShare;
 
-use crate::values::{HostRate, LinkChoice, PortSpan, cooldown, max_time};
+pub(crate) use self::scan::ScanArgs;
+use crate::values::{HelloChoice, cooldown, server_name};
 
 /// Scans networks: which hosts answer, on which ports.
 #[derive(Debug, Parser)]
@@ -30,6 +33,7 @@ Examples:
   sudo mrpf syn 203.0.113.0/24 -p 80,443     open ports of a network, to the terminal
   mrpf syn 203.0.113.0/24 -p - --dry-run     what that would be; sends nothing, needs no root
   mrpf syn --help                            all flags of a scan
+  sudo mrpf tls 203.0.113.0/24               certificates of its hosts
   sudo mrpf up                               the platform: workflows from a domain to stored results
   sudo mrpf submit recon --domain example.org --address 203.0.113.0/24
 
@@ -43,6 +47,9 @@ pub(crate) enum Command {
     /// Which TCP ports answer a SYN: open, closed, unreachable or silent.
     #[command(after_help = SYN_EXAMPLES)]
     Syn(Box<SynArgs>),
+    /// Which certificates, versions and names TLS ports have, TLS 1.3 included; SYN and TLS in one pass.
+    #[command(after_help = TLS_EXAMPLES)]
+    Tls(Box<TlsArgs>),
     /// Runs the whole platform on this machine against an organisation that it makes itself, and checks what it found;
     /// nothing leaves the machine.
     Demo(DemoArgs),
@@ -104,109 +111,71 @@ A checkpoint is a command line: resume only files that you trust.
 Records are JSON, a line each (jsonl), when stdout is not a terminal. Sending needs CAP_NET_RAW: run with sudo, or once
   sudo setcap cap_net_raw,cap_net_admin+ep $(command -v mrpf)";
 
+const TLS_EXAMPLES: &str = "\
+Targets are those of `mrpf syn`; the port is 443 where none is given.
+
+Examples:
+  mrpf tls 203.0.113.0/24                                certificates on the terminal
+  mrpf tls -f hosts.txt -p 443,8443 --chain -o out.jsonl with whole certificates, and whether they are trusted
+  mrpf tls www.example --show all                        asks for the name that it was given
+  mrpf tls 203.0.113.7 --sni www.example                 asks for that name
+  mrpf tls 203.0.113.0/24 --hello legacy --show ok       who still speaks TLS 1.0 or 1.1
+  jq -r 'select(.outcome==\"ok\") | .certificates[0].sans[]' out.jsonl | sort -u
+
+No signature of a host is verified and no handshake is finished, so a record says what a host shows, and not that it has
+the key. Checkpoints, --resume, limits and formats are those of `mrpf syn`.";
+
+/// `mrpf syn`.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct SynArgs {
-    /// Networks, ranges, addresses, ADDRESS:PORT pairs or host names.
-    #[arg(value_name = "TARGET", help_heading = "Targets")]
-    pub(crate) targets: Vec<String>,
-    /// Ports of every target that names none: 80 or 80,443 or 8000-8100, or - for all.
-    #[arg(short, long, value_name = "PORTS", help_heading = "Targets", allow_hyphen_values = true)]
-    pub(crate) ports: Vec<String>,
-    /// Reads targets from a file, or from standard input with -; may be given again.
-    #[arg(short, long, value_name = "FILE", help_heading = "Targets")]
-    pub(crate) file: Vec<PathBuf>,
-    /// Leaves these out, at all ports; may be given again.
-    #[arg(long, value_name = "X", help_heading = "Targets")]
-    pub(crate) exclude: Vec<String>,
-    /// Leaves out what a file lists; may be given again.
-    #[arg(long, value_name = "FILE", help_heading = "Targets")]
-    pub(crate) exclude_file: Vec<PathBuf>,
-    /// Leaves out whatever this file does not list; may be given again.
-    #[arg(long, value_name = "FILE", help_heading = "Targets")]
-    pub(crate) scope: Vec<PathBuf>,
-    /// Scans private, loopback, documentation, multicast and other special addresses too.
-    #[arg(long, help_heading = "Targets")]
-    pub(crate) allow_reserved: bool,
-    /// The order of the scan follows from this number; random when not given.
-    #[arg(long, value_name = "N", help_heading = "Targets")]
-    pub(crate) seed: Option<u64>,
-    /// Scans part k of n, as in 2/5; all parts need the same seed.
-    #[arg(long, value_name = "k/n", requires = "seed", help_heading = "Targets")]
-    pub(crate) shard: Option<Shard>,
-
-    /// Frames a second, all together: 500, 10k, 1.5M, or max.
-    #[arg(long, value_name = "RATE", default_value = "10k", help_heading = "Pace")]
-    pub(crate) rate: Rate,
-    /// Most probes a second for one host, on average: 500 or 10k.
-    #[arg(long, value_name = "RATE", default_value = "1000", help_heading = "Pace")]
-    pub(crate) host_rate: HostRate,
-    /// Further attempts on targets that do not answer, a second apart.
-    #[arg(long, value_name = "N", default_value_t = 2, help_heading = "Pace",
-        value_parser = clap::value_parser!(u8).range(0..=i64::from(MAX_RETRIES)))]
-    pub(crate) retries: u8,
-    /// Seconds in which answers are taken after the last attempt.
-    #[arg(long, value_name = "S", default_value = "8", help_heading = "Pace", value_parser = cooldown)]
-    pub(crate) cooldown: Duration,
-    /// Threads that send, each with a socket of its own.
-    #[arg(long, value_name = "N", default_value_t = 1, help_heading = "Pace",
-        value_parser = clap::value_parser!(u8).range(1..=64))]
-    pub(crate) threads: u8,
-    /// Stops after so many records.
-    #[arg(long, value_name = "N", help_heading = "Pace")]
-    pub(crate) max_results: Option<NonZeroU64>,
-    /// Stops after so many seconds.
-    #[arg(long, value_name = "S", help_heading = "Pace", value_parser = max_time)]
-    pub(crate) max_time: Option<Duration>,
-
-    /// The interface; that of the route to the targets when not given.
-    #[arg(short, long, value_name = "IF", help_heading = "Packets")]
-    pub(crate) interface: Option<String>,
-    /// Our address in the probes, one of the interface's; given twice, one of IPv4 and one of IPv6.
-    #[arg(long, value_name = "A", help_heading = "Packets")]
-    pub(crate) source_ip: Vec<IpAddr>,
-    /// Our ports in the probes; 256 free ones when not given.
-    #[arg(long, value_name = "A-B", help_heading = "Packets")]
-    pub(crate) source_ports: Option<PortSpan>,
-    /// Sends everything to this hardware address, without asking routes and neighbours.
-    #[arg(long, value_name = "M", help_heading = "Packets")]
-    pub(crate) gateway_mac: Option<MacAddr>,
-    /// How frames are sent and received: auto or packet.
-    #[arg(long, value_name = "LINK", default_value = "auto", help_heading = "Packets")]
-    pub(crate) link: LinkChoice,
+    #[command(flatten)]
+    pub(crate) scan: ScanArgs,
     /// Whose SYN to send, with its options, window and time to live: windows, linux, bsd or bare.
     #[arg(long, value_name = "SYSTEM", default_value_t, help_heading = "Packets")]
     pub(crate) tcp_profile: TcpProfile,
     /// Leaves the connections half-open that a SYN-ACK opens, and does not reset them.
     #[arg(long, help_heading = "Packets")]
     pub(crate) no_rst: bool,
-
     /// Which states give records: a comma list of open, closed, unreachable, silent, or all, or none.
     #[arg(long, value_name = "STATES", default_value = "open", help_heading = "Output")]
     pub(crate) show: Show,
-    /// Writes records to a file, replacing what it holds; - is stdout.
-    #[arg(short, long, value_name = "FILE", help_heading = "Output")]
-    pub(crate) output: Option<PathBuf>,
-    /// The form of the records; pretty on a terminal and jsonl elsewhere when not given. A list is ip:port, csv has a header.
-    #[arg(long, value_name = "FORMAT", value_enum, help_heading = "Output")]
-    pub(crate) format: Option<Format>,
-    /// Writes every counter, setting and version to a JSON file at the end.
-    #[arg(long, value_name = "FILE", help_heading = "Output")]
-    pub(crate) summary: Option<PathBuf>,
-    /// Keeps in this file, at least every 5 s and at the end, what a killed scan needs to go on.
-    #[arg(long, value_name = "FILE", help_heading = "Output")]
-    pub(crate) checkpoint: Option<PathBuf>,
-    /// Goes on with the scan of a checkpoint, appends to its output, and keeps its checkpoint.
-    #[arg(long, value_name = "FILE", help_heading = "Output")]
-    pub(crate) resume: Option<PathBuf>,
-    /// Says what would be scanned and how long it would take; sends no probe, needs no privileges.
-    #[arg(long, help_heading = "Output")]
-    pub(crate) dry_run: bool,
-    /// No progress and no summary on stderr: errors alone, and what makes a scan incomplete.
-    #[arg(short, long, conflicts_with = "verbose", help_heading = "Output")]
-    pub(crate) quiet: bool,
-    /// Also the link, source and order at the start, progress every 10 s where there is no terminal, all counters at the end.
-    #[arg(short, long, help_heading = "Output")]
-    pub(crate) verbose: bool,
+}
+
+/// `mrpf tls`.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct TlsArgs {
+    #[command(flatten)]
+    pub(crate) scan: ScanArgs,
+    /// The name that hosts are asked for (SNI); the host name that a target was given by when not given, and none for addresses.
+    #[arg(long, value_name = "NAME", help_heading = "TLS", value_parser = server_name)]
+    pub(crate) sni: Option<String>,
+    /// Which ClientHello to say: modern (TLS 1.0 to 1.3), tls12, legacy (1.0 and 1.1), or a file with one.
+    #[arg(long, value_name = "HELLO", default_value = "modern", help_heading = "TLS")]
+    pub(crate) hello: HelloChoice,
+    /// identity: key shares that need no computing, so that anyone on the way can read what hosts say; fresh: a key pair for
+    /// this scan.
+    #[arg(long, value_name = "KIND", default_value_t, help_heading = "TLS")]
+    pub(crate) key_share: KeyShare,
+    /// Says of each certificate whether it leads to a root that Mozilla trusts, and puts whole certificates into the records.
+    #[arg(long, help_heading = "TLS")]
+    pub(crate) chain: bool,
+    /// As --chain, with the roots of a PEM file instead.
+    #[arg(long, value_name = "FILE", help_heading = "TLS")]
+    pub(crate) roots: Option<PathBuf>,
+    /// Most connections at once; what 4 s at the rate may open when not given.
+    #[arg(long, value_name = "N", help_heading = "TLS",
+        value_parser = clap::value_parser!(u32).range(1..=1 << 24))]
+    pub(crate) connections: Option<u32>,
+    /// Seconds that a connection may take altogether.
+    #[arg(long, value_name = "S", default_value = "8", help_heading = "TLS", value_parser = cooldown)]
+    pub(crate) deadline: Duration,
+    /// Seconds in which a host may say nothing.
+    #[arg(long, value_name = "S", default_value = "3", help_heading = "TLS", value_parser = cooldown)]
+    pub(crate) idle: Duration,
+    /// Which outcomes give records: a comma list of ok, alert, not-tls, refused, unreachable, reset, timeout, truncated,
+    /// malformed; connected for all but refused and unreachable; silent for hosts that never answer; all; none.
+    #[arg(long, value_name = "OUTCOMES", default_value_t, help_heading = "Output")]
+    pub(crate) show: mrpf_tls::Show,
 }
 
 const UP_EXAMPLES: &str = "\
@@ -322,6 +291,7 @@ mod tests {
     use clap::CommandFactory as _;
 
     use super::*;
+    use crate::values::{LinkChoice, PortSpan};
 
     fn parse(words: &str) -> Result<SynArgs, clap::Error> {
         let words = ["mrpf", "syn"].into_iter().chain(words.split_whitespace());
@@ -348,13 +318,13 @@ mod tests {
         let args = parse("198.51.100.1 -p 80").unwrap();
         let settings = mrpf_engine::scan::Settings::default();
         assert_eq!(
-            (args.rate, args.host_rate.0, args.retries, args.cooldown),
+            (args.scan.rate, args.scan.host_rate.0, args.scan.retries, args.scan.cooldown),
             (settings.rate, settings.host_rate, settings.retries, settings.cooldown)
         );
-        assert_eq!((args.show, args.link), (Show::default(), LinkChoice::Auto));
+        assert_eq!((args.show, args.scan.link), (Show::default(), LinkChoice::Auto));
         assert_eq!(args.tcp_profile, TcpProfile::default());
-        assert!(!args.no_rst && !args.allow_reserved && args.format.is_none());
-        assert_eq!(args.threads, 1);
+        assert!(!args.no_rst && !args.scan.allow_reserved && args.scan.format.is_none());
+        assert_eq!(args.scan.threads, 1);
     }
 
     #[test]
@@ -364,7 +334,8 @@ mod tests {
              --source-ports 61000-61255 --seed 7 --shard 2/5 --show open,closed --max-time 1.5 --max-results 3 -q \
              --threads 64 --format csv --source-ip 198.18.0.1 --source-ip 2001:db8::1",
         )
-        .unwrap();
+        .unwrap()
+        .scan;
         assert_eq!(args.targets, ["a", "b"]);
         assert_eq!(args.ports, ["80,443", "-"]);
         assert_eq!(args.file, [PathBuf::from("x"), PathBuf::from("-")]);

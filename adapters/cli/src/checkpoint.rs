@@ -19,7 +19,7 @@ use mrpf_syn::Summary;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::{error::CliError, report::counters, stdin};
+use crate::{error::CliError, kind::Kind, report::counters, stdin};
 
 /// The one that this version writes and reads. 1 had no sum.
 const FORMAT: u32 = 2;
@@ -38,7 +38,10 @@ pub(crate) struct Checkpoint {
     /// The name of the scan, the same in all its runs.
     pub(crate) scan: String,
     pub(crate) saved: Timestamp,
-    /// The words after `mrpf syn`, with the seed, the format and whole paths.
+    /// Which scanner it is of.
+    #[serde(default)]
+    pub(crate) scanner: Kind,
+    /// The words after `mrpf syn` or whichever it is, with the seed, the format and whole paths.
     pub(crate) command: Vec<String>,
     /// What standard input held, if targets came from there.
     #[serde(default, skip_serializing_if = "Option::is_none")]

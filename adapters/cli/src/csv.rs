@@ -1,15 +1,26 @@
-//! Records as comma-separated values: a header, then a line a `syn` record, quoted as RFC 4180 section 2 says.
+//! Records as comma-separated values: a header, then a line a `syn` or `tls` record, quoted as RFC 4180 section 2 says.
 //!
 //! The columns are the fields of the record, empty where one is unknown. `host` records have no line: what they say stands in
 //! the column `noise` of the records that follow them. Lines end with a line feed alone, as in every other format here.
 
 use std::{fmt::Display, io::Write as _};
 
-use mrpf_records::SynRecord;
+use mrpf_records::{SynRecord, TlsRecord};
+
+use crate::kind::Kind;
 
 /// The first line.
-pub(crate) const HEADER: &str =
-    "ts,ip,port,state,reason,ttl,window,mss,options,rtt_us,attempts,responder,noise\n";
+pub(crate) fn header(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Syn => {
+            "ts,ip,port,state,reason,ttl,window,mss,options,rtt_us,attempts,responder,noise\n"
+        }
+        Kind::Tls => concat!(
+            "ts,ip,port,sni,outcome,stage,version,cipher,group,alpn,alert,service,client_auth,ja3s,",
+            "sha256,subject,issuer,not_before,not_after,sans,self_signed,name_match,valid_now,chain\n"
+        ),
+    }
+}
 
 /// Appends one record.
 pub(crate) fn append(lines: &mut Vec<u8>, syn: &SynRecord) -> std::io::Result<()> {
@@ -31,6 +42,34 @@ pub(crate) fn append(lines: &mut Vec<u8>, syn: &SynRecord) -> std::io::Result<()
     write!(lines, "{ts},{ip},{port},{state},{reason},{},{},", field(ttl), field(window))?;
     write!(lines, "{},{},{},", field(mss), quoted(options.as_deref()), field(rtt_us))?;
     writeln!(lines, "{},{},{}", field(attempts), field(responder), field(noise))
+}
+
+/// Appends one record; of the certificates the host's own, its names with spaces between them.
+pub(crate) fn append_tls(lines: &mut Vec<u8>, tls: &TlsRecord) -> std::io::Result<()> {
+    let TlsRecord { ts, ip, port, outcome, stage, .. } = tls;
+    write!(lines, "{ts},{ip},{port},{},{outcome},{stage},", quoted(tls.sni.as_deref()))?;
+    write!(lines, "{},{},{},", field(&tls.version), field(&tls.cipher), field(&tls.group))?;
+    write!(
+        lines,
+        "{},{},{},",
+        quoted(tls.alpn.as_deref()),
+        field(&tls.alert),
+        field(&tls.service)
+    )?;
+    write!(lines, "{},{},", field(&tls.client_auth), field(&tls.ja3s))?;
+    let leaf = tls.certificates.first();
+    let text = |value: Option<&String>| quoted(value.map(String::as_str));
+    write!(lines, "{},", text(leaf.map(|leaf| &leaf.sha256)))?;
+    write!(lines, "{},", text(leaf.and_then(|leaf| leaf.subject.as_ref())))?;
+    write!(lines, "{},", text(leaf.and_then(|leaf| leaf.issuer.as_ref())))?;
+    write!(lines, "{},", text(leaf.and_then(|leaf| leaf.not_before.as_ref())))?;
+    write!(lines, "{},", text(leaf.and_then(|leaf| leaf.not_after.as_ref())))?;
+    write!(lines, "{},", quoted(leaf.map(|leaf| leaf.sans.join(" ")).as_deref()))?;
+    write!(lines, "{},", field(&leaf.and_then(|leaf| leaf.self_signed)))?;
+    let trust = tls.trust.as_ref();
+    write!(lines, "{},", field(&trust.and_then(|trust| trust.name_match)))?;
+    write!(lines, "{},", field(&trust.and_then(|trust| trust.valid_now)))?;
+    writeln!(lines, "{}", field(&trust.and_then(|trust| trust.chain)))
 }
 
 /// Numbers, addresses and words, which need no quotes.
@@ -87,7 +126,7 @@ mod tests {
     fn the_columns_are_the_fields_of_the_record() {
         let json = serde_json::to_string(&full()).unwrap();
         let at = |column: &str| json.find(&format!("\"{column}\":"));
-        let columns: Vec<&str> = HEADER.trim_end().split(',').collect();
+        let columns: Vec<&str> = header(Kind::Syn).trim_end().split(',').collect();
         assert!(columns.iter().all(|column| at(column).is_some()), "{json}");
         assert!(columns.is_sorted_by_key(|column| at(column)), "{json}");
         let fields = serde_json::from_str::<serde_json::Map<_, _>>(&json).unwrap();

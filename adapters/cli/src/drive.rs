@@ -8,10 +8,11 @@ use std::{
 use mrpf_console::Signals;
 use mrpf_engine::scan::Failure;
 use mrpf_records::Record;
-use mrpf_syn::{Next, Scan, Summary};
+use mrpf_syn::{Next, Summary};
 
 use crate::{
     error::CliError,
+    kind::{Scan, Tally},
     output::{Broken, Output, Sink},
     progress::Progress,
     saver::{Before, Saved, Saver},
@@ -67,6 +68,8 @@ impl Ended {
 #[derive(Debug)]
 pub(crate) struct Driven {
     pub(crate) summary: Summary,
+    /// See [`Scan::tally`].
+    pub(crate) tally: Tally,
     pub(crate) ended: Ended,
     /// What has to be told as an error.
     pub(crate) error: Option<CliError>,
@@ -127,6 +130,7 @@ pub(crate) fn drive<S: Sink>(
     saver.conclude(scan, output, &mut ended, &mut error);
     Driven {
         summary: scan.summary(),
+        tally: scan.tally(),
         ended,
         error,
         written: output.written(),
@@ -237,7 +241,12 @@ pub(crate) mod tests {
     use mrpf_console::exit::{DONE, INCOMPLETE, INTERRUPTED};
 
     use super::*;
-    use crate::{args::Format, output::tests::Disk, progress::Wanted, summary};
+    use crate::{
+        args::Format,
+        output::{Form, tests::Disk},
+        progress::Wanted,
+        summary,
+    };
 
     pub(crate) const HOSTS: u64 = 256;
 
@@ -245,18 +254,22 @@ pub(crate) mod tests {
     pub(crate) fn scan() -> Scan {
         let all = ([198, 19, 0, 0], [198, 19, 0, 255]);
         let hosts = Hosts::new(7).rule(all, 0..=u16::MAX, Behaviour::Open(OpenHost::linux()));
-        Scan::builder()
+        let scan = mrpf_syn::Scan::builder()
             .target("198.19.0.0/24")
             .ports("80")
             .allow_reserved(true)
             .seed(7)
             .simulated(Network::new(7, hosts, Faults::default()))
-            .build()
-            .unwrap()
+            .build();
+        Scan::Syn(Box::new(scan.unwrap()))
     }
 
     pub(crate) fn disk(room: usize) -> Output<Disk> {
-        Output::new(Disk { room, piece: 100, ..Disk::default() }, "list".to_owned(), Format::List)
+        Output::new(
+            Disk { room, piece: 100, ..Disk::default() },
+            "list".to_owned(),
+            Form::syn(Format::List),
+        )
     }
 
     pub(crate) fn drive_quietly(
@@ -332,7 +345,7 @@ pub(crate) mod tests {
     #[test]
     fn a_reader_that_goes_away_ends_a_scan_quietly() {
         let disk = Disk { full: Some(io::ErrorKind::BrokenPipe), ..Disk::default() };
-        let mut output = Output::new(disk, "standard output".to_owned(), Format::List);
+        let mut output = Output::new(disk, "standard output".to_owned(), Form::syn(Format::List));
         let driven = drive_quietly(&mut output, Limits::default(), &Signals::default());
         assert_eq!(
             (driven.ended, driven.exit_code(), driven.written),

@@ -13,8 +13,9 @@ use mrpf_console::{
 use mrpf_engine::{scan::Failure, target::TargetError};
 use mrpf_lab::LabError;
 use mrpf_syn::ScanError;
+use mrpf_tls::{TlsError, trust::RootsError};
 
-use crate::platform::PlatformError;
+use crate::{kind::Kind, platform::PlatformError};
 
 /// Why the command failed. The texts say what to do.
 #[derive(Debug, thiserror::Error)]
@@ -126,6 +127,23 @@ pub(crate) enum CliError {
     /// The platform.
     #[error(transparent)]
     Platform(#[from] PlatformError),
+    /// A scan of another scanner.
+    #[error("this is a checkpoint of mrpf {0}: go on with mrpf {0} --resume")]
+    OtherScanner(Kind),
+    /// A TLS scan that cannot start.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    /// A file of a ClientHello.
+    #[error("--hello {path}: {why}", path = path.display())]
+    Hello {
+        /// Which.
+        path: PathBuf,
+        /// What is wrong.
+        why: String,
+    },
+    /// Certificates to trust.
+    #[error(transparent)]
+    Roots(#[from] RootsError),
     /// A scan cannot start.
     #[error(transparent)]
     Scan(#[from] ScanError),
@@ -209,7 +227,8 @@ impl CliError {
             | Self::Targets(_) => USAGE,
             Self::Console(error) if error.is_usage() => USAGE,
             Self::Platform(error) if error.is_usage() => USAGE,
-            Self::Scan(error) if error.is_usage() => USAGE,
+            Self::Scan(error) | Self::Tls(TlsError::Scan(error)) if error.is_usage() => USAGE,
+            Self::OtherScanner(_) | Self::Hello { .. } | Self::Roots(_) => USAGE,
             Self::Console(_)
             | Self::Demo(_)
             | Self::Failure(_)
@@ -217,6 +236,7 @@ impl CliError {
             | Self::Platform(_)
             | Self::Save { .. }
             | Self::Scan(_)
+            | Self::Tls(_)
             | Self::Stdin(_)
             | Self::Write { .. }
             | Self::WriteSummary { .. } => FAILED,

@@ -7,7 +7,7 @@ use std::{
 };
 
 use crate::{
-    args::SynArgs, checkpoint::Checkpoint, error::CliError, place::Place, prepared::Prepared,
+    args::ScanArgs, checkpoint::Checkpoint, error::CliError, place::Place, prepared::Prepared,
 };
 
 /// Whatever standard output is, as a path.
@@ -24,7 +24,7 @@ pub(crate) struct Files {
 
 impl Files {
     /// Opens what the flags name, for the scan of this name. The output of a scan that goes on must be there.
-    pub(crate) fn prepare(args: &SynArgs, scan: &str, is_resumed: bool) -> Result<Self, CliError> {
+    pub(crate) fn prepare(args: &ScanArgs, scan: &str, is_resumed: bool) -> Result<Self, CliError> {
         let mut files = Self::default();
         match files.open(args, scan, is_resumed) {
             Ok(()) => Ok(files),
@@ -35,7 +35,7 @@ impl Files {
         }
     }
 
-    fn open(&mut self, args: &SynArgs, scan: &str, is_resumed: bool) -> Result<(), CliError> {
+    fn open(&mut self, args: &ScanArgs, scan: &str, is_resumed: bool) -> Result<(), CliError> {
         if args.checkpoint.is_some() {
             check_lasting(args)?;
         }
@@ -64,7 +64,11 @@ impl Files {
     }
 
     /// Two flags whose file is one, which would be written to twice, or read from and written to.
-    fn clash(&self, args: &SynArgs, place: Option<&Place>) -> Option<(&'static str, &'static str)> {
+    fn clash(
+        &self,
+        args: &ScanArgs,
+        place: Option<&Place>,
+    ) -> Option<(&'static str, &'static str)> {
         let inputs =
             [("-f", &args.file), ("--exclude-file", &args.exclude_file), ("--scope", &args.scope)];
         let inputs =
@@ -109,7 +113,7 @@ impl Files {
 }
 
 /// That the files which a scan needs again when it goes on can be opened again then.
-pub(crate) fn check_lasting(args: &SynArgs) -> Result<(), CliError> {
+pub(crate) fn check_lasting(args: &ScanArgs) -> Result<(), CliError> {
     let inputs =
         [("-f", &args.file), ("--exclude-file", &args.exclude_file), ("--scope", &args.scope)];
     for (flag, path) in
@@ -150,7 +154,7 @@ mod tests {
 
     #[track_caller]
     fn check_refused(words: &str) -> CliError {
-        let error = Files::prepare(&asked(words).args, "0f", false).unwrap_err();
+        let error = Files::prepare(asked(words).args.scan(), "0f", false).unwrap_err();
         assert_eq!(error.exit_code(), USAGE, "{error}");
         error
     }
@@ -211,7 +215,7 @@ mod tests {
         let error = check_refused(&format!("a -o /dev/fd/63 --checkpoint {checkpoint}"));
         assert!(error.to_string().contains("leave -o out"), "{error}");
         let words = format!("a -f - -o /dev/null --checkpoint {checkpoint}");
-        assert!(Files::prepare(&asked(&words).args, "0f", false).is_ok());
+        assert!(Files::prepare(asked(&words).args.scan(), "0f", false).is_ok());
     }
 
     #[test]
@@ -220,7 +224,7 @@ mod tests {
         let (old, new) = (folder.path().join("old"), folder.path().join("new"));
         std::fs::write(&old, "").unwrap();
         let words = format!("a -o {} --summary {}", old.display(), new.display());
-        let files = Files::prepare(&asked(&words).args, "0f", false).unwrap();
+        let files = Files::prepare(asked(&words).args.scan(), "0f", false).unwrap();
         assert_eq!(files.made(), std::slice::from_ref(&new));
         files.discard();
         assert!(old.exists() && !new.exists());

@@ -1,12 +1,12 @@
 //! The `mrpf` command: reads flags, drives a library, writes records and numbers.
 //!
 //! ```text
-//! args ---> syn ---.                                .--> output, csv  records: jsonl, csv, list, pretty
+//! args ---> scanning .                                .--> output, csv  records: jsonl, csv, list, pretty
 //!      |--> demo --'--> drive: one loop over a scan  |--> progress     the live line
 //!      |--> lab         stops on signals and limits  |--> saver        when to save what; place: so that it lasts
 //!      '--> pages: completions, man                  '--> summary, report  text and JSON at the end
 //!
-//! checkpoint: the file ---> resume ---> words: the flags again ---> syn
+//! checkpoint: the file ---> resume ---> words: the flags again ---> scanning
 //! ```
 //!
 //! Records go to stdout or a file, everything else to stderr. What was found is written whatever ends a scan, and nothing
@@ -23,6 +23,7 @@ mod demo;
 mod drive;
 mod error;
 mod files;
+mod kind;
 mod lab;
 mod output;
 mod pages;
@@ -34,10 +35,10 @@ mod progress;
 mod report;
 mod resume;
 mod saver;
+mod scanning;
 mod signals;
 mod stdin;
 mod summary;
-mod syn;
 mod values;
 mod words;
 
@@ -48,8 +49,9 @@ use mrpf_console::say;
 
 use crate::{
     args::{Cli, Command},
+    error::CliError,
     platform::{up, worker},
-    words::Asked,
+    words::{AnyArgs, Asked},
 };
 
 fn main() -> ExitCode {
@@ -71,10 +73,8 @@ fn main() -> ExitCode {
         Command::Demo(args) => demo::run(&args),
         Command::Lab { command } => lab::run(command),
         Command::Man { folder } => pages::man(folder.as_deref()),
-        Command::Syn(args) => {
-            let matches = matches.subcommand_matches("syn").unwrap_or(&matches);
-            syn::run(&Asked::new(*args, matches))
-        }
+        Command::Syn(args) => scan(AnyArgs::Syn(args), &matches),
+        Command::Tls(args) => scan(AnyArgs::Tls(args), &matches),
         Command::Up(args) => up::run(&args),
         Command::Worker(args) => worker::run(&args),
     };
@@ -82,4 +82,10 @@ fn main() -> ExitCode {
         say(&format!("error: {error}"));
         error.exit_code()
     }))
+}
+
+/// A scan, whose flags stand in the matches of its own command.
+fn scan(args: AnyArgs, matches: &clap::ArgMatches) -> Result<u8, CliError> {
+    let matches = matches.subcommand_matches(args.kind().as_str()).unwrap_or(matches);
+    scanning::run(&Asked::new(args, matches))
 }

@@ -9,10 +9,10 @@ use std::{
     os::fd::AsFd as _,
 };
 
-use mrpf_records::{Record, SynRecord};
+use mrpf_records::{Record, SynRecord, TlsRecord};
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 
-use crate::{args::Format, csv, error::CliError, prepared::Prepared};
+use crate::{args::Format, csv, error::CliError, kind::Kind, prepared::Prepared};
 
 /// Where bytes go, and how a torn end is taken back.
 pub(crate) trait Sink: Write {
@@ -52,13 +52,28 @@ impl Sink for File {
 /// Lines gathered before they are written.
 const GATHER: usize = 64 << 10;
 
+/// What lines look like.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct Form {
+    /// Whose records they are: columns differ.
+    pub(crate) kind: Kind,
+    pub(crate) format: Format,
+}
+
+#[cfg(test)]
+impl Form {
+    pub(crate) fn syn(format: Format) -> Self {
+        Self { kind: Kind::Syn, format }
+    }
+}
+
 /// Writes records in one format.
 #[derive(Debug)]
 pub(crate) struct Output<S> {
     sink: S,
     /// The file, or `standard output`.
     name: String,
-    format: Format,
+    form: Form,
     /// Whole lines, not yet written.
     lines: Vec<u8>,
     gathered: u64,
@@ -79,7 +94,7 @@ pub(crate) enum Broken {
 
 impl Output<File> {
     /// Standard output.
-    pub(crate) fn stdout(format: Option<Format>) -> io::Result<Self> {
+    pub(crate) fn stdout(kind: Kind, format: Option<Format>) -> io::Result<Self> {
         let stdout = io::stdout();
         let format = format
             .unwrap_or_else(|| if stdout.is_terminal() { Format::Pretty } else { Format::Jsonl });
@@ -90,16 +105,21 @@ impl Output<File> {
             // As the first write would: what stands there before is not ours to count or cut.
             file.seek(io::SeekFrom::End(0))?;
         }
-        Ok(Self::new(file, "standard output".to_owned(), format))
+        Ok(Self::new(file, "standard output".to_owned(), Form { kind, format }))
     }
 
     /// A file; what it holds is gone.
-    pub(crate) fn file(prepared: Prepared, format: Option<Format>) -> Result<Self, CliError> {
+    pub(crate) fn file(
+        prepared: Prepared,
+        kind: Kind,
+        format: Option<Format>,
+    ) -> Result<Self, CliError> {
         let path = prepared.path().to_owned();
         let name = path.display().to_string();
         let file =
             prepared.commit().map_err(|source| CliError::Open { flag: "-o", path, source })?;
-        Ok(Self::new(file, name, format.unwrap_or(Format::Jsonl)))
+        let format = format.unwrap_or(Format::Jsonl);
+        Ok(Self::new(file, name, Form { kind, format }))
     }
 
     /// Whether people are watching: each record is then shown at once.
@@ -109,21 +129,21 @@ impl Output<File> {
 }
 
 impl<S: Sink> Output<S> {
-    pub(crate) fn new(sink: S, name: String, format: Format) -> Self {
-        let mut output = Self::again(sink, name, format);
-        if format == Format::Csv {
-            output.lines.extend_from_slice(csv::HEADER.as_bytes());
+    pub(crate) fn new(sink: S, name: String, form: Form) -> Self {
+        let mut output = Self::again(sink, name, form);
+        if form.format == Format::Csv {
+            output.lines.extend_from_slice(csv::header(form.kind).as_bytes());
             output.has_header = true;
         }
         output
     }
 
     /// One that begins in the middle.
-    pub(crate) fn again(sink: S, name: String, format: Format) -> Self {
+    pub(crate) fn again(sink: S, name: String, form: Form) -> Self {
         Self {
             sink,
             name,
-            format,
+            form,
             lines: Vec::with_capacity(GATHER),
             gathered: 0,
             has_header: false,
@@ -143,7 +163,7 @@ impl<S: Sink> Output<S> {
     }
 
     pub(crate) fn format(&self) -> Format {
-        self.format
+        self.form.format
     }
 
     /// Records that were written whole.
@@ -171,7 +191,7 @@ impl<S: Sink> Output<S> {
 
     /// Takes a record; true when it is time to [`flush`](Self::flush). A broken output takes none.
     pub(crate) fn push(&mut self, record: &Record) -> bool {
-        if !self.is_broken && append(&mut self.lines, self.format, record) {
+        if !self.is_broken && append(&mut self.lines, self.form.format, record) {
             self.gathered += 1;
         }
         self.lines.len() >= GATHER
@@ -235,6 +255,11 @@ pub(crate) fn append(lines: &mut Vec<u8>, format: Format, record: &Record) -> bo
             .map_err(io::Error::from)
             .and_then(|()| lines.write_all(b"\n")),
         (Format::Csv, Record::Syn(syn)) => csv::append(lines, syn),
+        (Format::Csv, Record::Tls(tls)) => csv::append_tls(lines, tls),
+        (Format::List, Record::Tls(tls)) => {
+            writeln!(lines, "{}", std::net::SocketAddr::new(tls.ip, tls.port))
+        }
+        (Format::Pretty, Record::Tls(tls)) => writeln!(lines, "{}", pretty_tls(tls)),
         (Format::List, Record::Syn(syn)) => {
             writeln!(lines, "{}", std::net::SocketAddr::new(syn.ip, syn.port))
         }
@@ -280,6 +305,63 @@ fn pretty(syn: &SynRecord) -> String {
     }
     line.truncate(line.trim_end().len());
     line
+}
+
+/// The host's own certificate: whose it is, who says so, until when, and for which names.
+fn pretty_tls(tls: &TlsRecord) -> String {
+    use std::fmt::Write as _;
+
+    let place = std::net::SocketAddr::new(tls.ip, tls.port).to_string();
+    let mut line = format!("{place:<21}  {:<9}", tls.outcome);
+    let mut add = |text: std::fmt::Arguments<'_>| {
+        // A string takes every write.
+        let _ = write!(line, "  {text}");
+    };
+    match &tls.version {
+        Some(version) => add(format_args!("{version}")),
+        None => add(format_args!("at {}", tls.stage)),
+    }
+    if let Some(alert) = &tls.alert {
+        add(format_args!("{alert}"));
+    }
+    if let Some(service) = &tls.service {
+        add(format_args!("speaks {service}"));
+    }
+    if let Some(leaf) = tls.certificates.first() {
+        if let Some(subject) = &leaf.subject {
+            add(format_args!("{}", plain(subject)));
+        }
+        match (&leaf.issuer, leaf.self_signed) {
+            (_, Some(true)) => add(format_args!("self-signed")),
+            (Some(issuer), _) => add(format_args!("by {}", plain(issuer))),
+            _ => {}
+        }
+        if let Some(end) = &leaf.not_after {
+            add(format_args!("until {}", end.get(..10).unwrap_or(end)));
+        }
+        if !leaf.sans.is_empty() {
+            let names: Vec<String> = leaf.sans.iter().take(NAMES).map(|name| plain(name)).collect();
+            let more = leaf.sans.len().saturating_sub(NAMES);
+            let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+            add(format_args!("for {}{more}", names.join(", ")));
+        }
+    }
+    if let Some(chain) = tls.trust.and_then(|trust| trust.chain) {
+        add(format_args!("{chain}"));
+    }
+    if tls.client_auth == Some(true) {
+        add(format_args!("wants a client certificate"));
+    }
+    line.truncate(line.trim_end().len());
+    line
+}
+
+/// Names that a line shows.
+const NAMES: usize = 4;
+
+/// What strangers wrote, without what a terminal would obey.
+fn plain(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
 }
 
 #[cfg(test)]
@@ -344,10 +426,10 @@ pub(crate) mod tests {
 
     #[test]
     fn csv_has_one_header_which_is_no_record() {
-        let room = csv::HEADER.len() + 10;
+        let room = csv::header(Kind::Syn).len() + 10;
         for (room, kept) in [(1 << 10, 1), (room, 0), (5, 0)] {
             let disk = Disk { room, piece: 7, ..Disk::default() };
-            let mut output = Output::new(disk, "csv".to_owned(), Format::Csv);
+            let mut output = Output::new(disk, "csv".to_owned(), Form::syn(Format::Csv));
             assert!(output.is_waiting() && output.taken() == 0);
             output.push(&record(80));
             assert_eq!((output.flush().is_ok(), output.written()), (kept == 1, kept));
@@ -355,7 +437,7 @@ pub(crate) mod tests {
             assert_eq!(held.starts_with("ts,ip"), room > 5, "{held}");
             assert!(held.is_empty() || held.ends_with('\n'), "{held}");
         }
-        let mut output = Output::again(Disk::default(), "csv".to_owned(), Format::Csv);
+        let mut output = Output::again(Disk::default(), "csv".to_owned(), Form::syn(Format::Csv));
         assert!(!output.is_waiting() && output.sync().unwrap_or(None) == Some(0));
     }
 
@@ -416,7 +498,7 @@ pub(crate) mod tests {
         }
         for room in 0..all.len() {
             let disk = Disk { room, piece: 7, ..Disk::default() };
-            let mut output = Output::new(disk, "list".to_owned(), Format::List);
+            let mut output = Output::new(disk, "list".to_owned(), Form::syn(Format::List));
             let mut broken = None;
             for port in 1..=20 {
                 output.push(&record(port));
@@ -445,7 +527,7 @@ pub(crate) mod tests {
     #[test]
     fn a_reader_that_goes_away_is_no_error() {
         let disk = Disk { full: Some(io::ErrorKind::BrokenPipe), ..Disk::default() };
-        let mut output = Output::new(disk, "standard output".to_owned(), Format::List);
+        let mut output = Output::new(disk, "standard output".to_owned(), Form::syn(Format::List));
         output.push(&record(80));
         assert!(matches!(output.flush(), Err(Broken::ReaderClosed)));
         output.push(&record(81));

@@ -1,4 +1,4 @@
-//! `mrpf syn --dry-run`: what a scan would be, without sending anything and without privileges.
+//! `--dry-run`: what a scan would be, without sending anything and without privileges.
 
 use std::{sync::Arc, time::Duration};
 
@@ -9,22 +9,23 @@ use mrpf_engine::{
     target::{Targets, Walk},
 };
 
-use crate::{args::SynArgs, error::CliError, progress::span, summary, syn};
+use crate::{error::CliError, progress::span, scanning, summary, words::AnyArgs};
 
 /// Most targets that a dry run shows.
 const SHOWN: u64 = 5;
 
 /// What a scan would be, found out without sending anything.
-pub(crate) fn plan(args: &SynArgs) -> Result<String, CliError> {
+pub(crate) fn plan(all: &AnyArgs) -> Result<String, CliError> {
+    let args = all.scan();
     let mut targets = Targets::builder().allow_reserved(args.allow_reserved).v4_of_names(true);
     targets = args.targets.iter().fold(targets, |all, spec| all.spec(spec));
     targets = args.file.iter().fold(targets, |all, path| all.file(path));
-    targets = args.ports.iter().fold(targets, |all, ports| all.ports(ports));
+    targets = scanning::ports(all).fold(targets, |all, ports| all.ports(ports));
     targets = args.exclude.iter().fold(targets, |all, spec| all.exclude(spec));
     targets = args.exclude_file.iter().fold(targets, |all, path| all.exclude_file(path));
     targets = args.scope.iter().fold(targets, |all, path| all.scope_file(path));
     let targets = targets.build()?;
-    let (settings, hosts) = (syn::settings(args), targets.hosts());
+    let (settings, hosts) = (scanning::settings(all), targets.hosts());
     let excluded = targets.excluded();
     let shard = args.shard.unwrap_or_default();
     let walk = Walk::new(Arc::new(targets), args.seed.unwrap_or(0), shard);
@@ -85,7 +86,7 @@ mod tests {
     use mrpf_console::exit::USAGE;
 
     use super::*;
-    use crate::syn::tests::args;
+    use crate::scanning::tests::args;
 
     #[track_caller]
     fn check(words: &str, head: &[&str], targets: &[&str]) {

@@ -10,10 +10,10 @@ use mrpf_engine::{
     scan::{Progress as Reached, Settings},
     stats::Counts,
 };
-use mrpf_records::State;
-use mrpf_syn::Scan;
 
 use mrpf_console::say;
+
+use crate::kind::Scan;
 
 /// Shows a scan while it runs.
 #[derive(Debug)]
@@ -76,7 +76,7 @@ impl Progress {
         if reached.started >= reached.total {
             self.all_started.get_or_insert(now);
         }
-        let line = line(&counts, &scan.states(), self.pace.frames(), self.left(now, &reached));
+        let line = line(&counts, &scan.tally(), self.pace.frames(), self.left(now, &reached));
         match &self.form {
             Form::Bar(bar) => {
                 bar.set_length(reached.total);
@@ -164,19 +164,23 @@ impl Pace {
 /// What matters most stands first: a narrow terminal cuts the end off.
 fn line(
     counts: &Counts,
-    states: &[u64; 4],
+    tally: &[(&str, u64)],
     per_second: Option<u64>,
     left: Option<Duration>,
 ) -> String {
     let lost = counts.dropped() + counts.ring_drops + counts.refused;
-    let state = |state: State| format!("{state} {}", HumanCount(states[state as usize]));
+    // Words that nobody has met say nothing, but for the first and those that every scan has.
+    let show = |(word, count): &(&str, u64)| format!("{word} {}", HumanCount(*count));
+    let (first, others) =
+        tally.split_first().map_or((None, tally), |(first, rest)| (Some(first), rest));
     let rate = per_second.map(|rate| format!(" ({}/s)", HumanCount(rate))).unwrap_or_default();
     let mut parts = Vec::with_capacity(7);
     parts.extend(left.map(|left| format!("{} left", span(left))));
     parts.push(format!("sent {}{rate}", HumanCount(counts.sent)));
-    parts.push(state(State::Open));
+    parts.extend(first.map(show));
     parts.push(format!("lost {}", HumanCount(lost)));
-    parts.extend([State::Closed, State::Unreachable, State::Silent].map(state));
+    let is_short = others.len() < 4;
+    parts.extend(others.iter().filter(|(_, count)| is_short || *count > 0).map(show));
     parts.join("  ")
 }
 
@@ -198,7 +202,8 @@ mod tests {
     #[test]
     fn a_line_tells_frames_states_losses_and_time() {
         let counts = Counts { sent: 12_345, dropped_busy: 1, ring_drops: 2, ..Counts::default() };
-        let line = line(&counts, &[3, 4, 5, 6_000], Some(9_999), Some(Duration::from_secs(75)));
+        let tally = [("open", 3), ("closed", 4), ("unreachable", 5), ("silent", 6_000)];
+        let line = line(&counts, &tally, Some(9_999), Some(Duration::from_secs(75)));
         let expected = "1 min 15 s left  sent 12,345 (9,999/s)  open 3  lost 3  closed 4  unreachable 5  silent 6,000";
         assert_eq!(line, expected);
     }

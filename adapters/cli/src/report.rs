@@ -10,6 +10,7 @@ use crate::{
     checkpoint::Totals,
     drive::Driven,
     error::CliError,
+    kind::Kind,
     prepared::Prepared,
     summary::{clamp, incomplete},
 };
@@ -17,6 +18,8 @@ use crate::{
 /// What was asked for, as the JSON summary tells it.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Settings {
+    #[serde(skip)]
+    pub(crate) kind: Kind,
     pub(crate) targets: Vec<String>,
     pub(crate) ports: Vec<String>,
     pub(crate) files: Vec<String>,
@@ -29,14 +32,17 @@ pub(crate) struct Settings {
     pub(crate) retries: u8,
     pub(crate) cooldown_s: f64,
     pub(crate) rst: bool,
-    pub(crate) tcp_profile: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) tcp_profile: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) tls: Option<TlsSettings>,
     pub(crate) link: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) interface: Option<String>,
     pub(crate) source_ips: Vec<String>,
     pub(crate) threads: u8,
     pub(crate) shard: String,
-    pub(crate) show: Vec<&'static str>,
+    pub(crate) show: Vec<String>,
     pub(crate) format: String,
     pub(crate) output: String,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -47,6 +53,22 @@ pub(crate) struct Settings {
     pub(crate) max_results: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) max_time_s: Option<f64>,
+}
+
+/// What a TLS scan was asked for besides.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct TlsSettings {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) sni: Option<String>,
+    pub(crate) hello: String,
+    pub(crate) key_share: String,
+    pub(crate) chain: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) roots: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) connections: Option<u32>,
+    pub(crate) deadline_s: f64,
+    pub(crate) idle_s: f64,
 }
 
 #[derive(Debug, Serialize)]
@@ -65,6 +87,8 @@ struct Report<'a> {
     error: Option<String>,
     records: u64,
     states: BTreeMap<&'static str, u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    outcomes: Option<BTreeMap<&'static str, u64>>,
     noisy_hosts: u64,
     targets: Targets,
     mark: u64,
@@ -157,7 +181,7 @@ pub(crate) fn json(driven: &Driven, settings: &Settings) -> serde_json::Result<S
             schema: SCHEMA_VERSION,
             kernel: kernel.map(|text| text.trim().to_owned()),
         },
-        command: "syn",
+        command: settings.kind.as_str(),
         started: driven.started.into(),
         finished: driven.finished.into(),
         elapsed_s: summary.elapsed.as_secs_f64(),
@@ -170,6 +194,7 @@ pub(crate) fn json(driven: &Driven, settings: &Settings) -> serde_json::Result<S
             .into_iter()
             .map(|state| (state.as_str(), summary.count(state)))
             .collect(),
+        outcomes: (settings.kind != Kind::Syn).then(|| driven.tally.iter().copied().collect()),
         noisy_hosts: summary.noisy_hosts,
         targets: Targets {
             total: summary.progress.total,
@@ -233,6 +258,7 @@ pub(crate) mod tests {
 
     pub(crate) fn settings() -> Settings {
         Settings {
+            kind: Kind::Syn,
             targets: vec!["198.19.0.0/24".to_owned()],
             ports: vec!["80".to_owned()],
             files: Vec::new(),
@@ -245,13 +271,14 @@ pub(crate) mod tests {
             retries: 2,
             cooldown_s: 8.0,
             rst: true,
-            tcp_profile: "windows",
+            tcp_profile: Some("windows"),
+            tls: None,
             link: "auto",
             interface: None,
             source_ips: Vec::new(),
             threads: 1,
             shard: "1/1".to_owned(),
-            show: vec!["open"],
+            show: vec!["open".to_owned()],
             format: "list".to_owned(),
             output: "list".to_owned(),
             checkpoint: None,
@@ -311,7 +338,7 @@ pub(crate) mod tests {
         assert_eq!(json["settings"]["ports"][0], "80");
         assert_eq!(json["settings"]["threads"], 1);
         assert_eq!((&json["mark"], &json["may_repeat"]), (&HOSTS.into(), &0.into()));
-        for key in ["error", "interface", "resumed_from", "all_runs"] {
+        for key in ["error", "interface", "outcomes", "resumed_from", "all_runs"] {
             assert!(json.get(key).is_none(), "{key}");
         }
     }

@@ -19,7 +19,7 @@ use crate::{
     checkpoint::{Checkpoint, damaged},
     error::CliError,
     files::STDOUT,
-    output::Output,
+    output::{Form, Output},
     prepared::Prepared,
     saver::Before,
     words::Asked,
@@ -59,7 +59,11 @@ impl Resumed {
 
     /// The scan as it was asked for, with what `later` gives again.
     pub(crate) fn asked(&self, later: &Asked) -> Result<Asked, CliError> {
-        let first = Asked::parse(&self.checkpoint.command).map_err(CliError::Flags)?;
+        let kind = self.checkpoint.scanner;
+        if kind != later.args.kind() {
+            return Err(CliError::OtherScanner(kind));
+        }
+        let first = Asked::parse(kind, &self.checkpoint.command).map_err(CliError::Flags)?;
         first.with(later)
     }
 
@@ -127,7 +131,7 @@ impl Resumed {
     pub(crate) fn output(
         &self,
         prepared: Option<Prepared>,
-        format: Format,
+        form: Form,
     ) -> Result<Output<File>, CliError> {
         let name = prepared.as_ref().map_or_else(
             || "standard output".to_owned(),
@@ -139,14 +143,14 @@ impl Resumed {
             None => File::from(io::stdout().as_fd().try_clone_to_owned().map_err(gone)?),
         };
         let Some(found) = self.found else {
-            return Ok(Output::again(file, name, format));
+            return Ok(Output::again(file, name, form));
         };
         file.set_len(found.cut).and_then(|()| file.sync_all()).map_err(gone)?;
         file.seek(SeekFrom::Start(found.cut)).map_err(gone)?;
         if found.cut == 0 {
-            return Ok(Output::new(file, name, format));
+            return Ok(Output::new(file, name, form));
         }
-        Ok(Output::again(file, name, format))
+        Ok(Output::again(file, name, form))
     }
 }
 
@@ -197,6 +201,7 @@ mod tests {
     use super::*;
     use crate::{
         checkpoint::{Written, tests::checkpoint},
+        kind::Kind,
         words::tests::asked,
     };
 
@@ -220,7 +225,8 @@ mod tests {
         let examined = resumed.examine(Some(&prepared), format);
         assert_eq!(fs::read_to_string(&path).unwrap(), text, "looking changes nothing");
         examined?;
-        let mut output = resumed.output(Some(prepared), format)?;
+        let form = Form::syn(format);
+        let mut output = resumed.output(Some(prepared), form)?;
         assert!(output.flush().is_ok());
         let repeat = resumed.before.may_have_repeated - told;
         assert_eq!(resumed.before.so_far.records, repeat);
@@ -245,7 +251,7 @@ mod tests {
 
     #[test]
     fn a_header_stands_once_whenever_the_scan_was_killed() {
-        let header = crate::csv::HEADER;
+        let header = crate::csv::header(Kind::Syn);
         let whole = format!("{header}a,b\n");
         for (text, known, left, again) in [
             ("", 0, header, 0),
@@ -284,11 +290,9 @@ mod tests {
     fn the_scan_is_the_one_of_the_checkpoint() {
         let (_folder, resumed) = resumed(0, &PathBuf::from("/x"));
         let both = resumed.asked(&asked("--resume f --rate 7")).unwrap();
-        assert_eq!(
-            (both.args.targets, both.args.ports),
-            (vec!["198.19.0.0/24".into()], vec!["80".into()])
-        );
-        assert_eq!(both.args.rate.to_string(), "7");
+        let args = both.args.scan().clone();
+        assert_eq!((args.targets, args.ports), (vec!["198.19.0.0/24".into()], vec!["80".into()]));
+        assert_eq!(args.rate.to_string(), "7");
         assert_eq!(resumed.fingerprint(Path::new("f")).unwrap(), 255);
         assert_eq!((resumed.before.mark, resumed.before.may_have_repeated), (Some(5), 7));
     }
@@ -302,6 +306,15 @@ mod tests {
         for other in [Some("/y"), Some("-"), None] {
             assert_eq!(check(other).unwrap_err().exit_code(), mrpf_console::exit::USAGE);
         }
+    }
+
+    #[test]
+    fn another_scanner_does_not_go_on_with_it() {
+        let (_folder, mut resumed) = resumed(0, &PathBuf::from("/x"));
+        resumed.checkpoint.scanner = Kind::Tls;
+        let error = resumed.asked(&asked("--resume f")).unwrap_err();
+        assert!(error.to_string().contains("mrpf tls --resume"), "{error}");
+        assert_eq!(error.exit_code(), mrpf_console::exit::USAGE);
     }
 
     #[test]

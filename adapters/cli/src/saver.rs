@@ -17,7 +17,6 @@ use std::{
 };
 
 use mrpf_records::{Record, Timestamp};
-use mrpf_syn::Scan;
 
 use mrpf_console::say;
 
@@ -25,6 +24,7 @@ use crate::{
     checkpoint::{Checkpoint, Totals, Written},
     drive::Ended,
     error::CliError,
+    kind::Scan,
     output::{Broken, Output, Sink},
     place::{Keep, Place},
     stdin::Stdin,
@@ -328,6 +328,7 @@ impl Saver {
             mrpf,
             scan: self.fixed.scan.clone(),
             saved: Timestamp::from(SystemTime::now()),
+            scanner: self.fixed.words.kind(),
             command: self.fixed.words.to_text().unwrap_or_default(),
             stdin: match &self.fixed.stdin {
                 Stdin::Kept(text) => Some(text.clone()),

@@ -10,7 +10,7 @@ use std::{
 
 use mrpf_console::{exit::FAILED, say};
 
-use crate::args::SynArgs;
+use crate::args::ScanArgs;
 
 /// Longest that is kept, in octets.
 ///
@@ -30,7 +30,7 @@ pub(crate) enum Stdin {
 }
 
 /// Whether a list is to come from standard input.
-pub(crate) fn is_wanted(args: &SynArgs) -> bool {
+pub(crate) fn is_wanted(args: &ScanArgs) -> bool {
     [&args.file, &args.exclude_file, &args.scope]
         .into_iter()
         .flatten()

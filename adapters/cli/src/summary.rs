@@ -9,6 +9,7 @@ use mrpf_console::exit::{DONE, FAILED, INCOMPLETE, INTERRUPTED};
 
 use crate::{
     drive::{Driven, Ended},
+    kind::Kind,
     report::Settings,
     saver::Saved,
 };
@@ -110,9 +111,13 @@ pub(crate) fn text(driven: &Driven, settings: &Settings, place: &str, verbose: b
             HumanCount(progress.total)
         ),
     };
-    let found = State::ALL
-        .map(|state| format!("{} {state}", HumanCount(states[state as usize])))
-        .join(", ");
+    let found: Vec<String> = driven
+        .tally
+        .iter()
+        .filter(|(_, count)| *count > 0 || settings.kind == Kind::Syn)
+        .map(|(word, count)| format!("{} {word}", HumanCount(*count)))
+        .collect();
+    let found = if found.is_empty() { "nothing".to_owned() } else { found.join(", ") };
     lines.push(format!("{head}: {found}"));
     let pace = (counts.sent as f64 / seconds.max(0.001)) as u64;
     lines.push(format!(
@@ -135,13 +140,19 @@ pub(crate) fn text(driven: &Driven, settings: &Settings, place: &str, verbose: b
             HumanCount(counts.late)
         ));
     }
+    if counts.abandoned > 0 {
+        lines.push(format!(
+            "{} connections were under way when the scan was stopped and are not in the records",
+            HumanCount(counts.abandoned)
+        ));
+    }
     if counts.slowdowns > 0 {
         lines.push(format!(
             "first attempts were lost, so new probes were slowed {} times",
             HumanCount(counts.slowdowns)
         ));
     }
-    if !settings.rst && states[State::Open as usize] > 0 {
+    if settings.kind == Kind::Syn && !settings.rst && states[State::Open as usize] > 0 {
         lines.push(
             "no resets were sent (--no-rst): hosts hold half-open connections for about a minute"
                 .to_owned(),
@@ -185,9 +196,10 @@ pub(crate) fn going_on(driven: &Driven, settings: &Settings) -> Option<String> {
     match &driven.saved {
         Saved::At(path) if driven.ended != Ended::Through || driven.error.is_some() => {
             let mut text = format!(
-                "saved at position {} of {}; to go on: mrpf syn --resume={}",
+                "saved at position {} of {}; to go on: mrpf {} --resume={}",
                 HumanCount(driven.mark),
                 HumanCount(driven.summary.progress.total),
+                settings.kind,
                 quoted(&path.display().to_string())
             );
             if driven.mark == driven.before.mark.unwrap_or(0) {

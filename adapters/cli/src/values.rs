@@ -1,12 +1,15 @@
 //! Values of flags that no library reads.
 
 use std::{
+    fmt,
     num::{NonZeroU16, NonZeroU64},
+    path::PathBuf,
     str::FromStr,
     time::Duration,
 };
 
 use mrpf_engine::governor::Rate;
+use mrpf_tls::hello::Profile;
 
 /// Probes a second for one host.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -75,6 +78,48 @@ impl FromStr for LinkChoice {
             _ => Err(format!("{text:?} is no link: give auto or packet")),
         }
     }
+}
+
+/// What `--hello` can be.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) enum HelloChoice {
+    /// One of ours: modern, tls12 or legacy.
+    Profile(Profile),
+    /// One in a file.
+    File(PathBuf),
+}
+
+impl FromStr for HelloChoice {
+    type Err = std::convert::Infallible;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Ok(text.parse().map_or_else(|_| Self::File(text.into()), Self::Profile))
+    }
+}
+
+impl fmt::Display for HelloChoice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Profile(profile) => profile.fmt(f),
+            Self::File(path) => path.display().fmt(f),
+        }
+    }
+}
+
+/// A name to ask hosts for.
+pub(crate) fn server_name(text: &str) -> Result<String, String> {
+    let name = text.strip_suffix('.').unwrap_or(text);
+    let is_label = |label: &str| {
+        (1..=63).contains(&label.len())
+            && label.bytes().all(|octet| octet.is_ascii_alphanumeric() || b"-_".contains(&octet))
+    };
+    let is_name = name.len() <= 253 && name.split('.').all(is_label);
+    if is_name && name.parse::<std::net::IpAddr>().is_err() {
+        return Ok(name.to_ascii_lowercase());
+    }
+    Err(format!(
+        "{text:?} is no host name: give one such as www.example (in ASCII; addresses are not asked for by name)"
+    ))
 }
 
 /// Longest cooldown: with all retries before it, the longest for which the engine can tell answers apart.

@@ -5,9 +5,14 @@ use std::{
     path::Path,
 };
 
-use clap::{Arg, ArgMatches, Args as _, FromArgMatches as _, parser::ValueSource};
+use clap::{Arg, ArgMatches, FromArgMatches as _, parser::ValueSource};
+use mrpf_tls::hello::Profile;
 
-use crate::{args::SynArgs, error::CliError};
+use crate::{
+    args::{ScanArgs, SynArgs, TlsArgs},
+    error::CliError,
+    kind::Kind,
+};
 
 /// What can be given again along with `--resume`, and holds from then on where it is not of one run.
 const AGAIN: [&str; 7] =
@@ -15,83 +20,132 @@ const AGAIN: [&str; 7] =
 /// What is of one run, and not of the scan.
 const OF_A_RUN: [&str; 5] = ["checkpoint", "resume", "dry_run", "quiet", "verbose"];
 /// Arguments that are paths, which have to lead to the same file from any folder.
-const PATHS: [&str; 5] = ["file", "exclude_file", "scope", "output", "summary"];
+const PATHS: [&str; 6] = ["file", "exclude_file", "scope", "output", "summary", "roots"];
 
-/// `mrpf syn` as it was asked for.
+/// A scan as it was asked for.
 #[derive(Clone, Debug)]
 pub(crate) struct Asked {
-    pub(crate) args: SynArgs,
+    pub(crate) args: AnyArgs,
     pub(crate) words: Words,
+}
+
+/// The flags of any scanner.
+#[derive(Clone, Debug)]
+pub(crate) enum AnyArgs {
+    Syn(Box<SynArgs>),
+    Tls(Box<TlsArgs>),
+}
+
+impl AnyArgs {
+    fn read(kind: Kind, matches: &ArgMatches) -> Result<Self, clap::Error> {
+        Ok(match kind {
+            Kind::Syn => Self::Syn(Box::new(SynArgs::from_arg_matches(matches)?)),
+            Kind::Tls => Self::Tls(Box::new(TlsArgs::from_arg_matches(matches)?)),
+        })
+    }
+
+    /// Which scanner is asked.
+    pub(crate) fn kind(&self) -> Kind {
+        match self {
+            Self::Syn(_) => Kind::Syn,
+            Self::Tls(_) => Kind::Tls,
+        }
+    }
+
+    /// What every scan is asked.
+    pub(crate) fn scan(&self) -> &ScanArgs {
+        match self {
+            Self::Syn(args) => &args.scan,
+            Self::Tls(args) => &args.scan,
+        }
+    }
+
+    pub(crate) fn scan_mut(&mut self) -> &mut ScanArgs {
+        match self {
+            Self::Syn(args) => &mut args.scan,
+            Self::Tls(args) => &mut args.scan,
+        }
+    }
 }
 
 /// The arguments of a command line in the order of the help, each with its values. One that takes none has none.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
-pub(crate) struct Words(Vec<(String, Vec<OsString>)>);
+pub(crate) struct Words {
+    kind: Kind,
+    given: Vec<(String, Vec<OsString>)>,
+}
 
 impl Asked {
-    /// What was read from the command line, and what the matches of `mrpf syn` say of it.
-    pub(crate) fn new(args: SynArgs, matches: &ArgMatches) -> Self {
-        Self { args, words: Words::of(matches) }
+    /// What was read from the command line of a scanner, and what its matches say of it.
+    pub(crate) fn new(args: AnyArgs, matches: &ArgMatches) -> Self {
+        let words = Words::of(args.kind(), matches);
+        Self { args, words }
     }
 
     /// From the words of a checkpoint.
-    pub(crate) fn parse(words: &[String]) -> Result<Self, clap::Error> {
-        let command = SynArgs::augment_args(clap::Command::new("syn")).no_binary_name(true);
-        let matches = command.try_get_matches_from(words)?;
-        Ok(Self::new(SynArgs::from_arg_matches(&matches)?, &matches))
+    pub(crate) fn parse(kind: Kind, words: &[String]) -> Result<Self, clap::Error> {
+        let matches = kind.command().no_binary_name(true).try_get_matches_from(words)?;
+        Ok(Self::new(AnyArgs::read(kind, &matches)?, &matches))
     }
 
     /// This scan, with what `later` gives again.
     pub(crate) fn with(&self, later: &Self) -> Result<Self, CliError> {
+        let kind = self.words.kind;
         if let Some((id, _)) =
-            later.words.0.iter().find(|(id, _)| id != "resume" && !AGAIN.contains(&id.as_str()))
+            later.words.given.iter().find(|(id, _)| id != "resume" && !AGAIN.contains(&id.as_str()))
         {
-            return Err(CliError::GivenAgain(shown(id)));
+            return Err(CliError::GivenAgain(shown(kind, id)));
         }
         let mut words = self.words.clone();
-        for (id, values) in &later.words.0 {
+        for (id, values) in &later.words.given {
             words.set(id, values.clone());
         }
         let text = words.to_text()?;
         // Both halves were read before, and so can the whole be.
-        let mut asked = Self::parse(&text).map_err(CliError::Flags)?;
-        asked.args.checkpoint.clone_from(&later.args.checkpoint);
-        asked.args.resume.clone_from(&later.args.resume);
-        (asked.args.quiet, asked.args.verbose) = (later.args.quiet, later.args.verbose);
+        let mut asked = Self::parse(kind, &text).map_err(CliError::Flags)?;
+        let (args, later) = (asked.args.scan_mut(), later.args.scan());
+        args.checkpoint.clone_from(&later.checkpoint);
+        args.resume.clone_from(&later.resume);
+        (args.quiet, args.verbose) = (later.quiet, later.verbose);
         Ok(asked)
     }
 }
 
 impl Words {
-    fn of(matches: &ArgMatches) -> Self {
-        let mut words = Vec::new();
-        for arg in arguments() {
+    fn of(kind: Kind, matches: &ArgMatches) -> Self {
+        let mut given = Vec::new();
+        for arg in arguments(kind) {
             let id = arg.get_id().as_str();
             if matches.value_source(id) != Some(ValueSource::CommandLine) {
                 continue;
             }
             let values = matches.get_raw(id).into_iter().flatten();
             let values = values.map(|value| whole(id, value));
-            words.push((id.to_owned(), if takes_values(&arg) { values.collect() } else { vec![] }));
+            given.push((id.to_owned(), if takes_values(&arg) { values.collect() } else { vec![] }));
         }
-        Self(words)
+        Self { kind, given }
     }
 
     /// Gives an argument its values, whatever it had.
     pub(crate) fn set(&mut self, id: &str, values: Vec<OsString>) {
-        match self.0.iter_mut().find(|(known, _)| known == id) {
+        match self.given.iter_mut().find(|(known, _)| known == id) {
             Some((_, had)) => *had = values,
-            None => self.0.push((id.to_owned(), values)),
+            None => self.given.push((id.to_owned(), values)),
         }
+    }
+
+    /// Which scanner they are for.
+    pub(crate) fn kind(&self) -> Kind {
+        self.kind
     }
 
     /// As words that can be parsed again, without what is of one run.
     pub(crate) fn to_text(&self) -> Result<Vec<String>, CliError> {
         let (mut flags, mut targets) = (Vec::new(), Vec::new());
-        for arg in arguments() {
+        for arg in arguments(self.kind) {
             let id = arg.get_id().as_str();
             let Some((_, values)) =
-                self.0.iter().find(|(known, _)| known == id && !OF_A_RUN.contains(&id))
+                self.given.iter().find(|(known, _)| known == id && !OF_A_RUN.contains(&id))
             else {
                 continue;
             };
@@ -116,9 +170,8 @@ impl Words {
     }
 }
 
-fn arguments() -> Vec<Arg> {
-    let command = SynArgs::augment_args(clap::Command::new("syn"));
-    command.get_arguments().cloned().collect()
+fn arguments(kind: Kind) -> Vec<Arg> {
+    kind.command().get_arguments().cloned().collect()
 }
 
 fn takes_values(arg: &Arg) -> bool {
@@ -126,15 +179,18 @@ fn takes_values(arg: &Arg) -> bool {
 }
 
 /// How a user knows an argument.
-fn shown(id: &str) -> String {
-    let arg = arguments().into_iter().find(|arg| arg.get_id() == id);
+fn shown(kind: Kind, id: &str) -> String {
+    let arg = arguments(kind).into_iter().find(|arg| arg.get_id() == id);
     arg.and_then(|arg| arg.get_long().map(|long| format!("--{long}")))
         .unwrap_or_else(|| "a target".to_owned())
 }
 
 /// A path from the root; standard streams stay as they are.
 fn whole(id: &str, value: &OsStr) -> OsString {
-    if !PATHS.contains(&id) || value == "-" {
+    // Whatever is no profile is a file.
+    let is_hello_file =
+        || id == "hello" && value.to_str().is_none_or(|word| word.parse::<Profile>().is_err());
+    if value == "-" || !PATHS.contains(&id) && !is_hello_file() {
         return value.to_owned();
     }
     std::path::absolute(Path::new(value)).map_or_else(|_| value.to_owned(), OsString::from)
@@ -152,7 +208,12 @@ pub(crate) mod tests {
 
     pub(crate) fn asked(words: &str) -> Asked {
         let words: Vec<String> = words.split_whitespace().map(str::to_owned).collect();
-        Asked::parse(&words).unwrap()
+        Asked::parse(Kind::Syn, &words).unwrap()
+    }
+
+    fn tls(words: &str) -> Asked {
+        let words: Vec<String> = words.split_whitespace().map(str::to_owned).collect();
+        Asked::parse(Kind::Tls, &words).unwrap()
     }
 
     #[test]
@@ -162,7 +223,7 @@ pub(crate) mod tests {
              --source-ip 198.18.0.1 --source-ip 2001:db8::1 --seed 7 --shard 2/5 --no-rst",
         );
         let text = first.words.to_text().unwrap();
-        let again = Asked::parse(&text).unwrap();
+        let again = Asked::parse(Kind::Syn, &text).unwrap();
         assert_eq!(again.words, first.words);
         assert_eq!(format!("{:?}", again.args), format!("{:?}", first.args));
         assert!(text.contains(&"--ports=-".to_owned()) && text.contains(&"--file=-".to_owned()));
@@ -193,11 +254,12 @@ pub(crate) mod tests {
         let first = asked("a -p 80 --rate 5 --max-time 3 -q --checkpoint old");
         let again = asked("--resume x --rate 9 --threads 2 -v --checkpoint new");
         let both = first.with(&again).unwrap();
-        assert_eq!(both.args.rate.to_string(), "9");
-        assert_eq!((both.args.threads, both.args.quiet, both.args.verbose), (2, false, true));
-        assert_eq!(both.args.max_time.map(|time| time.as_secs()), Some(3));
-        assert_eq!(both.args.checkpoint, Some(PathBuf::from("new")));
-        assert_eq!((both.args.targets, both.args.ports), (vec!["a".to_owned()], vec!["80".into()]));
+        let args = both.args.scan().clone();
+        assert_eq!(args.rate.to_string(), "9");
+        assert_eq!((args.threads, args.quiet, args.verbose), (2, false, true));
+        assert_eq!(args.max_time.map(|time| time.as_secs()), Some(3));
+        assert_eq!(args.checkpoint, Some(PathBuf::from("new")));
+        assert_eq!((args.targets, args.ports), (vec!["a".to_owned()], vec!["80".into()]));
         let text = both.words.to_text().unwrap();
         assert!(text.contains(&"--rate=9".to_owned()) && !text.contains(&"--verbose".to_owned()));
     }
@@ -205,27 +267,45 @@ pub(crate) mod tests {
     /// Whatever flags there will be.
     #[test]
     fn every_other_flag_is_refused_along_with_resume() {
-        let first = asked("a -p 80");
-        for arg in arguments() {
-            let id = arg.get_id().as_str();
-            let values = if takes_values(&arg) { vec!["1".into()] } else { vec![] };
-            let words = Words(vec![(id.to_owned(), values)]);
-            let later = Asked { args: asked("--resume x").args, words };
-            let refused = first.with(&later).is_err_and(|error| {
-                error.exit_code() == mrpf_console::exit::USAGE
-                    && error.to_string().contains(&shown(id))
-            });
-            assert_eq!(refused, id != "resume" && !AGAIN.contains(&id), "{id}");
+        for (first, later) in
+            [(asked("a -p 80"), asked("--resume x")), (tls("a"), tls("--resume x"))]
+        {
+            let kind = first.words.kind();
+            for arg in arguments(kind) {
+                let id = arg.get_id().as_str();
+                let values = if takes_values(&arg) { vec!["1".into()] } else { vec![] };
+                let words = Words { kind, given: vec![(id.to_owned(), values)] };
+                let later = Asked { args: later.args.clone(), words };
+                let refused = first.with(&later).is_err_and(|error| {
+                    error.exit_code() == mrpf_console::exit::USAGE
+                        && error.to_string().contains(&shown(kind, id))
+                });
+                assert_eq!(refused, id != "resume" && !AGAIN.contains(&id), "{id}");
+            }
         }
         for id in AGAIN.iter().chain(&OF_A_RUN).chain(&PATHS) {
-            assert!(arguments().iter().any(|arg| arg.get_id() == id), "no flag {id}");
+            assert!(arguments(Kind::Tls).iter().any(|arg| arg.get_id() == id), "no flag {id}");
         }
+    }
+
+    #[test]
+    fn words_of_tls_come_back_too_and_a_file_of_a_hello_from_any_folder() {
+        let first =
+            tls("a --sni www.example --hello x.bin --key-share fresh --chain --show ok,silent");
+        let text = first.words.to_text().unwrap();
+        assert_eq!(Asked::parse(Kind::Tls, &text).unwrap().words, first.words);
+        let here = std::env::current_dir().unwrap();
+        assert!(text.contains(&format!("--hello={}", here.join("x.bin").display())), "{text:?}");
+        assert!(
+            tls("a --hello legacy").words.to_text().unwrap().contains(&"--hello=legacy".to_owned())
+        );
     }
 
     #[test]
     fn a_path_that_is_no_text_is_an_error() {
         use std::os::unix::ffi::OsStringExt as _;
-        let words = Words(vec![("file".to_owned(), vec![OsString::from_vec(vec![0xff])])]);
+        let given = vec![("file".to_owned(), vec![OsString::from_vec(vec![0xff])])];
+        let words = Words { kind: Kind::Syn, given };
         assert_eq!(words.to_text().unwrap_err().exit_code(), mrpf_console::exit::USAGE);
     }
 }

@@ -13,19 +13,13 @@ use std::{
     time::Duration,
 };
 
-use super::{
-    Next, Sender, Shared, Stop,
-    listener::{LINGER, Listener},
-    watch,
-};
+use super::{Next, Sender, Shared, Stop, ending::Ending, listener::Listener, watch};
 use crate::{
     link::{LinkError, Rx, Tx, allowance::AllowanceSource},
     probe::Probe,
-    time::{Clock, Instant},
+    time::Clock,
 };
 
-/// How long the receiver waits for frames before it looks whether the scan has ended.
-const LOOK: Duration = Duration::from_millis(20);
 /// How long to leave a consumer that is far behind alone.
 const CROWDED: Duration = Duration::from_millis(1);
 
@@ -222,11 +216,8 @@ fn listen(
     mut tx: impl Tx,
     sending: &AtomicUsize,
 ) -> Result<(), LinkError> {
-    // Since when nothing more is asked.
-    let mut until: Option<Instant> = None;
-    // Since when what was not done is given up.
-    let mut given_up: Option<Instant> = None;
-    let mut wait = LOOK;
+    let mut ending = Ending::default();
+    let mut wait = listener.nap();
     loop {
         listener.rest(clock.now());
         // While nobody takes what is found, frames are better left where the kernel has room for them.
@@ -238,27 +229,11 @@ fn listen(
         };
         let now = clock.now();
         let again = listener.poll_transmit(now, &mut tx)?;
-        wait = again.map_or(LOOK, |at| at.since(now).min(LOOK));
+        wait = again.map_or(Duration::MAX, |at| at.since(now)).min(listener.nap());
         listener.note_ring_drops(rx.ring_drops());
-        if until.is_none() && (listener.was_stopped() || sending.load(Acquire) == 0) {
-            until = Some(now);
-        }
-        let Some(until) = until else { continue };
-        // What was in flight when a scan was stopped is mostly there a little later.
-        let is_done = count == 0 && again.is_none();
-        let is_stopping = listener.was_stopped() && now < until + LINGER;
-        if is_done && !is_stopping {
+        let is_sending = sending.load(Acquire) > 0;
+        if ending.is_over(&mut listener, now, is_sending, count == 0 && again.is_none()) {
             break;
-        }
-        match given_up {
-            // Others may send without end, and the governor may give nothing.
-            Some(since) if again.is_none() || now >= since + LINGER => break,
-            Some(_) => {}
-            None if now >= until + listener.patience() => {
-                listener.abandon();
-                given_up = Some(now);
-            }
-            None => {}
         }
     }
     listener.rest(clock.now());

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::{Listener, Next, Receiver, Sender, Shared};
+use super::{Listener, Next, Receiver, Sender, Shared, ending::Ending};
 use crate::{
     link::{
         LinkError, Rx,
@@ -21,6 +21,7 @@ pub struct Simulated<P: Probe, L = Receiver<P>> {
     network: Network,
     listener_tx: SimTx,
     rx: SimRx,
+    ending: Ending,
     is_done: bool,
 }
 
@@ -36,6 +37,7 @@ impl<P: Probe, L: Listener> Simulated<P, L> {
             rx: network.rx(),
             network,
             shared,
+            ending: Ending::default(),
             is_done: false,
         }
     }
@@ -77,10 +79,12 @@ impl<P: Probe, L: Listener> Simulated<P, L> {
         });
         let is_sending = self.senders.iter().any(|(.., next)| *next != Next::Done);
         let next = wakes.min().unwrap_or(Instant::NEVER).min(again.unwrap_or(Instant::NEVER));
-        if is_sending || again.is_some() {
-            self.network.advance(next.min(self.network.next_event()));
-        } else {
+        let now = network.now();
+        if self.ending.is_over(listener, now, is_sending, again.is_none()) {
             self.is_done = true;
+        } else {
+            let look = self.ending.next(listener).unwrap_or(Instant::NEVER);
+            network.advance(next.min(look).min(network.next_event()));
         }
         Ok(!self.is_done)
     }

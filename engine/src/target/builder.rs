@@ -1,6 +1,6 @@
 //! From a description of targets to the compiled plan.
 
-use std::{net::IpAddr, path::PathBuf};
+use std::{net::IpAddr, path::PathBuf, sync::Arc};
 
 use super::{
     Targets,
@@ -129,7 +129,7 @@ impl TargetsBuilder {
         {
             return Err(TargetError::NoPorts);
         }
-        resolve_names(
+        let named = resolve_names(
             [&mut targets, &mut excluded, &mut scope],
             self.v4_of_names,
             self.resolver.unwrap_or(resolve::system),
@@ -153,7 +153,7 @@ impl TargetsBuilder {
         if len == 0 {
             return Err(TargetError::Empty { excluded, exclude_files, scope_files });
         }
-        Ok(Targets { v4, v6, len, ports, excluded })
+        Ok(Targets { v4, v6, len, ports, excluded, named })
     }
 }
 
@@ -165,12 +165,13 @@ fn files(sources: &[Source]) -> Vec<PathBuf> {
     sources.iter().filter_map(file).collect()
 }
 
-/// Puts the addresses of the names in each list beside the addresses that it names itself.
+/// Puts the addresses of the names in each list beside the addresses that it names itself; gives those of the targets.
 fn resolve_names(
     lists: [&mut Listed; 3],
     v4_of_targets: bool,
     resolver: Resolver,
-) -> Result<(), TargetError> {
+) -> Result<Vec<(IpAddr, Arc<str>)>, TargetError> {
+    let mut named = Vec::new();
     let names: Vec<&Name> = lists.iter().flat_map(|list| &list.names).collect();
     let mut resolved = resolve::resolve(&names, resolver)?.into_iter();
     for (at, list) in lists.into_iter().enumerate() {
@@ -179,6 +180,10 @@ fn resolve_names(
             // The first list is that of the targets.
             if at == 0 && v4_of_targets && addrs.iter().any(IpAddr::is_ipv4) {
                 addrs.retain(IpAddr::is_ipv4);
+            }
+            if at == 0 {
+                let name: Arc<str> = name.name.as_str().into();
+                named.extend(addrs.iter().map(|addr| (*addr, Arc::clone(&name))));
             }
             for addr in addrs {
                 match (addr, name.port) {
@@ -190,7 +195,7 @@ fn resolve_names(
             }
         }
     }
-    Ok(())
+    Ok(named)
 }
 
 #[cfg(test)]

@@ -48,6 +48,7 @@ use std::{
     fmt,
     hash::{Hash, Hasher},
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    sync::Arc,
 };
 
 use self::block::Block;
@@ -79,6 +80,8 @@ pub struct Targets {
     len: u128,
     ports: Ports,
     excluded: Excluded,
+    /// What host names stood for, in the order in which they were given.
+    named: Vec<(IpAddr, Arc<str>)>,
 }
 
 impl Targets {
@@ -94,6 +97,11 @@ impl Targets {
     )]
     pub fn len(&self) -> u128 {
         self.len
+    }
+
+    /// The addresses that host names stood for, in the order in which the names were given; exclusions are not taken off.
+    pub fn named(&self) -> &[(IpAddr, Arc<str>)] {
+        &self.named
     }
 
     /// How many of them are IPv6. Theirs are the last indices.

@@ -2,7 +2,7 @@
 
 use std::{
     collections::hash_map::RandomState,
-    hash::BuildHasher,
+    hash::{BuildHasher, Hasher as _},
     net::IpAddr,
     num::NonZeroU64,
     path::{Path, PathBuf},
@@ -22,6 +22,7 @@ use mrpf_engine::{
     wire::MacAddr,
 };
 use mrpf_records::State;
+use siphasher::sip::SipHasher24;
 
 use crate::{
     course::Course,
@@ -372,6 +373,26 @@ impl Builder {
         self
     }
 
+    /// A key for what else is to look random in this scan: from the system or, on a simulated network, from the seed.
+    ///
+    /// # Errors
+    ///
+    /// [`ScanError::Random`] when the system has none to give.
+    pub fn key(&self, purpose: &str) -> Result<[u8; 16], ScanError> {
+        let mut key = [0; 16];
+        match (&self.network, self.seed) {
+            (Some(_), Some(seed)) => {
+                for (half, octets) in key.chunks_exact_mut(8).enumerate() {
+                    let mut hasher = SipHasher24::new_with_keys(seed, half as u64);
+                    hasher.write(purpose.as_bytes());
+                    octets.copy_from_slice(&hasher.finish().to_le_bytes());
+                }
+            }
+            _ => getrandom::fill(&mut key).map_err(|error| ScanError::Random(error.to_string()))?,
+        }
+        Ok(key)
+    }
+
     /// Whether targets that never answer are found too.
     #[must_use]
     pub fn silent(mut self, silent: bool) -> Self {
@@ -387,7 +408,7 @@ impl Builder {
     pub fn build(mut self) -> Result<Scan, ScanError> {
         self.settings.silent = self.show.shows(State::Silent);
         let show = self.show;
-        Ok(Scan::new(self.build_with(&Close)?, show))
+        Ok(Scan::new(self.build_with(&mut Close)?, show))
     }
 
     /// As [`build`](Self::build), for a scan that makes something else of its answers; which results are wanted is
@@ -396,17 +417,18 @@ impl Builder {
     /// # Errors
     ///
     /// [`ScanError`]; nothing has been sent then but, at most, ARP requests.
-    pub fn build_with<F: Follow>(mut self, follow: &F) -> Result<Course<F>, ScanError> {
+    pub fn build_with<F: Follow>(mut self, follow: &mut F) -> Result<Course<F>, ScanError> {
         let targets = std::mem::take(&mut self.targets).v4_of_names(true);
         let targets = Arc::new(targets.build()?);
+        follow.regard(&targets);
         let seed = self.seed.unwrap_or_else(|| RandomState::new().hash_one("order"));
         let walk = Walk::new(Arc::clone(&targets), seed, self.shard).starting_at(self.start_at);
         if self.expected.is_some_and(|expected| expected != walk.fingerprint()) {
             return Err(ScanError::Changed);
         }
         match self.network.take() {
-            Some(network) => self.build_simulated(follow, &targets, walk, seed, network),
-            None => self.build_packet(follow, &targets, walk, seed),
+            Some(network) => self.build_simulated(&*follow, &targets, walk, seed, network),
+            None => self.build_packet(&*follow, &targets, walk, seed),
         }
     }
 }

@@ -5,6 +5,7 @@ use std::{fmt, sync::Arc};
 use mrpf_engine::{
     probe::Probe,
     scan::{Listener, Receiver, Shared},
+    target::Targets,
     template::{Ends, TcpProfile},
 };
 
@@ -19,6 +20,9 @@ pub trait Follow: fmt::Debug {
 
     /// The longest frame that is sent: what a slot of the link must hold.
     const FRAME_LEN: usize;
+
+    /// Looks at the targets, before anything is made of them.
+    fn regard(&mut self, _targets: &Targets) {}
 
     /// The probe.
     fn probe(&self, syn: SynProbe) -> Self::Probe;

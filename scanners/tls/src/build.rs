@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use mrpf_engine::tcp;
+use mrpf_engine::{cookie::Cookie, tcp};
 use mrpf_syn::ScanError;
 
 use crate::{
@@ -77,9 +77,6 @@ pub enum TlsError {
     /// A fresh key pair.
     #[error(transparent)]
     KeyPair(#[from] NoKeyPair),
-    /// The system has no randomness to give.
-    #[error("asking the system for random octets: {0}")]
-    Random(String),
 }
 
 impl Builder {
@@ -171,19 +168,20 @@ impl Builder {
             KeyShare::Identity => KeyShares::identity(),
             KeyShare::Fresh => KeyShares::fresh()?,
         });
-        let mut key = [0; 16];
-        aws_lc_rs::rand::fill(&mut key)
-            .map_err(|_| TlsError::Random("aws-lc gave none".to_owned()))?;
-        let greet = Greet {
+        let salts = Salts::new(&self.targets.key("salts")?);
+        let places = Cookie::from_key(&self.targets.key("places")?);
+        let mut greet = Greet {
             hello: Arc::new(Hello::new(self.profile, Arc::clone(&shares))),
             shares,
-            names: self.names.clone(),
-            salts: Salts::new(&key),
+            names: self.names,
+            shadowed: 0,
+            salts,
+            places,
             connections: self.connections,
         };
-        let course = self.targets.silent(self.show.silent()).build_with(&greet)?;
+        let course = self.targets.silent(self.show.silent()).build_with(&mut greet)?;
         let describer = Describer::new(self.keeps_der);
-        let rows = Rows::new(self.names, describer, Truster::new(self.roots));
-        Ok(Scan::new(course, self.show, rows))
+        let rows = Rows::new(greet.names, describer, Truster::new(self.roots));
+        Ok(Scan::new(course, self.show, rows, greet.shadowed))
     }
 }

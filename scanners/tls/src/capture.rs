@@ -31,7 +31,7 @@ pub(crate) struct Span {
     pub(crate) len: u32,
 }
 
-/// What one connection told. See the [module](self).
+/// What one connection told.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Capture {
     pub(crate) octets: Vec<u8>,
@@ -168,7 +168,7 @@ impl Capture {
         self.get(self.first)
     }
 
-    /// Whether there was a HelloRetryRequest (RFC 8446, section 4.1.4).
+    /// Whether there was a HelloRetryRequest that could be answered (RFC 8446, section 4.1.4).
     pub fn retried(&self) -> bool {
         self.is_retried
     }

@@ -19,7 +19,7 @@ use crate::{
 
 /// What is made of one connection.
 #[derive(Debug)]
-pub struct Talk {
+pub(crate) struct Talk {
     /// What the host told.
     pub capture: Capture,
     /// How the connection was.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use mrpf_engine::{
     cookie::Cookie,
     scan::{Shared, Talker},
+    target::Targets,
     tcp::{self, Flows, Frames},
     template::{Ends, TcpProfile},
 };
@@ -13,7 +14,7 @@ use mrpf_syn::{Follow, ScanError, SynProbe};
 use crate::{
     dialogue::{Talk, TlsDialogue},
     hello::{Hello, KeyShares},
-    names::ServerNames,
+    names::{ServerNames, shadowed},
     probe::ConnectProbe,
     salts::Salts,
 };
@@ -24,7 +25,11 @@ pub(crate) struct Greet {
     pub(crate) hello: Arc<Hello>,
     pub(crate) shares: Arc<KeyShares>,
     pub(crate) names: ServerNames,
+    /// See [`shadowed`].
+    pub(crate) shadowed: u64,
     pub(crate) salts: Salts,
+    /// Keys the table of connections.
+    pub(crate) places: Cookie,
     pub(crate) connections: Connections,
 }
 
@@ -47,13 +52,13 @@ impl Connections {
         rate: Option<u64>,
         listeners: u8,
         profile: TcpProfile,
+        places: Cookie,
     ) -> Result<Flows, ScanError> {
         let wanted = rate.unwrap_or(MOST).saturating_mul(SECONDS).clamp(LEAST, MOST);
         let most = self.most.unwrap_or(wanted as u32);
         let flows = most.div_ceil(u32::from(listeners.max(1)));
         let settings = tcp::Settings { flows, profile, ..self.settings };
-        let hash = Cookie::from_os().map_err(|error| ScanError::Random(error.to_string()))?;
-        Ok(Flows::new(settings, hash)?)
+        Ok(Flows::new(settings, places)?)
     }
 }
 
@@ -62,6 +67,13 @@ impl Follow for Greet {
     type Listener = Talker<Self::Probe, TlsDialogue>;
 
     const FRAME_LEN: usize = Frames::MAX_LEN;
+
+    fn regard(&mut self, targets: &Targets) {
+        if matches!(self.names, ServerNames::OfTargets) {
+            self.shadowed = shadowed(targets);
+        }
+        self.names = std::mem::take(&mut self.names).resolved(targets);
+    }
 
     fn probe(&self, syn: SynProbe) -> Self::Probe {
         ConnectProbe::new(syn)
@@ -75,7 +87,7 @@ impl Follow for Greet {
         profile: TcpProfile,
     ) -> Result<Self::Listener, ScanError> {
         let rate = shared.rate().per_second().map(std::num::NonZeroU64::get);
-        let flows = self.connections.table(rate, shared.threads(), profile)?;
+        let flows = self.connections.table(rate, shared.threads(), profile, self.places.clone())?;
         let dialogue = TlsDialogue::new(
             Arc::clone(&self.hello),
             Arc::clone(&self.shares),

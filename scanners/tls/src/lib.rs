@@ -23,7 +23,7 @@
 mod build;
 mod cache;
 mod capture;
-mod certificate;
+pub mod certificate;
 mod dialogue;
 pub mod fingerprint;
 mod follow;
@@ -38,7 +38,7 @@ mod scan;
 mod schedule;
 mod service;
 mod show;
-mod trust;
+pub mod trust;
 mod words;
 
 pub use mrpf_records::{CertificateRecord, Record, TlsOutcome, TlsRecord, TlsStage, Trust};
@@ -47,10 +47,8 @@ pub use mrpf_syn::Next;
 pub use self::{
     build::{Builder, KeyShare, TlsError, UnknownKeyShare},
     capture::{Alert, Capture, FIRST_BYTES},
-    certificate::{Describer, distinguished_name},
     names::ServerNames,
     scan::{Scan, Summary},
     service::service,
     show::{Show, ShowError},
-    trust::{Roots, RootsError, Truster},
 };

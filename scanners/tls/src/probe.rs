@@ -12,14 +12,14 @@ use mrpf_syn::{Reply, Reset, SynProbe};
 
 /// A [`SynProbe`] whose answers open connections; `R` is what is made of one.
 #[derive(Debug)]
-pub struct ConnectProbe<R> {
+pub(crate) struct ConnectProbe<R> {
     syn: SynProbe,
     made: PhantomData<fn() -> R>,
 }
 
 /// What became of a target that answered.
 #[derive(Debug)]
-pub enum Told<R> {
+pub(crate) enum Told<R> {
     /// There was no connection: a RST or an ICMP error.
     Answer(Reply),
     /// What was made of the connection.

@@ -25,6 +25,7 @@ pub struct Scan {
     /// By port state, as a SYN scan would say.
     states: [u64; 4],
     certificates: u64,
+    shadowed: u64,
 }
 
 /// What a scan has done, for people and for programs.
@@ -52,7 +53,7 @@ impl Scan {
         Builder::new(targets)
     }
 
-    pub(crate) fn new(course: Course<Greet>, show: Show, rows: Rows) -> Self {
+    pub(crate) fn new(course: Course<Greet>, show: Show, rows: Rows, shadowed: u64) -> Self {
         Self {
             course,
             show,
@@ -60,6 +61,7 @@ impl Scan {
             outcomes: [0; TlsOutcome::ALL.len()],
             states: [0; 4],
             certificates: 0,
+            shadowed,
         }
     }
 
@@ -101,6 +103,11 @@ impl Scan {
     /// What exclusions and the scope removed.
     pub fn excluded(&self) -> Excluded {
         self.course.excluded()
+    }
+
+    /// How many addresses were given by several host names, of which the first alone is asked for.
+    pub fn shadowed_names(&self) -> u64 {
+        self.shadowed
     }
 
     /// The next record, waiting up to `wait` for it. Targets that give no record do not make it wait longer.

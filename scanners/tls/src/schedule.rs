@@ -25,7 +25,6 @@ use crate::record::HEADER_LEN;
 
 /// Output of the longest hash, SHA-384.
 pub(crate) const LONGEST_HASH: usize = 48;
-const LONGEST_KEY: usize = 32;
 /// Of `struct HkdfLabel`, without its context: length, `tls13 s hs traffic`, and the lengths of both.
 const LONGEST_LABEL: usize = 2 + 1 + 18 + 1;
 
@@ -97,18 +96,31 @@ impl Opener {
     /// Opens the fragment of the next record where it lies, and says how long the plaintext is. What does not open is left in
     /// no state to be read.
     pub(crate) fn open(&mut self, header: &[u8; HEADER_LEN], fragment: &mut [u8]) -> Option<usize> {
+        let nonce = self.nonce();
+        let opened = self.key.open_in_place(nonce, Aad::from(header), fragment);
+        opened.ok().map(|plaintext| plaintext.len())
+    }
+
+    /// What a host does: seals `fragment` as the next record, and appends the tag.
+    #[cfg(any(fuzzing, test, feature = "testing"))]
+    pub(crate) fn seal(&mut self, header: &[u8; HEADER_LEN], fragment: &mut Vec<u8>) {
+        let nonce = self.nonce();
+        let sealed = self.key.seal_in_place_append_tag(nonce, Aad::from(header), fragment);
+        sealed.expect("a record is short enough");
+    }
+
+    /// Of the next record (RFC 8446, section 5.3).
+    fn nonce(&mut self) -> Nonce {
         let mut nonce = self.iv;
         for (octet, number) in nonce.iter_mut().rev().zip(self.number.to_le_bytes()) {
             *octet ^= number;
         }
         self.number += 1;
-        let nonce = Nonce::assume_unique_for_key(nonce);
-        let opened = self.key.open_in_place(nonce, Aad::from(header), fragment);
-        opened.ok().map(|plaintext| plaintext.len())
+        Nonce::assume_unique_for_key(nonce)
     }
 }
 
-/// `HKDF-Expand-Label` (RFC 8446, section 7.1) of no more than one block, which all that is needed here has; `len` is what the
+/// `HKDF-Expand-Label` (RFC 8446, section 7.1) of one block, which is as long as the hash: no key is longer. `len` is what the
 /// label says, and the block is given whole.
 fn expand(secret: &hmac::Key, label: &[u8], context: &[u8], len: u16) -> hmac::Tag {
     let mut info = [0; LONGEST_LABEL + LONGEST_HASH + 1];
@@ -122,8 +134,6 @@ fn expand(secret: &hmac::Key, label: &[u8], context: &[u8], len: u16) -> hmac::T
     }
     hmac::sign(secret, info.get(..used).unwrap_or_default())
 }
-
-const _: () = assert!(LONGEST_KEY <= 32, "a key is one block of the shorter hash");
 
 #[cfg(test)]
 mod tests {

@@ -14,6 +14,7 @@ pub(crate) fn checkpoint() -> Checkpoint {
         mrpf,
         scan: "0123456789abcdef".to_owned(),
         saved: Timestamp::from_unix_micros(0),
+        scanner: Kind::Syn,
         command: ["--ports=80", "--output=/x/out.jsonl", "--", "198.19.0.0/24"]
             .map(str::to_owned)
             .to_vec(),
@@ -197,11 +198,13 @@ prop_compose! {
         (may_repeat, may_have_repeated) in any::<(u64, u64)>(),
         so_far in any_totals(),
         incomplete in collection::vec(".*", 0..3),
+        is_tls: bool,
     ) -> Checkpoint {
         let (kind, format, mrpf) = Checkpoint::head();
         Checkpoint {
             kind, format, mrpf, scan, command, stdin, seed, shard, fingerprint, total, finished,
             closed, may_repeat, may_have_repeated, uncounted, so_far, incomplete,
+            scanner: if is_tls { Kind::Tls } else { Kind::Syn },
             saved: Timestamp::from_unix_micros(saved),
             mark: share.index(usize::MAX) as u64 % total.max(1),
             output: Written { path: path.map(PathBuf::from), octets },

@@ -17,7 +17,7 @@ use crate::{
         Driven, Ended, Limits, drive,
         tests::{HOSTS, disk, scan},
     },
-    output::tests::Disk,
+    output::{Form, tests::Disk},
     progress::{Progress, Wanted},
 };
 
@@ -169,7 +169,7 @@ fn a_write_that_fails_leaves_the_checkpoint_before_it() {
 #[test]
 fn the_end_of_a_scan_waits_for_the_disk() {
     let disk = Disk { room: 1 << 20, piece: 100, sync_fails: true, ..Disk::default() };
-    let mut output = Output::new(disk, "list".to_owned(), Format::List);
+    let mut output = Output::new(disk, "list".to_owned(), Form::syn(Format::List));
     let driven = run(&mut Saver::off(), &mut output, Limits::default(), &Signals::default());
     assert_eq!(output.sink().syncs, 1);
     assert!(!driven.is_complete() && driven.ended == Ended::WriteFailed);
@@ -181,7 +181,7 @@ fn the_end_of_a_scan_waits_for_the_disk() {
 fn a_disk_that_loses_what_it_took_is_not_claimed() {
     let memory = Memory::default();
     let disk = Disk { room: 1 << 20, piece: 100, sync_fails: true, ..Disk::default() };
-    let mut output = Output::new(disk, "list".to_owned(), Format::List);
+    let mut output = Output::new(disk, "list".to_owned(), Form::syn(Format::List));
     let driven = run(&mut memory.saver(), &mut output, Limits::default(), &Signals::default());
     assert_eq!(driven.ended, Ended::WriteFailed);
     assert!(matches!(&driven.saved, Saved::Failed(_, why) if why.contains("on the disk")));

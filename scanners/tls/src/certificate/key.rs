@@ -1,6 +1,7 @@
 use std::borrow::Cow;
 
 use x509_parser::{
+    asn1_rs::Tag,
     der_parser::{Oid, oid},
     prelude::FromDer,
     x509::{AlgorithmIdentifier, SubjectPublicKeyInfo},
@@ -85,7 +86,9 @@ fn curve(algorithm: &AlgorithmIdentifier<'_>) -> (Cow<'static, str>, Option<u32>
         (oid!(1.3.36.3.3.2.8.1.1.13), "ec-brainpoolP512r1", 512),
         (oid!(1.2.156.10197.1.301), "ec-sm2", 256),
     ];
-    let named = algorithm.parameters.as_ref().and_then(|parameters| parameters.as_oid().ok());
+    // By tag, which `as_oid` does not ask for: a curve may be given by its numbers.
+    let named = algorithm.parameters.as_ref().filter(|parameters| parameters.tag() == Tag::Oid);
+    let named = named.and_then(|parameters| parameters.as_oid().ok());
     match named {
         Some(id) => match CURVES.iter().find(|(known, ..)| *known == id) {
             Some((_, name, bits)) => ((*name).into(), Some(*bits)),

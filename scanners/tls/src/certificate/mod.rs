@@ -19,8 +19,10 @@
 //! Nothing here says whether a certificate is to be trusted: see [`trust`](crate::trust).
 
 mod alternatives;
-mod der;
+pub(crate) mod der;
 mod fields;
+#[cfg(any(fuzzing, test, feature = "testing"))]
+pub mod fuzzing;
 mod key;
 mod moment;
 mod name;
@@ -55,7 +57,7 @@ pub struct Describer {
 }
 
 impl Describer {
-    /// What is remembered at most, in octets of records: some 50,000 certificates.
+    /// What is remembered at most, in octets of records: 40,000 certificates and more.
     pub const MEMORY: usize = 64 << 20;
 
     /// With `keeps_der`, records hold the whole certificate; those of certificates that cannot be read always do.
@@ -217,7 +219,7 @@ impl Errors {
     fn name(&mut self, field: &str, name: &[u8]) -> String {
         name::read(name).unwrap_or_else(|| {
             self.note(|| format!("{field}: is no distinguished name"));
-            format!("#{}", hex(name))
+            name::encoded(name)
         })
     }
 }

@@ -14,7 +14,7 @@ use super::hex;
 /// Octets that are no name become `#` and their hex, so that nothing is lost. Control characters are escaped, for rows end
 /// up on terminals.
 pub fn distinguished_name(der: &[u8]) -> String {
-    read(der).unwrap_or_else(|| format!("#{}", hex(der)))
+    read(der).unwrap_or_else(|| encoded(der))
 }
 
 /// As [`distinguished_name`]; `None` for octets that are no name.
@@ -43,15 +43,18 @@ pub(crate) fn read(der: &[u8]) -> Option<String> {
             text.push('=');
             match readable {
                 Some(value) => escape(&mut text, &value),
-                // RFC 4514, section 2.4: what has no string is the hex of its encoding.
                 None => {
-                    text.push('#');
-                    text.push_str(&hex(&value.to_der_vec().unwrap_or_default()));
+                    text.push_str(&encoded(&value.to_der_vec().unwrap_or_default()));
                 }
             }
         }
     }
     Some(text)
+}
+
+/// RFC 4514, section 2.4: what has no string is the hex of its encoding.
+pub(crate) fn encoded(der: &[u8]) -> String {
+    format!("#{}", hex(der).to_uppercase())
 }
 
 /// The nine of RFC 4514, section 3, and others by the names that OpenSSL prints for them.
@@ -193,9 +196,9 @@ mod tests {
 
     #[test]
     fn what_has_no_string_is_hex() {
-        check(10, 30, b"odd", "O=#1e036f6464");
+        check(10, 30, b"odd", "O=#1E036F6464");
         check(10, 4, b"\x01\x02", "O=#04020102");
-        check(99, 12, b"x", "2.5.4.99=#0c0178");
+        check(99, 12, b"x", "2.5.4.99=#0C0178");
         assert_eq!(distinguished_name(&[0x30, 0]), "");
         assert_eq!(distinguished_name(&[0x30, 5, 0]), "#300500");
         assert_eq!(distinguished_name(&[0x30, 2, 0x05, 0]), "#30020500");

@@ -15,6 +15,8 @@ use super::{fields::Fields, key::Key};
 enum Scheme {
     Rsa(Hash),
     Pss(Hash),
+    /// With parameters that no verifier takes.
+    OtherPss(Hash),
     Ecdsa(Hash),
     Dsa(Hash),
     Named(&'static str),
@@ -75,25 +77,31 @@ static SCHEMES: [(Oid<'static>, Scheme); 22] = [
 fn scheme(algorithm: &AlgorithmIdentifier<'_>) -> Option<Scheme> {
     static PSS: Oid<'static> = oid!(1.2.840.113549.1.1.10);
     if algorithm.algorithm == PSS {
-        return Some(Scheme::Pss(pss_hash(algorithm)));
+        let (hash, is_plain) = pss(algorithm);
+        return Some(if is_plain { Scheme::Pss(hash) } else { Scheme::OtherPss(hash) });
     }
     SCHEMES.iter().find(|(known, _)| *known == algorithm.algorithm).map(|(_, scheme)| *scheme)
 }
 
-/// The hash that the parameters of RSASSA-PSS name (RFC 4055, section 3.1); SHA-1 when they name none.
-fn pss_hash(algorithm: &AlgorithmIdentifier<'_>) -> Hash {
-    static HASHES: [(Oid<'static>, Hash); 5] = [
-        (oid!(2.16.840.1.101.3.4.2.1), Hash::Sha256),
-        (oid!(2.16.840.1.101.3.4.2.2), Hash::Sha384),
-        (oid!(2.16.840.1.101.3.4.2.3), Hash::Sha512),
-        (oid!(2.16.840.1.101.3.4.2.4), Hash::Sha224),
-        (oid!(1.3.14.3.2.26), Hash::Sha1),
+/// The hash that the parameters of RSASSA-PSS name (RFC 4055, section 3.1), and whether the rest of them is as in TLS 1.3:
+/// the same hash in the mask, and a salt as long as the hash (RFC 8446, section 4.2.3). Verifiers take no others.
+fn pss(algorithm: &AlgorithmIdentifier<'_>) -> (Hash, bool) {
+    static HASHES: [(Oid<'static>, Hash, u32); 5] = [
+        (oid!(2.16.840.1.101.3.4.2.1), Hash::Sha256, 32),
+        (oid!(2.16.840.1.101.3.4.2.2), Hash::Sha384, 48),
+        (oid!(2.16.840.1.101.3.4.2.3), Hash::Sha512, 64),
+        (oid!(2.16.840.1.101.3.4.2.4), Hash::Sha224, 28),
+        (oid!(1.3.14.3.2.26), Hash::Sha1, 20),
     ];
     let parameters =
         algorithm.parameters.as_ref().and_then(|any| RsaSsaPssParams::try_from(any).ok());
-    let Some(parameters) = parameters else { return Hash::Other };
+    let Some(parameters) = parameters else { return (Hash::Other, false) };
     let id = parameters.hash_algorithm_oid();
-    HASHES.iter().find(|(known, _)| known == id).map_or(Hash::Other, |(_, hash)| *hash)
+    let Some((_, hash, len)) = HASHES.iter().find(|(known, ..)| known == id) else {
+        return (Hash::Other, false);
+    };
+    let has_same_mask = parameters.mask_gen_algorithm().is_ok_and(|mask| mask.hash == *id);
+    (*hash, has_same_mask && parameters.salt_length() == *len)
 }
 
 /// The name of a signature's AlgorithmIdentifier; its object identifier when it has no name here.
@@ -101,7 +109,9 @@ pub(crate) fn name(algorithm: &[u8]) -> Option<Cow<'static, str>> {
     let (_, algorithm) = AlgorithmIdentifier::from_der(algorithm).ok()?;
     Some(match scheme(&algorithm) {
         Some(Scheme::Rsa(hash)) => format!("rsa-{}", hash.as_str()).into(),
-        Some(Scheme::Pss(hash)) => format!("rsa-pss-{}", hash.as_str()).into(),
+        Some(Scheme::Pss(hash) | Scheme::OtherPss(hash)) => {
+            format!("rsa-pss-{}", hash.as_str()).into()
+        }
         Some(Scheme::Ecdsa(hash)) => format!("ecdsa-{}", hash.as_str()).into(),
         Some(Scheme::Dsa(hash)) => format!("dsa-{}", hash.as_str()).into(),
         Some(Scheme::Named(name)) => name.into(),

@@ -60,7 +60,7 @@ struct Told {
 impl Answer {
     /// Refused, reset, closed, an alert: no answer on this connection.
     pub const FAILED: Self = Self(Given::Nothing);
-    /// Nothing came in time: no fingerprint of this host.
+    /// Not one octet came in time: no fingerprint of this host. What came before a silence is for [`Answer::read`].
     pub const TIMED_OUT: Self = Self(Given::Silence);
 
     /// Reads the first octets that came, of which [`MOST`] are looked at.

@@ -54,10 +54,11 @@ impl<'a> Cursor<'a> {
         self.vector(|cursor| cursor.u24().map(|len| len as usize))
     }
 
-    /// A vector as long as is said, or as much of it as there is.
-    pub(crate) fn vec24_or_part(&mut self) -> Option<Self> {
+    /// A vector as long as is said, or as much of it as there is; and which of both.
+    pub(crate) fn vec24_or_part(&mut self) -> Option<(Self, bool)> {
         let len = self.u24()? as usize;
-        self.take(len.min(self.rest.len()))
+        let there = len.min(self.rest.len());
+        Some((self.take(there)?, there == len))
     }
 
     fn vector(&mut self, len: impl FnOnce(&mut Self) -> Option<usize>) -> Option<Self> {
@@ -68,7 +69,6 @@ impl<'a> Cursor<'a> {
         Some(vector)
     }
 
-    /// Each is `None` only when nothing is left.
     pub(crate) fn is_empty(&self) -> bool {
         self.rest.is_empty()
     }
@@ -102,7 +102,11 @@ mod tests {
         assert_eq!(cursor.u16(), Some(0x301));
         assert!(cursor.is_empty() && cursor.u8().is_none());
         assert!(Cursor::new(&octets, Span { at: 99, len: 1 }).is_empty());
-        let mut cursor = Cursor::new(&[0, 1, 0, 5], Span { at: 0, len: 4 });
-        assert_eq!(cursor.vec24_or_part().unwrap().rest(), [5]);
+        let mut cursor = Cursor::new(&[0, 0, 0, 5], Span { at: 0, len: 4 });
+        let (part, is_whole) = cursor.vec24_or_part().unwrap();
+        assert_eq!((part.rest(), is_whole), (&[][..], true));
+        let mut cursor = Cursor::new(&[0, 0, 5, 7], Span { at: 0, len: 4 });
+        let (part, is_whole) = cursor.vec24_or_part().unwrap();
+        assert_eq!((part.rest(), is_whole), (&[7][..], false));
     }
 }

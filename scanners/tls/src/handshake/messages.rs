@@ -44,6 +44,8 @@ const RETRY_RANDOM: [u8; 32] = [
 #[derive(Clone, Copy, Debug)]
 pub(super) struct ServerHello {
     pub(super) version: u16,
+    /// It was named by an extension, as TLS 1.3 must be.
+    pub(super) is_in_extension: bool,
     pub(super) is_retry: bool,
     pub(super) cipher: u16,
     pub(super) group: Option<u16>,
@@ -58,6 +60,7 @@ pub(super) struct ServerHello {
 pub(super) fn server_hello(mut body: Cursor<'_>) -> Option<ServerHello> {
     let mut hello = ServerHello {
         version: body.u16()?,
+        is_in_extension: false,
         is_retry: body.array()? == RETRY_RANDOM,
         cipher: 0,
         group: None,
@@ -74,11 +77,13 @@ pub(super) fn server_hello(mut body: Cursor<'_>) -> Option<ServerHello> {
     }
     let mut extensions = body.vec16()?;
     body.end()?;
-    let mut chosen = None;
     while !extensions.is_empty() {
         let (kind, mut value) = (extensions.u16()?, extensions.vec16()?);
         match kind {
-            SUPPORTED_VERSIONS => chosen = Some(value.u16()?),
+            SUPPORTED_VERSIONS => {
+                hello.version = value.u16()?;
+                hello.is_in_extension = true;
+            }
             KEY_SHARE if hello.is_retry => hello.group = Some(value.u16()?),
             KEY_SHARE => {
                 hello.group = Some(value.u16()?);
@@ -91,9 +96,8 @@ pub(super) fn server_hello(mut body: Cursor<'_>) -> Option<ServerHello> {
         }
         value.end()?;
     }
-    hello.version = chosen.unwrap_or(hello.version);
     // The random means nothing elsewhere.
-    (!hello.is_retry || hello.version == TLS13).then_some(hello)
+    (!hello.is_retry || (hello.version == TLS13 && hello.is_in_extension)).then_some(hello)
 }
 
 /// The one protocol of RFC 7301, section 3.1.
@@ -123,7 +127,7 @@ pub(super) fn certificate(mut body: Cursor<'_>, capture: &mut Capture) -> Option
     if capture.has_extensions {
         body.vec8()?;
     }
-    let mut list = body.vec24_or_part()?;
+    let (mut list, is_whole) = body.vec24_or_part()?;
     capture.certificates = list.span();
     let mut is_leaf = true;
     while !list.is_empty() {
@@ -136,6 +140,7 @@ pub(super) fn certificate(mut body: Cursor<'_>, capture: &mut Capture) -> Option
         }
         is_leaf = false;
     }
+    is_whole.then_some(())?;
     body.end()
 }
 

@@ -18,6 +18,8 @@
 mod cursor;
 mod exchange;
 mod fault;
+#[cfg(any(fuzzing, test, feature = "testing"))]
+pub mod fuzzing;
 mod messages;
 #[cfg(test)]
 mod tests;

@@ -83,6 +83,17 @@ impl KeyShares {
         GROUPS.into_iter().map(pair).collect::<Result<_, _>>().map(|pairs| Self(Kind::Fresh(pairs)))
     }
 
+    /// Keys that others drew.
+    #[cfg(test)]
+    pub(crate) fn known(keys: &[(u16, &[u8])]) -> Self {
+        let pair = |&(group, private): &(u16, &[u8])| {
+            let private = PrivateKey::from_private_key(algorithm(group).unwrap(), private).unwrap();
+            let public = private.compute_public_key().unwrap();
+            Pair { group, private, public }
+        };
+        Self(Kind::Fresh(keys.iter().map(pair).collect()))
+    }
+
     /// Whether they are base points.
     pub fn is_identity(&self) -> bool {
         matches!(self.0, Kind::Identity)

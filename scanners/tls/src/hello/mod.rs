@@ -16,6 +16,17 @@
 //!   load balancers hang (RFC 7685), and never end in an empty extension, at which some servers do.
 //! - A hello from a file is sent as the file has it.
 //!
+//! ```
+//! use std::sync::Arc;
+//! use mrpf_tls::hello::{Hello, KeyShares, Profile, Salt};
+//!
+//! let hello = Hello::new(Profile::Modern, Arc::new(KeyShares::identity()));
+//! let salt = Salt { random: [1; 32], session_id: [2; 32] }; // drawn, in earnest
+//! let mut record = Vec::with_capacity(1_200);
+//! hello.write(&mut record, &salt, Some("www.example.org"));
+//! assert_eq!(record[..3], [0x16, 0x03, 0x01]);
+//! ```
+//!
 //! Not here: what the host answers, and the keys of a connection beyond the shared secret ([`KeyShares`]).
 
 mod custom;

@@ -99,7 +99,7 @@ fn beside_dates(
         match verify(UnixTime::since_unix_epoch(Duration::from_secs(moment))) {
             Ok(()) => return None,
             Err(error) if date(&error).is_some() => {}
-            Err(error) => verdict = verdict.or(Some(word(&error))),
+            Err(error) => verdict = verdict.or_else(|| Some(word(&error))),
         }
     }
     verdict

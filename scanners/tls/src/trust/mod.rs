@@ -27,6 +27,8 @@ use std::{
 use mrpf_records::{ChainTrust, Trust};
 use rustls_pki_types::UnixTime;
 
+#[cfg(any(fuzzing, test, feature = "testing"))]
+pub(crate) use self::names::is_for;
 pub use self::roots::{Roots, RootsError};
 use crate::{
     cache::{Cache, sha256},
@@ -48,7 +50,7 @@ struct Judged {
 }
 
 impl Truster {
-    /// What is remembered at most, in octets: some 80,000 chains.
+    /// What is remembered at most, in octets: 100,000 chains and more.
     pub const MEMORY: usize = 16 << 20;
 
     /// Without roots, [`Trust::chain`] is left out, and a verdict costs no more than the reading of two fields.

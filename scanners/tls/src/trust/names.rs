@@ -7,7 +7,7 @@ use crate::certificate::{Alternative, Fields, SUBJECT_ALT_NAME, read_alternative
 /// Alternative names alone count; the common name has been none since RFC 6125. What cannot be read is for nobody.
 ///
 /// webpki does the same for certificates that it takes, and the tests hold this to it; this takes all.
-pub(super) fn is_for(fields: &Fields<'_>, name: &str) -> bool {
+pub(crate) fn is_for(fields: &Fields<'_>, name: &str) -> bool {
     if let Ok(address) = name.parse() {
         return is_for_address(fields, address);
     }

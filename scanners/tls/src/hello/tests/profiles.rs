@@ -125,7 +125,7 @@ fn older_profiles_know_no_newer_versions() {
     assert_eq!(legacy.kinds(), [10, 11]);
     assert_eq!(legacy.suites.last(), Some(&0x00ff));
     for parsed in [tls12, legacy] {
-        assert_eq!(parsed.session_id, []);
+        assert!(parsed.session_id.is_empty());
         assert!(parsed.extension(43).is_none() && parsed.extension(51).is_none());
         assert!(parsed.suites.iter().all(|suite| suite >> 8 != 0x13));
     }

@@ -1,4 +1,4 @@
-//! `mrpf syn`: from flags to a scan, and what is left of it.
+//! `mrpf syn` and its kin: from flags to a scan, and what is left of it.
 
 use std::{
     collections::hash_map::RandomState,
@@ -10,7 +10,12 @@ use std::{
 use indicatif::HumanCount;
 use mrpf_engine::scan::Settings;
 use mrpf_records::State;
-use mrpf_syn::{Builder, Scan, ScanError};
+use mrpf_syn::{Builder, ScanError};
+use mrpf_tls::{
+    ServerNames, TlsError,
+    hello::{CustomHello, Profile},
+    trust::Roots,
+};
 
 use mrpf_console::{
     Signals, answer,
@@ -19,11 +24,12 @@ use mrpf_console::{
 };
 
 use crate::{
-    args::{Format, SynArgs},
+    args::{Format, ScanArgs, TlsArgs},
     drive::{Driven, Limits, drive},
     error::CliError,
     files::{Files, check_lasting},
-    output::Output,
+    kind::Scan,
+    output::{Form, Output},
     plan::plan,
     prepared::Prepared,
     progress::{Progress, Wanted},
@@ -33,21 +39,22 @@ use crate::{
     signals::end_at_once,
     stdin::{self, Stdin},
     summary,
-    words::Asked,
+    values::HelloChoice,
+    words::{AnyArgs, Asked},
 };
 
 /// Runs the command; the exit code of a scan that has not failed.
 pub(crate) fn run(asked: &Asked) -> Result<u8, CliError> {
-    let Some(path) = &asked.args.resume else {
+    let Some(path) = &asked.args.scan().resume else {
         return start(asked.clone(), None);
     };
     let resumed = Resumed::read(path)?;
     let mut asked = resumed.asked(asked)?;
-    resumed.check_output(asked.args.output.as_deref(), path)?;
+    resumed.check_output(asked.args.scan().output.as_deref(), path)?;
     let checkpoint = &resumed.checkpoint;
     if checkpoint.finished {
         let is_complete = checkpoint.incomplete.is_empty();
-        if !asked.args.quiet || !is_complete {
+        if !asked.args.scan().quiet || !is_complete {
             let but = match is_complete {
                 true => String::new(),
                 false => format!(", but is not complete: {}", checkpoint.incomplete.join("; ")),
@@ -60,14 +67,15 @@ pub(crate) fn run(asked: &Asked) -> Result<u8, CliError> {
         }
         return Ok(if is_complete { DONE } else { INCOMPLETE });
     }
-    asked.args.checkpoint.get_or_insert_with(|| path.clone());
+    asked.args.scan_mut().checkpoint.get_or_insert_with(|| path.clone());
     start(asked, Some(resumed))
 }
 
 /// Starts a scan, or goes on with one.
 fn start(mut asked: Asked, mut resumed: Option<Resumed>) -> Result<u8, CliError> {
-    check_sources(&asked.args)?;
-    if asked.args.dry_run {
+    let args = asked.args.scan().clone();
+    check_sources(&args)?;
+    if args.dry_run {
         answer(&plan(&asked.args)?)?;
         return Ok(DONE);
     }
@@ -75,9 +83,9 @@ fn start(mut asked: Asked, mut resumed: Option<Resumed>) -> Result<u8, CliError>
     // Two scans of one folder must not have one name.
     let new = || format!("{:016x}", RandomState::new().hash_one(std::process::id()));
     let id = resumed.as_ref().map_or_else(new, |resumed| resumed.checkpoint.scan.clone());
-    let files = Files::prepare(&asked.args, &id, resumed.is_some())?;
+    let files = Files::prepare(&args, &id, resumed.is_some())?;
     let preparing = end_at_once(&signals, files.made())?;
-    let format = asked.args.format.unwrap_or(Format::Jsonl);
+    let format = args.format.unwrap_or(Format::Jsonl);
     let examined = match &mut resumed {
         // Before anything is sent.
         Some(resumed) => resumed.examine(files.output.as_ref(), format),
@@ -96,14 +104,14 @@ fn start(mut asked: Asked, mut resumed: Option<Resumed>) -> Result<u8, CliError>
     // What follows from chance or from the terminal is the same in every run.
     asked.words.set("seed", vec![scan.summary().seed.to_string().into()]);
     asked.words.set("format", vec![output.format().to_string().into()]);
-    let path = asked.args.output.as_deref().filter(|path| *path != Path::new("-"));
+    let path = args.output.as_deref().filter(|path| *path != Path::new("-"));
     let fixed = Fixed {
         scan: id,
         stdin,
         output: path.map(|path| std::path::absolute(path).unwrap_or_else(|_| path.to_owned())),
-        shard: asked.args.shard.unwrap_or_default().to_string(),
+        shard: args.shard.unwrap_or_default().to_string(),
         words: asked.words,
-        trouble: check_lasting(&asked.args).err().map(|error| error.to_string()),
+        trouble: check_lasting(&args).err().map(|error| error.to_string()),
     };
     let saver = Saver::new(fixed, before, checkpoint);
     conduct(&asked.args, scan, &mut output, saver, &signals, report)
@@ -111,13 +119,14 @@ fn start(mut asked: Asked, mut resumed: Option<Resumed>) -> Result<u8, CliError>
 
 /// Conducts a scan from its start to what is told at its end.
 fn conduct(
-    args: &SynArgs,
+    all: &AnyArgs,
     mut scan: Scan,
     output: &mut Output<File>,
     mut saver: Saver,
     signals: &Signals,
     report: Option<Prepared>,
 ) -> Result<u8, CliError> {
+    let args = all.scan();
     saver.begin(&scan, output)?;
     announce(args, &scan, saver.before());
     if saver.before().is_uncounted {
@@ -130,17 +139,17 @@ fn conduct(
         verbose: args.verbose,
         records_on_terminal: output.is_terminal(),
     };
-    let mut progress = Progress::new(wanted, &settings(args));
+    let mut progress = Progress::new(wanted, &settings(all));
     let limits = Limits { results: args.max_results, time: args.max_time };
     let driven = drive(&mut scan, output, limits, &mut progress, signals, &mut saver);
     drop(scan);
-    let told = told(args, output.name(), output.format().to_string());
+    let told = told(all, output.name(), output.format().to_string());
     finish(args, driven, &told, report, saver)
 }
 
 /// Compiles the targets and starts; also what standard input held.
 fn build(asked: &Asked, resumed: Option<&Resumed>) -> Result<(Scan, Stdin), CliError> {
-    let args = &asked.args;
+    let args = asked.args.scan();
     let kept = resumed.and_then(|resumed| resumed.checkpoint.stdin.clone());
     let stdin = match kept {
         Some(text) => {
@@ -157,14 +166,25 @@ fn build(asked: &Asked, resumed: Option<&Resumed>) -> Result<(Scan, Stdin), CliE
         }
         asked.words.to_text()?;
     }
-    let mut builder = describe(args);
+    let mut builder = describe(&asked.args);
     let file = args.resume.as_deref().unwrap_or_else(|| Path::new("the checkpoint"));
     let fingerprint = resumed.map(|resumed| resumed.fingerprint(file)).transpose()?;
     if let (Some(resumed), Some(fingerprint)) = (resumed, fingerprint) {
         builder = builder.expect_fingerprint(fingerprint).start_at(resumed.checkpoint.mark);
     }
-    let scan = match builder.build() {
-        Err(ScanError::Changed) => return Err(CliError::Changed(file.to_owned())),
+    let built = match &asked.args {
+        AnyArgs::Syn(args) => builder
+            .show(args.show)
+            .build()
+            .map(|scan| Scan::Syn(Box::new(scan)))
+            .map_err(TlsError::Scan),
+        AnyArgs::Tls(args) => {
+            describe_tls(args, builder)?.build().map(|scan| Scan::Tls(Box::new(scan)))
+        }
+    };
+    let scan = match built {
+        Err(TlsError::Scan(ScanError::Changed)) => return Err(CliError::Changed(file.to_owned())),
+        Err(TlsError::Scan(error)) => return Err(error.into()),
         built => built?,
     };
     let is_other = |resumed: &Resumed| resumed.checkpoint.total != scan.summary().progress.total;
@@ -178,18 +198,19 @@ fn build(asked: &Asked, resumed: Option<&Resumed>) -> Result<(Scan, Stdin), CliE
 
 /// Where records go, and what was before.
 fn open(
-    args: &SynArgs,
+    all: &AnyArgs,
     prepared: Option<Prepared>,
     resumed: Option<Resumed>,
 ) -> Result<(Output<File>, Before), CliError> {
+    let (args, kind) = (all.scan(), all.kind());
     if let Some(resumed) = resumed {
         let format = args.format.unwrap_or(Format::Jsonl);
-        let output = resumed.output(prepared, format)?;
+        let output = resumed.output(prepared, Form { kind, format })?;
         return Ok((output, resumed.before));
     }
     let output = match prepared {
-        Some(prepared) => Output::file(prepared, args.format)?,
-        None => Output::stdout(args.format).map_err(|source| CliError::Write {
+        Some(prepared) => Output::file(prepared, kind, args.format)?,
+        None => Output::stdout(kind, args.format).map_err(|source| CliError::Write {
             name: "standard output".to_owned(),
             source,
             kept: 0,
@@ -200,7 +221,7 @@ fn open(
 }
 
 /// That each family has one source address at most.
-fn check_sources(args: &SynArgs) -> Result<(), CliError> {
+fn check_sources(args: &ScanArgs) -> Result<(), CliError> {
     let mut families = [None; 2];
     for source in &args.source_ip {
         if let Some(first) = families[usize::from(source.is_ipv6())].replace(*source) {
@@ -212,7 +233,7 @@ fn check_sources(args: &SynArgs) -> Result<(), CliError> {
 
 /// Tells how it went, and gives the exit code or what failed.
 fn finish(
-    args: &SynArgs,
+    args: &ScanArgs,
     mut driven: Driven,
     told: &report::Settings,
     report: Option<Prepared>,
@@ -250,29 +271,46 @@ fn finish(
 }
 
 /// The engine's settings that the flags ask for.
-pub(crate) fn settings(args: &SynArgs) -> Settings {
+pub(crate) fn settings(all: &AnyArgs) -> Settings {
+    let args = all.scan();
+    let close = match all {
+        AnyArgs::Syn(args) => !args.no_rst,
+        AnyArgs::Tls(_) => true,
+    };
     Settings {
         rate: args.rate,
         host_rate: args.host_rate.0,
         retries: args.retries,
         cooldown: args.cooldown,
-        close: !args.no_rst,
+        close,
         ..Settings::default()
     }
 }
 
-/// The scan that the flags describe.
-fn describe(args: &SynArgs) -> Builder {
-    let mut scan = Scan::builder()
-        .settings(settings(args))
+/// The ports of targets that name none.
+pub(crate) fn ports(all: &AnyArgs) -> impl Iterator<Item = &str> {
+    let given = all.scan().ports.iter().map(String::as_str);
+    let default = match all {
+        AnyArgs::Tls(args) if args.scan.ports.is_empty() => Some(TLS_PORT),
+        _ => None,
+    };
+    given.chain(default)
+}
+
+/// Where TLS is looked for when nobody says where.
+const TLS_PORT: &str = "443";
+
+/// The targets, pace and packets that the flags describe.
+fn describe(all: &AnyArgs) -> Builder {
+    let args = all.scan();
+    let mut scan = mrpf_syn::Scan::builder()
+        .settings(settings(all))
         .allow_reserved(args.allow_reserved)
-        .show(args.show)
-        .tcp_profile(args.tcp_profile)
         .threads(args.threads)
         .shard(args.shard.unwrap_or_default());
     scan = args.targets.iter().fold(scan, Builder::target);
     scan = args.file.iter().fold(scan, Builder::target_file);
-    scan = args.ports.iter().fold(scan, Builder::ports);
+    scan = ports(all).fold(scan, Builder::ports);
     scan = args.exclude.iter().fold(scan, Builder::exclude);
     scan = args.exclude_file.iter().fold(scan, Builder::exclude_file);
     scan = args.scope.iter().fold(scan, Builder::scope_file);
@@ -289,16 +327,63 @@ fn describe(args: &SynArgs) -> Builder {
     if let Some(mac) = args.gateway_mac {
         scan = scan.gateway_mac(mac);
     }
+    if let AnyArgs::Syn(args) = all {
+        scan = scan.tcp_profile(args.tcp_profile);
+    }
     scan
 }
 
+/// What is said to the hosts that answer.
+fn describe_tls(args: &TlsArgs, targets: Builder) -> Result<mrpf_tls::Builder, CliError> {
+    let mut scan = mrpf_tls::Scan::builder(targets)
+        .hello(profile(&args.hello)?)
+        .key_share(args.key_share)
+        .show(args.show)
+        .der(args.chain)
+        .deadline(args.deadline)
+        .idle(args.idle);
+    if let Some(name) = &args.sni {
+        scan = scan.server_names(ServerNames::One(name.as_str().into()));
+    }
+    if let Some(path) = &args.roots {
+        scan = scan.roots(Roots::from_pem(path)?);
+    } else if args.chain {
+        scan = scan.roots(Roots::mozilla());
+    }
+    Ok(match args.connections {
+        Some(most) => scan.connections(most),
+        None => scan,
+    })
+}
+
+fn profile(choice: &HelloChoice) -> Result<Profile, CliError> {
+    let path = match choice {
+        HelloChoice::Profile(profile) => return Ok(profile.clone()),
+        HelloChoice::File(path) => path,
+    };
+    let wrong = |why: String| CliError::Hello { path: path.clone(), why };
+    let file = std::fs::read(path).map_err(|error| {
+        wrong(format!("{error}; give modern, tls12, legacy, or a file with a ClientHello"))
+    })?;
+    let hello = CustomHello::read(&file).map_err(|error| wrong(error.to_string()))?;
+    Ok(Profile::Custom(hello))
+}
+
 /// What is worth knowing before the first answer.
-fn announce(args: &SynArgs, scan: &Scan, before: &Before) {
+fn announce(args: &ScanArgs, scan: &Scan, before: &Before) {
     if args.quiet {
         return;
     }
     if let Some(line) = summary::excluded(scan.excluded()) {
         say(&line);
+    }
+    if let Scan::Tls(scan) = scan
+        && scan.shadowed_names() > 0
+    {
+        say(&format!(
+            "{} addresses were given by several host names: each is asked for the first of its names (one run a name asks for all)",
+            HumanCount(scan.shadowed_names())
+        ));
     }
     let facts = scan.summary();
     if let Some(mark) = before.mark {
@@ -334,12 +419,35 @@ fn announce(args: &SynArgs, scan: &Scan, before: &Before) {
 }
 
 /// The settings as the summary tells them.
-fn told(args: &SynArgs, output: &str, format: String) -> report::Settings {
+fn told(all: &AnyArgs, output: &str, format: String) -> report::Settings {
+    let args = all.scan();
     let path = |path: &PathBuf| path.display().to_string();
     let paths = |paths: &[PathBuf]| paths.iter().map(|path| path.display().to_string()).collect();
+    let (rst, tcp_profile, tls, show) = match all {
+        AnyArgs::Syn(args) => {
+            let states = State::ALL.into_iter().filter(|state| args.show.shows(*state));
+            let show = states.map(|state| state.as_str().to_owned()).collect();
+            (!args.no_rst, Some(args.tcp_profile.as_str()), None, show)
+        }
+        AnyArgs::Tls(args) => {
+            let tls = report::TlsSettings {
+                sni: args.sni.clone(),
+                hello: args.hello.to_string(),
+                key_share: args.key_share.to_string(),
+                chain: args.chain,
+                roots: args.roots.as_ref().map(path),
+                connections: args.connections,
+                deadline_s: args.deadline.as_secs_f64(),
+                idle_s: args.idle.as_secs_f64(),
+            };
+            let show = args.show.to_string().split(',').map(str::to_owned).collect();
+            (true, None, Some(tls), show)
+        }
+    };
     report::Settings {
+        kind: all.kind(),
         targets: args.targets.clone(),
-        ports: args.ports.clone(),
+        ports: ports(all).map(str::to_owned).collect(),
         files: paths(&args.file),
         exclude: args.exclude.clone(),
         exclude_files: paths(&args.exclude_file),
@@ -349,18 +457,15 @@ fn told(args: &SynArgs, output: &str, format: String) -> report::Settings {
         host_rate: args.host_rate.0.get(),
         retries: args.retries,
         cooldown_s: args.cooldown.as_secs_f64(),
-        rst: !args.no_rst,
-        tcp_profile: args.tcp_profile.as_str(),
+        rst,
+        tcp_profile,
+        tls,
         link: args.link.as_str(),
         interface: args.interface.clone(),
         source_ips: args.source_ip.iter().map(ToString::to_string).collect(),
         threads: args.threads,
         shard: args.shard.unwrap_or_default().to_string(),
-        show: State::ALL
-            .into_iter()
-            .filter(|state| args.show.shows(*state))
-            .map(State::as_str)
-            .collect(),
+        show,
         format,
         output: output.to_owned(),
         checkpoint: args.checkpoint.as_ref().map(path),
@@ -372,30 +477,24 @@ fn told(args: &SynArgs, output: &str, format: String) -> report::Settings {
 
 #[cfg(test)]
 pub(crate) mod tests {
-    use clap::Parser as _;
     use mrpf_console::exit::USAGE;
 
     use super::*;
     use crate::{
-        args::{Cli, Command},
         checkpoint::{Checkpoint, tests::checkpoint},
         words::tests::asked,
     };
 
-    pub(crate) fn args(words: &str) -> SynArgs {
-        match Cli::try_parse_from(["mrpf", "syn"].into_iter().chain(words.split_whitespace()))
-            .unwrap()
-            .command
-        {
-            Command::Syn(args) => *args,
-            other => panic!("{other:?}"),
-        }
+    pub(crate) fn args(words: &str) -> AnyArgs {
+        asked(words).args
     }
 
     #[test]
     fn each_family_has_one_source() {
-        assert!(check_sources(&args("a --source-ip 198.18.0.1 --source-ip 2001:db8::1")).is_ok());
-        let error = check_sources(&args("a --source-ip ::1 --source-ip ::2")).unwrap_err();
+        assert!(
+            check_sources(args("a --source-ip 198.18.0.1 --source-ip 2001:db8::1").scan()).is_ok()
+        );
+        let error = check_sources(args("a --source-ip ::1 --source-ip ::2").scan()).unwrap_err();
         assert!(error.to_string().contains("one of IPv4 and one of IPv6"), "{error}");
         assert_eq!(error.exit_code(), USAGE);
     }
