@@ -41,9 +41,10 @@ fn params(cn: &str) -> CertificateParams {
     params.distinguished_name.push(DnType::CountryName, "US");
     params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
     params.use_authority_key_identifier_extension = true;
-    // As large as two signed certificate timestamps.
+    // As large as two signed certificate timestamps, in an OCTET STRING as webpki wants it.
+    let timestamps = [&[4, 0x81, 239][..], &[7; 239]].concat();
     params.custom_extensions =
-        vec![CustomExtension::from_oid_content(&[1, 3, 6, 1, 4, 1, 11_129, 2, 4, 2], vec![7; 242])];
+        vec![CustomExtension::from_oid_content(&[1, 3, 6, 1, 4, 1, 11_129, 2, 4, 2], timestamps)];
     params
 }
 
@@ -124,11 +125,10 @@ fn trust(c: &mut Criterion) {
     group
         .bench_function("names_and_dates", |b| b.iter(|| ask(&mut truster, black_box(&leaf), now)));
 
-    let file = std::env::temp_dir().join(format!("mrpf-bench-roots-{}", std::process::id()));
-    std::fs::write(&file, root).expect("there is a place for files");
-    let roots = Roots::from_pem(&file).expect("is a root");
-    std::fs::remove_file(&file).expect("is there");
-    let mut truster = Truster::new(Some(roots.clone()));
+    let file = tempfile::NamedTempFile::new().expect("there is a place for files");
+    std::fs::write(&file, root).expect("can be written");
+    let roots = Roots::from_pem(file.path()).expect("is a root");
+    let mut truster = Truster::new(Some(roots));
     assert_eq!(ask(&mut truster, &leaf, now).chain, Some(ChainTrust::Trusted));
     group.bench_function("known_chain", |b| b.iter(|| ask(&mut truster, black_box(&leaf), now)));
     // A moment earlier each time, at which the last answer did not hold yet.

@@ -133,6 +133,7 @@ fn run_all(
         most_idle: Duration::from_secs(if options.quick { 1 } else { 60 }),
         log: &log,
         server: None,
+        incomplete: None,
     };
     let tools: Vec<_> =
         contenders.iter().map(|contender| contender.program.tool.as_str()).collect();

@@ -142,6 +142,7 @@ fn run(
         most_idle: Duration::ZERO,
         log: &log,
         server: None,
+        incomplete: None,
     };
     let run = measure.run(program.command(work, &found))?;
     let Findings { open, repeated } = Findings::read(program.tool, &found)?;

@@ -160,6 +160,8 @@ fn may_use(from: &str, to: &str) -> bool {
         ("adapters/bare_metal" | "adapters/cli" | "adapters/programs/worker", _)
         | (_, "scanners/records") => layer(to) != "adapters" || height(from) > height(to),
         _ => match (layer(from).as_str(), layer(to).as_str()) {
+            // Whoever talks to open ports finds them by SYNs.
+            ("scanners", "scanners") => from == "scanners/tls" && to == "scanners/syn",
             ("scanners", "engine") | ("tests" | "benches", "engine" | "scanners" | "adapters") => {
                 true
             }
@@ -265,7 +267,20 @@ const BANNED: [(&str, &[&str]); 4] = [
         ],
     ),
     // One machine needs no account anywhere, and nobody who only scans compiles an SDK.
-    ("adapters/cli", &["aws-", "lambda_runtime", "postgres", "tokio", "tokio-", "mrpf_aws"]),
+    (
+        "adapters/cli",
+        &[
+            "aws-config",
+            "aws-sdk-",
+            "aws-smithy-",
+            "aws_lambda_events",
+            "lambda_runtime",
+            "postgres",
+            "tokio",
+            "tokio-",
+            "mrpf_aws",
+        ],
+    ),
     // What runs outside the VPC has no database and sends no packet of its own making.
     (
         "adapters/programs/lambda_external",
@@ -357,7 +372,8 @@ mod tests {
         check_edge("engine", "scanners/syn", false);
         check_edge("engine", "tests/lab", false);
         check_edge("scanners/records", "engine", false);
-        check_edge("scanners/tls", "scanners/syn", false);
+        check_edge("scanners/tls", "scanners/syn", true);
+        check_edge("scanners/syn", "scanners/tls", false);
         check_edge("scanners/syn", "adapters/cli", false);
         check_edge("adapters/manager", "tests/lab", false);
         check_edge("adapters/tasks", "scanners/records", true);

@@ -367,7 +367,7 @@ fn profile(choice: &HelloChoice) -> Result<Profile, CliError> {
         wrong(format!("{error}; give modern, tls12, legacy, or a file with a ClientHello"))
     })?;
     let hello = CustomHello::read(&file).map_err(|error| wrong(error.to_string()))?;
-    Ok(Profile::Custom(hello.into()))
+    Ok(Profile::Custom(hello))
 }
 
 /// What is worth knowing before the first answer.

@@ -7,6 +7,8 @@ use crate::{
     time::Instant,
 };
 
+/// How long a listener waits for frames before it looks whether the scan has ended.
+const LOOK: Duration = Duration::from_millis(20);
 /// How long what is in flight is waited for when a scan was stopped, or others send without end.
 pub(super) const LINGER: Duration = Duration::from_secs(1);
 
@@ -43,6 +45,11 @@ pub trait Listener: fmt::Debug + Send + 'static {
     /// How long, once all was asked, something may remain to be done.
     fn patience(&self) -> Duration {
         LINGER
+    }
+
+    /// How long frames may be waited for at most.
+    fn nap(&self) -> Duration {
+        LOOK
     }
 
     /// Gives up what is not done; resets may remain to be sent.

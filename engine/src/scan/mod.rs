@@ -241,6 +241,8 @@ pub struct Shared<P: Probe> {
     pub(crate) rested: Box<[CachePadded<AtomicU64>]>,
     /// How many listeners have little room for more connections.
     full: CachePadded<AtomicU32>,
+    /// So many targets may be asked before a listener that talks has come round again.
+    credit: CachePadded<AtomicU64>,
     pub(crate) queue: channel::Sender<Found<P::Reply>>,
 }
 
@@ -305,6 +307,7 @@ impl<P: Probe> Shared<P> {
             exceeded: Mutex::new(None),
             rested,
             full: CachePadded::default(),
+            credit: CachePadded::new(AtomicU64::new(u64::MAX)),
             queue,
         };
         Ok((Arc::new(shared), found))
@@ -378,6 +381,19 @@ impl<P: Probe> Shared<P> {
 
     pub(crate) fn queue_is_half_full(&self) -> bool {
         self.queue.len() * 2 >= self.queue.capacity().unwrap_or(usize::MAX)
+    }
+
+    /// How many targets may still be asked for the first time.
+    pub(crate) fn credit(&self) -> u64 {
+        match self.credit.load(Relaxed) {
+            u64::MAX => u64::MAX,
+            credit => credit.saturating_sub(self.answered.started()),
+        }
+    }
+
+    /// Lets so many more targets be asked than were asked until now.
+    pub(crate) fn extend_credit(&self, more: u64) {
+        self.credit.store(self.answered.started() + more, Relaxed);
     }
 
     /// Notes that one listener more, or one fewer, has little room for connections.

@@ -20,8 +20,6 @@ use crate::{
     time::Clock,
 };
 
-/// How long the receiver waits for frames before it looks whether the scan has ended.
-const LOOK: Duration = Duration::from_millis(20);
 /// How long to leave a consumer that is far behind alone.
 const CROWDED: Duration = Duration::from_millis(1);
 
@@ -222,7 +220,7 @@ fn listen(
     sending: &AtomicUsize,
 ) -> Result<(), LinkError> {
     let mut ending = Ending::default();
-    let mut wait = LOOK;
+    let mut wait = listener.nap();
     loop {
         listener.rest(clock.now());
         // While nobody takes what is found, frames are better left where the kernel has room for them.
@@ -234,7 +232,7 @@ fn listen(
         };
         let now = clock.now();
         let again = listener.poll_transmit(now, &mut tx)?;
-        wait = again.map_or(LOOK, |at| at.since(now).min(LOOK));
+        wait = again.map_or(Duration::MAX, |at| at.since(now)).min(listener.nap());
         listener.note_ring_drops(rx.ring_drops());
         let is_sending = sending.load(Acquire) > 0;
         if ending.is_over(&mut listener, now, is_sending, count == 0 && again.is_none()) {

@@ -38,6 +38,8 @@ const BOUND: u32 = 4_096;
 const LONGEST_NAP: Duration = Duration::from_millis(50);
 /// A link that waited so long for room has moved the times of its batch.
 const WORTH_A_STAMP: Duration = Duration::from_millis(1);
+/// How long to leave a listener alone that has given no credit.
+const CREDIT_NAP: Duration = Duration::from_micros(200);
 /// How long to leave a consumer that is behind alone.
 const PAUSE: Duration = Duration::from_millis(5);
 
@@ -189,7 +191,7 @@ impl<P: Probe> Sender<P> {
             return given(Class::Retry);
         }
         if self.passes[0] < self.lane.end || !self.is_full {
-            return given(Class::New);
+            return if shared.credit() > 0 { given(Class::New) } else { Duration::ZERO };
         }
         let spacing = spacing_micros(shared.settings.spacing);
         let retry = |passes: &[u64]| {
@@ -341,7 +343,10 @@ impl<P: Probe> Sender<P> {
     /// Fills the slots that are left with targets not asked yet.
     fn first_attempts<T: Tx>(&mut self, now: Instant, link: &mut T) {
         let shared = Arc::clone(&self.shared);
-        let free = (link.slots() - self.filled) as u64;
+        let free = ((link.slots() - self.filled) as u64).min(shared.credit());
+        if free == 0 {
+            return;
+        }
         if self.passes[0] == self.lane.end {
             self.is_full = !self.lane.claim(&shared.answered);
         }
@@ -444,7 +449,8 @@ impl<P: Probe> Sender<P> {
         if self.is_starved {
             at = at.min(governor.ready_at(Class::Retry, self.batch));
         } else if self.passes[0] < self.lane.end || !self.is_full {
-            at = at.min(governor.ready_at(Class::New, self.batch));
+            let ready = governor.ready_at(Class::New, self.batch);
+            at = at.min(if shared.credit() > 0 { ready } else { ready.max(now + CREDIT_NAP) });
         }
         for attempt in 1..=usize::from(settings.retries) {
             let first = self.passes[attempt];

@@ -12,7 +12,7 @@
 //!
 //! - A target whose SYN-ACK was taken has one result, when its connection is over, and none only if the scan was stopped.
 //! - What a host says is read where it was put together, and nothing of it is copied here.
-//! - New probes wait while there is little room for the connections that they may open.
+//! - New probes wait while there is little room for the connections that they may open, or frames wait for us.
 
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
@@ -32,7 +32,7 @@ use crate::{
     wire::{MacAddr, Packet, tcp::Flags},
 };
 
-/// Opens a connection for each first SYN-ACK and says what came of it. See the [module](self).
+/// Opens a connection for each first SYN-ACK and says what came of it. See the [module](super).
 #[derive(Debug)]
 pub struct Talker<P: Connects, D> {
     intake: Intake<P>,
@@ -47,7 +47,11 @@ pub struct Talker<P: Connects, D> {
     tails: Tails,
     /// Above so many flows no further target is asked.
     plenty: usize,
-    /// Whether the senders were told to wait for that.
+    /// When the latest frame that was taken since the last [`poll_transmit`](Listener::poll_transmit) arrived.
+    latest: Option<Instant>,
+    /// See [`Listener::nap`].
+    nap: Duration,
+    /// Whether the senders were told to wait, for either.
     is_full: bool,
     /// Of [`Counts::resent`](crate::tcp::Counts::resent), what was added to the counters of the scan.
     resent: u64,
@@ -76,6 +80,8 @@ impl<P: Connects, D: Dialogue<Reply = P::Reply>> Talker<P, D> {
             frames,
             dialogue,
             kept: VecDeque::with_capacity(MAX_BATCH),
+            latest: None,
+            nap: if coming as u64 > SLOW { ROUND } else { 10 * ROUND },
             is_full: false,
             resent: 0,
         }
@@ -199,12 +205,16 @@ impl<P: Connects, D: Dialogue<Reply = P::Reply>> Talker<P, D> {
         }
     }
 
-    /// Tells the senders whether there is room for what they may open.
-    fn tell_room(&mut self) {
-        let is_full = self.flows.len() > self.plenty;
+    /// Tells the senders whether there is room for what they may open, and whether we keep up with what it brings.
+    fn tell_room(&mut self, now: Instant) {
+        let late = self.latest.take().map_or(Duration::ZERO, |arrived| now.since(arrived));
+        let is_full = self.flows.len() > self.plenty || late > LATE;
         if is_full != self.is_full {
             self.is_full = is_full;
             self.intake.shared.tell_full(is_full);
+        }
+        if !is_full {
+            self.intake.shared.extend_credit(CREDIT);
         }
     }
 }
@@ -214,6 +224,7 @@ impl<P: Connects, D: Dialogue<Reply = P::Reply>> Listener for Talker<P, D> {
     fn handle(&mut self, frame: Frame<'_>) {
         let Some(packet) = self.intake.parse(&frame) else { return };
         let at = frame.at;
+        self.latest = Some(at);
         if let Some(incoming) = Incoming::of(&packet) {
             let handled = self.flows.handle(&incoming, at);
             if handled != Handled::Stranger {
@@ -262,7 +273,7 @@ impl<P: Connects, D: Dialogue<Reply = P::Reply>> Listener for Talker<P, D> {
             let got = shared.governor.take(Class::Flow, want, now);
             if got == 0 {
                 shared.governor.set_waiting(&mut self.waiting, self.flows.pending() as u32);
-                self.tell_room();
+                self.tell_room(now);
                 let shared = &*self.intake.shared;
                 return Ok(Some(shared.governor.ready_at(Class::Flow, want.min(self.batch))));
             }
@@ -286,7 +297,7 @@ impl<P: Connects, D: Dialogue<Reply = P::Reply>> Listener for Talker<P, D> {
         let resent = self.flows.counts().resent;
         shared.counters.requests_resent.add(resent - self.resent);
         self.resent = resent;
-        self.tell_room();
+        self.tell_room(now);
         let again = self.flows.poll_timeout();
         Ok(if self.kept.is_empty() { again } else { Some(now) })
     }
@@ -316,6 +327,10 @@ impl<P: Connects, D: Dialogue<Reply = P::Reply>> Listener for Talker<P, D> {
         self.intake.note_ring_drops(drops);
     }
 
+    fn nap(&self) -> Duration {
+        self.nap
+    }
+
     fn patience(&self) -> Duration {
         if self.was_stopped() { LINGER } else { self.flows.settings().deadline + LINGER }
     }
@@ -331,6 +346,17 @@ impl<P: Connects, D: Dialogue<Reply = P::Reply>> Listener for Talker<P, D> {
         }
     }
 }
+
+/// Frames that have waited so long in the ring say that more come than we can read: a SYN is sent faster than what follows
+/// it is dealt with. Twice what a frame waits for company when few come; the ring holds some ten times as much.
+const LATE: Duration = Duration::from_millis(8);
+
+/// Targets that may be asked until we have come round again: what their hosts say at once fits into the ring.
+const CREDIT: u64 = 2_048;
+/// How long to wait for frames at most, so that credit does not run out where nobody answers; ten times as long at rates below
+/// [`SLOW`].
+const ROUND: Duration = Duration::from_millis(2);
+const SLOW: u64 = 50_000;
 
 /// Longer requests than this are made by nobody.
 const MOST_SAID: u32 = 1 << 16;

@@ -31,7 +31,7 @@ pub(crate) struct Span {
     pub(crate) len: u32,
 }
 
-/// What one connection told. See the [module](self).
+/// What one connection told.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Capture {
     pub(crate) octets: Vec<u8>,

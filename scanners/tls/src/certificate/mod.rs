@@ -57,7 +57,7 @@ pub struct Describer {
 }
 
 impl Describer {
-    /// What is remembered at most, in octets of records: some 50,000 certificates.
+    /// What is remembered at most, in octets of records: 40,000 certificates and more.
     pub const MEMORY: usize = 64 << 20;
 
     /// With `keeps_der`, records hold the whole certificate; those of certificates that cannot be read always do.

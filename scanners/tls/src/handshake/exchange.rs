@@ -16,7 +16,6 @@ use super::{Cursor, Cut, Fault, LIMIT, Next, messages};
 use crate::{
     capture::{Capture, FIRST_BYTES, Span},
     hello::{KeyShares, Retry},
-    record,
     schedule::Opener,
 };
 

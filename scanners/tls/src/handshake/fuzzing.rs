@@ -120,17 +120,20 @@ impl Script {
                 let (piece, later) = rest.split_at(lengths().clamp(1, rest.len()));
                 unread.extend_from_slice(piece);
                 rest = later;
-                let (used, next) = handshake.read(sent, shares, &unread);
-                unread.drain(..used);
-                match next {
-                    Next::More => assert!(unread.len() < HEADER_LEN + LONGEST_SEALED),
-                    Next::Retry(_) => sent = hellos.next().unwrap_or(sent),
-                    Next::Enough => {
-                        let capture = handshake.finish(Cut::Enough);
-                        check(&capture);
-                        return (capture, true);
+                loop {
+                    let (used, next) = handshake.read(sent, shares, &unread);
+                    unread.drain(..used);
+                    match next {
+                        Next::More => break,
+                        Next::Retry(_) => sent = hellos.next().unwrap_or(sent),
+                        Next::Enough => {
+                            let capture = handshake.finish(Cut::Enough);
+                            check(&capture);
+                            return (capture, true);
+                        }
                     }
                 }
+                assert!(unread.len() < HEADER_LEN + LONGEST_SEALED);
             }
         }
         let capture = handshake.finish(cut);

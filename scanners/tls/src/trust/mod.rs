@@ -50,7 +50,7 @@ struct Judged {
 }
 
 impl Truster {
-    /// What is remembered at most, in octets: some 80,000 chains.
+    /// What is remembered at most, in octets: 100,000 chains and more.
     pub const MEMORY: usize = 16 << 20;
 
     /// Without roots, [`Trust::chain`] is left out, and a verdict costs no more than the reading of two fields.

@@ -123,14 +123,13 @@ mod tests {
 
     #[test]
     fn files_that_give_no_roots_say_why() {
-        let dir = std::env::temp_dir().join(format!("mrpf-roots-{}", std::process::id()));
-        std::fs::create_dir_all(&dir).unwrap();
+        let dir = tempfile::tempdir().unwrap();
         let read = |name: &str, text: &[u8]| {
-            let path = dir.join(name);
+            let path = dir.path().join(name);
             std::fs::write(&path, text).unwrap();
             Roots::from_pem(&path)
         };
-        assert!(matches!(Roots::from_pem(&dir.join("none")), Err(RootsError::Read { .. })));
+        assert!(matches!(Roots::from_pem(&dir.path().join("none")), Err(RootsError::Read { .. })));
         assert!(matches!(read("empty", b"# nothing\n"), Err(RootsError::Empty(_))));
         let cut = b"-----BEGIN CERTIFICATE-----\nMAA=\n";
         assert!(matches!(read("cut", cut), Err(RootsError::Pem { number: 1, .. })));
@@ -141,6 +140,5 @@ mod tests {
             error.to_string().ends_with("other: certificate 1: cannot be a root: BadDer"),
             "{error}"
         );
-        std::fs::remove_dir_all(&dir).unwrap();
     }
 }

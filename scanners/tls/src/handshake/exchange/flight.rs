@@ -113,10 +113,11 @@ impl Exchange {
         self.capture.cipher = Some(hello.cipher);
         self.capture.group = hello.group;
         let is_old = (0x0300..=messages::TLS12).contains(&hello.version);
-        if !is_old && !(hello.version == messages::TLS13 && hello.is_in_extension) {
+        let is_new = hello.version == messages::TLS13 && hello.is_in_extension;
+        if !is_old && !is_new {
             return Err(Fault::Version(hello.version));
         }
-        if !is_old && self.rest.len > 0 {
+        if is_new && self.rest.len > 0 {
             return Err(Fault::KeyChange);
         }
         if hello.is_retry {

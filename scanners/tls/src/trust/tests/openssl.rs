@@ -6,10 +6,10 @@ use std::{
     io::{Read as _, Write as _},
     path::{Path, PathBuf},
     process::{Command, Stdio},
-    sync::atomic::{AtomicU32, Ordering},
 };
 
 use base64::{Engine as _, prelude::BASE64_STANDARD};
+use tempfile::TempDir;
 
 /// OpenSSL did not take the certificate for one.
 pub(super) const UNREADABLE: u32 = 0;
@@ -27,27 +27,17 @@ pub(super) fn is_there() -> bool {
 }
 
 /// A directory that goes with its owner.
-pub(super) struct Scratch(PathBuf);
+pub(super) struct Scratch(TempDir);
 
 impl Scratch {
     pub(super) fn new() -> Self {
-        static COUNT: AtomicU32 = AtomicU32::new(0);
-        let n = COUNT.fetch_add(1, Ordering::Relaxed);
-        let path = std::env::temp_dir().join(format!("mrpf-table-{}-{n}", std::process::id()));
-        fs::create_dir_all(&path).unwrap();
-        Self(path)
+        Self(tempfile::tempdir().unwrap())
     }
 
     pub(super) fn pem(&self, name: &str, certificates: &[&[u8]]) -> PathBuf {
-        let path = self.0.join(name);
+        let path = self.0.path().join(name);
         fs::write(&path, certificates.iter().map(|der| pem(der)).collect::<String>()).unwrap();
         path
-    }
-}
-
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
     }
 }
 
