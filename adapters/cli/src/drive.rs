@@ -323,8 +323,11 @@ pub(crate) mod tests {
         let scan = mrpf_tls::Scan::builder(targets).show(mrpf_tls::Show::ALL).build();
         let mut scan = Scan::Tls(Box::new(scan.unwrap()));
         let form = Form { kind: Kind::Tls, format: Format::Csv };
-        let mut output =
-            Output::new(Disk { room: 1 << 20, ..Disk::default() }, "csv".to_owned(), form);
+        let mut output = Output::new(
+            Disk { room: 1 << 20, piece: 100, ..Disk::default() },
+            "csv".to_owned(),
+            form,
+        );
         let quiet = Wanted { quiet: true, verbose: false, records_on_terminal: false };
         let driven = drive(
             &mut scan,
