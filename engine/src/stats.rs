@@ -101,12 +101,18 @@ counters! {
         late,
         /// Of the valid, first answers that found the record queue full; a retry may bring them again.
         refused,
-        /// Of the valid, first answers whose connection was under way when the scan was stopped.
+        /// Of the valid, first answers of which nothing was told, since the scan was stopped while their connection was under way.
         abandoned,
         /// Connections that answers opened.
         connections,
         /// Of the frames received, segments of connections after their SYN-ACK.
         segments,
+        /// Of the segments, those for which there was no buffer or too much was missing before them; their hosts say them again.
+        segments_refused,
+        /// Of the segments, those far from what was expected.
+        segments_ignored,
+        /// Of the segments, those that only who guesses would send, or a host that has lost its memory.
+        segments_suspicious,
         /// Requests sent again because nobody acknowledged them.
         requests_resent,
         /// Frames that are not what they claim to be.

@@ -12,7 +12,7 @@ use mrpf_tasks::{PerSecond, WorkerClass};
 use mrpf_tls::KeyShare;
 
 pub(crate) use self::scan::ScanArgs;
-use crate::values::{HelloChoice, cooldown, server_name};
+use crate::values::{HelloChoice, max_time, server_name};
 
 /// Scans networks: which hosts answer, on which ports.
 #[derive(Debug, Parser)]
@@ -171,10 +171,10 @@ pub(crate) struct TlsArgs {
         value_parser = clap::value_parser!(u32).range(1..=1 << 24))]
     pub(crate) connections: Option<u32>,
     /// Seconds that a connection may take altogether.
-    #[arg(long, value_name = "S", default_value = "8", help_heading = "TLS", value_parser = cooldown)]
+    #[arg(long, value_name = "S", default_value = "8", help_heading = "TLS", value_parser = max_time)]
     pub(crate) deadline: Duration,
     /// Seconds in which a host may say nothing.
-    #[arg(long, value_name = "S", default_value = "3", help_heading = "TLS", value_parser = cooldown)]
+    #[arg(long, value_name = "S", default_value = "3", help_heading = "TLS", value_parser = max_time)]
     pub(crate) idle: Duration,
     /// Which outcomes give records: a comma list of ok, alert, not-tls, refused, unreachable, reset, timeout, truncated,
     /// malformed; connected for all but refused and unreachable; silent for hosts that never answer; all; none.

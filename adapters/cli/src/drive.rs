@@ -231,12 +231,9 @@ impl<S: Sink> Driving<'_, S> {
 pub(crate) mod tests {
     use std::io;
 
-    use mrpf_engine::{
-        link::sim::{
-            Faults, Network,
-            hosts::{Behaviour, Hosts, OpenHost},
-        },
-        scan::Settings,
+    use mrpf_engine::link::sim::{
+        Faults, Network,
+        hosts::{Behaviour, Hosts, OpenHost},
     };
 
     use mrpf_console::exit::{DONE, INCOMPLETE, INTERRUPTED};
@@ -280,7 +277,7 @@ pub(crate) mod tests {
         signals: &Signals,
     ) -> Driven {
         let quiet = Wanted { quiet: true, verbose: false, records_on_terminal: false };
-        let mut progress = Progress::new(quiet, &Settings::default());
+        let mut progress = Progress::new(quiet, Duration::from_secs(10));
         let mut saver = Saver::off();
         drive(&mut scan(), output, limits, &mut progress, signals, &mut saver)
     }
@@ -333,7 +330,7 @@ pub(crate) mod tests {
             &mut scan,
             &mut output,
             Limits { results: NonZeroU64::new(3), time: None },
-            &mut Progress::new(quiet, &Settings::default()),
+            &mut Progress::new(quiet, Duration::from_secs(10)),
             &Signals::default(),
             &mut Saver::off(),
         );

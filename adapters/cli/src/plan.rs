@@ -41,12 +41,14 @@ pub(crate) fn plan(all: &AnyArgs) -> Result<String, CliError> {
     lines.push(match rate {
         Rate::Max => "rate: as fast as the link takes them".to_owned(),
         Rate::PerSecond(rate) => {
-            let (least, most) = estimate(walk.len(), rate.get(), &settings);
+            let talk = scanning::talk(all);
+            let (least, most) = estimate(walk.len(), rate.get(), &settings, talk);
             format!(
-                "rate: {}/s; from {}, when every target refuses at once, to {}, when none answers",
+                "rate: {}/s; from {}, when every target refuses at once, to {}, when {}",
                 HumanCount(rate.get()),
                 span(least),
-                span(most)
+                span(most),
+                if talk.is_some() { "each takes its time" } else { "none answers" }
             )
         }
     });
@@ -70,15 +72,21 @@ pub(crate) fn plan(all: &AnyArgs) -> Result<String, CliError> {
 }
 
 /// The shortest and the longest that a scan at this rate takes.
-fn estimate(targets: u64, rate: u64, settings: &Settings) -> (Duration, Duration) {
+fn estimate(
+    targets: u64,
+    rate: u64,
+    settings: &Settings,
+    talk: Option<Duration>,
+) -> (Duration, Duration) {
     let sending = |frames: u64| {
         Duration::try_from_secs_f64(frames as f64 / rate as f64).unwrap_or(Duration::MAX)
     };
-    // A target that is open takes a reset too, or a hello and a reset; one that answers has no cooldown.
-    let frames = 1 + u64::from(settings.retries.max(u8::from(settings.close)));
+    // A target that is open takes a reset too, or a hello, an acknowledgement and a reset; one that answers has no cooldown.
+    let open = if talk.is_some() { 3 } else { u8::from(settings.close) };
+    let frames = 1 + u64::from(settings.retries.max(open));
     let most =
         sending(targets.saturating_mul(frames)).max(settings.spacing * u32::from(settings.retries));
-    (sending(targets), most.saturating_add(settings.cooldown))
+    (sending(targets), most.saturating_add(settings.cooldown.max(talk.unwrap_or_default())))
 }
 
 #[cfg(test)]
@@ -154,7 +162,7 @@ mod tests {
         let settings =
             Settings { retries: 2, cooldown: Duration::from_secs(8), ..Settings::default() };
         let estimate = |targets, rate| {
-            let (least, most) = estimate(targets, rate, &settings);
+            let (least, most) = estimate(targets, rate, &settings, None);
             (least.as_secs(), most.as_secs())
         };
         assert_eq!(estimate(10_000, 1_000), (10, 38));

@@ -6,10 +6,7 @@ use std::{
 };
 
 use indicatif::{HumanCount, ProgressBar, ProgressDrawTarget, ProgressStyle};
-use mrpf_engine::{
-    scan::{Progress as Reached, Settings},
-    stats::Counts,
-};
+use mrpf_engine::{scan::Progress as Reached, stats::Counts};
 
 use mrpf_console::say;
 
@@ -46,7 +43,7 @@ pub(crate) struct Wanted {
 }
 
 impl Progress {
-    pub(crate) fn new(wanted: Wanted, settings: &Settings) -> Self {
+    pub(crate) fn new(wanted: Wanted, tail: Duration) -> Self {
         let is_terminal = io::stderr().is_terminal();
         let form = match wanted {
             Wanted { quiet: true, .. } => Form::Off,
@@ -59,7 +56,7 @@ impl Progress {
             next: now + form.every(),
             form,
             pace: Pace { at: now, sent: 0, started: 0, per_second: None },
-            tail: settings.window(),
+            tail,
             all_started: None,
             shares_screen: is_terminal && wanted.records_on_terminal,
         }

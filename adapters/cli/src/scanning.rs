@@ -5,6 +5,7 @@ use std::{
     fs::File,
     hash::BuildHasher as _,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use indicatif::HumanCount;
@@ -139,7 +140,8 @@ fn conduct(
         verbose: args.verbose,
         records_on_terminal: output.is_terminal(),
     };
-    let mut progress = Progress::new(wanted, &settings(all));
+    let mut progress =
+        Progress::new(wanted, settings(all).window() + talk(all).unwrap_or_default());
     let limits = Limits { results: args.max_results, time: args.max_time };
     let driven = drive(&mut scan, output, limits, &mut progress, signals, &mut saver);
     drop(scan);
@@ -287,6 +289,14 @@ pub(crate) fn settings(all: &AnyArgs) -> Settings {
     }
 }
 
+/// How long what is said to a host that answers may take.
+pub(crate) fn talk(all: &AnyArgs) -> Option<Duration> {
+    match all {
+        AnyArgs::Syn(_) => None,
+        AnyArgs::Tls(args) => Some(args.deadline),
+    }
+}
+
 /// The ports of targets that name none.
 pub(crate) fn ports(all: &AnyArgs) -> impl Iterator<Item = &str> {
     let given = all.scan().ports.iter().map(String::as_str);
@@ -344,6 +354,10 @@ fn describe_tls(args: &TlsArgs, targets: Builder) -> Result<mrpf_tls::Builder, C
         .deadline(args.deadline)
         .idle(args.idle);
     if let Some(name) = &args.sni {
+        if let HelloChoice::File(path) = &args.hello {
+            let why = "a hello from a file is sent as it stands, with the name that it has: leave --sni out";
+            return Err(CliError::Hello { path: path.clone(), why: why.to_owned() });
+        }
         scan = scan.server_names(ServerNames::One(name.as_str().into()));
     }
     if let Some(path) = &args.roots {

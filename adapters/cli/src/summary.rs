@@ -204,7 +204,8 @@ pub(crate) fn going_on(driven: &Driven, settings: &Settings) -> Option<String> {
             );
             if driven.mark == driven.before.mark.unwrap_or(0) {
                 // Retries are a second apart.
-                let final_after = f64::from(settings.retries) + settings.cooldown_s;
+                let talk = settings.tls.as_ref().map_or(0.0, |tls| tls.deadline_s + 1.0);
+                let final_after = f64::from(settings.retries) + settings.cooldown_s + talk;
                 text += &format!(
                     "\nthat is where this run began: a target without an answer is final {final_after:.1} s after its first \
                      attempt, so let the next run last longer than that, or nothing is gained"

@@ -32,6 +32,10 @@ impl Ending {
         if self.since.is_none() && (is_stopped || !is_sending) {
             self.since = Some(now);
         }
+        if !is_stopped && listener.is_crowded() {
+            // Nobody takes what was found: that is no reason to give up what was not.
+            self.since = self.since.map(|_| now);
+        }
         let Some(since) = self.since else { return false };
         if is_idle && (!is_stopped || now >= since + LINGER) {
             return true;

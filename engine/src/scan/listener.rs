@@ -54,4 +54,7 @@ pub trait Listener: fmt::Debug + Send + 'static {
 
     /// Gives up what is not done; resets may remain to be sent.
     fn abandon(&mut self);
+
+    /// Nothing more will be asked of it: what is still owed is counted as that.
+    fn leave(&mut self) {}
 }

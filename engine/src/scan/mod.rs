@@ -33,7 +33,7 @@
 //! - Two probes of a target are at least [`Settings::spacing`] apart, whatever the size of the scan.
 //! - No probe of a target leaves after its first valid answer was taken from the link.
 //! - One [`Found`] a target at most; a target that never answered gives one only if silence was asked for.
-//! - Neither half allocates after its first call.
+//! - Neither a sender nor a [`Receiver`] allocates after its first call; a [`Talker`] does for results that find no room.
 
 mod adapt;
 mod dialogue;
@@ -241,8 +241,8 @@ pub struct Shared<P: Probe> {
     pub(crate) rested: Box<[CachePadded<AtomicU64>]>,
     /// How many listeners have little room for more connections.
     full: CachePadded<AtomicU32>,
-    /// So many targets may be asked before a listener that talks has come round again.
-    credit: CachePadded<AtomicU64>,
+    /// How many targets may have been asked before each listener has come round again; all, where it does not talk.
+    credits: Box<[CachePadded<AtomicU64>]>,
     pub(crate) queue: channel::Sender<Found<P::Reply>>,
 }
 
@@ -307,7 +307,7 @@ impl<P: Probe> Shared<P> {
             exceeded: Mutex::new(None),
             rested,
             full: CachePadded::default(),
-            credit: CachePadded::new(AtomicU64::new(u64::MAX)),
+            credits: (0..lanes).map(|_| CachePadded::new(AtomicU64::new(u64::MAX))).collect(),
             queue,
         };
         Ok((Arc::new(shared), found))
@@ -385,15 +385,15 @@ impl<P: Probe> Shared<P> {
 
     /// How many targets may still be asked for the first time.
     pub(crate) fn credit(&self) -> u64 {
-        match self.credit.load(Relaxed) {
-            u64::MAX => u64::MAX,
-            credit => credit.saturating_sub(self.answered.started()),
+        match self.credits.iter().map(|credit| credit.load(Relaxed)).min() {
+            None | Some(u64::MAX) => u64::MAX,
+            Some(credit) => credit.saturating_sub(self.answered.started()),
         }
     }
 
-    /// Lets so many more targets be asked than were asked until now.
-    pub(crate) fn extend_credit(&self, more: u64) {
-        self.credit.store(self.answered.started() + more, Relaxed);
+    /// As far as this listener goes, so many more targets may be asked than were asked until now.
+    pub(crate) fn extend_credit(&self, number: u8, more: u64) {
+        self.credits[usize::from(number)].store(self.answered.started() + more, Relaxed);
     }
 
     /// Notes that one listener more, or one fewer, has little room for connections.

@@ -239,6 +239,7 @@ fn listen(
             break;
         }
     }
+    listener.leave();
     listener.rest(clock.now());
     Ok(())
 }

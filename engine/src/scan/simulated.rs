@@ -81,6 +81,7 @@ impl<P: Probe, L: Listener> Simulated<P, L> {
         let next = wakes.min().unwrap_or(Instant::NEVER).min(again.unwrap_or(Instant::NEVER));
         let now = network.now();
         if self.ending.is_over(listener, now, is_sending, again.is_none()) {
+            listener.leave();
             self.is_done = true;
         } else {
             let look = self.ending.next(listener).unwrap_or(Instant::NEVER);

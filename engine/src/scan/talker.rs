@@ -27,7 +27,8 @@ use crate::{
     governor::{Class, Waiting},
     link::{Frame, LinkError, MAX_BATCH, Tx},
     probe::Connects,
-    tcp::{FlowId, Flows, Frames, Handled, Incoming, Opening, Refused},
+    stats::Counters,
+    tcp::{self, FlowId, Flows, Frames, Handled, Incoming, Opening, Refused},
     time::Instant,
     wire::{MacAddr, Packet, tcp::Flags},
 };
@@ -45,16 +46,20 @@ pub struct Talker<P: Connects, D> {
     /// Results for which the queue had no room. While there are some, no frame is taken.
     kept: VecDeque<Found<P::Reply>>,
     tails: Tails,
+    /// Which of the listeners this is.
+    number: u8,
     /// Above so many flows no further target is asked.
     plenty: usize,
     /// When the latest frame that was taken since the last [`poll_transmit`](Listener::poll_transmit) arrived.
     latest: Option<Instant>,
     /// See [`Listener::nap`].
     nap: Duration,
+    /// Something was given up, so nothing more is complete.
+    has_abandoned: bool,
     /// Whether the senders were told to wait, for either.
     is_full: bool,
-    /// Of [`Counts::resent`](crate::tcp::Counts::resent), what was added to the counters of the scan.
-    resent: u64,
+    /// What of the flows' counts was added to those of the scan.
+    told: Told,
 }
 
 impl<P: Connects, D: Dialogue<Reply = P::Reply>> Talker<P, D> {
@@ -70,9 +75,11 @@ impl<P: Connects, D: Dialogue<Reply = P::Reply>> Talker<P, D> {
         let most = flows.settings().flows as usize;
         // What was asked within the last second may still answer.
         let coming = shared.rate.per_second().map_or(u64::MAX, std::num::NonZeroU64::get) as usize;
+        shared.extend_credit(number, CREDIT.min(most as u64));
         Self {
             tails: Tails::new(flows.settings().deadline + LINGER),
-            plenty: most - coming.clamp(most / 16, most / 2),
+            plenty: (most - coming.clamp(most / 16, most / 2)).min(most.saturating_sub(1)),
+            number,
             waiting: Waiting::new(Class::Flow),
             batch: super::batch(shared.rate),
             intake: Intake::new(shared, number),
@@ -82,8 +89,9 @@ impl<P: Connects, D: Dialogue<Reply = P::Reply>> Talker<P, D> {
             kept: VecDeque::with_capacity(MAX_BATCH),
             latest: None,
             nap: if coming as u64 > SLOW { ROUND } else { 10 * ROUND },
+            has_abandoned: false,
             is_full: false,
-            resent: 0,
+            told: Told::default(),
         }
     }
 
@@ -101,7 +109,7 @@ impl<P: Connects, D: Dialogue<Reply = P::Reply>> Talker<P, D> {
             return false;
         }
         shared.counters.segments.add(1);
-        self.flows.refuse(incoming, next_hop(packet), syn.label);
+        self.refuse_again(incoming, next_hop(packet), syn.label);
         true
     }
 
@@ -126,7 +134,7 @@ impl<P: Connects, D: Dialogue<Reply = P::Reply>> Talker<P, D> {
         let syn = shared.probe.syn(syn_ack.remote, syn_ack.local_port);
         let next_hop = next_hop(packet);
         if claimed.place != Place::First {
-            return self.flows.refuse(&syn_ack, next_hop, syn.label);
+            return self.refuse_again(&syn_ack, next_hop, syn.label);
         }
         let opening = Opening {
             request_len: self.dialogue.request_len(claimed.target),
@@ -146,6 +154,14 @@ impl<P: Connects, D: Dialogue<Reply = P::Reply>> Talker<P, D> {
                 shared.counters.refused.add(1);
                 self.flows.refuse(&syn_ack, next_hop, syn.label);
             }
+        }
+    }
+
+    /// Owes a reset to a host that was told before, but only while no other is owed: a host that repeats itself without end
+    /// would keep every other frame waiting.
+    fn refuse_again(&mut self, incoming: &Incoming<'_>, next_hop: MacAddr, label: u32) {
+        if self.flows.strays() == 0 {
+            self.flows.refuse(incoming, next_hop, label);
         }
     }
 
@@ -214,7 +230,8 @@ impl<P: Connects, D: Dialogue<Reply = P::Reply>> Talker<P, D> {
             self.intake.shared.tell_full(is_full);
         }
         if !is_full {
-            self.intake.shared.extend_credit(CREDIT);
+            let places = self.flows.settings().flows as usize - self.flows.len();
+            self.intake.shared.extend_credit(self.number, CREDIT.min(places as u64));
         }
     }
 }
@@ -263,8 +280,11 @@ impl<P: Connects, D: Dialogue<Reply = P::Reply>> Listener for Talker<P, D> {
         link: &mut T,
     ) -> Result<Option<Instant>, LinkError> {
         self.offer_again();
-        while let Some(flow) = self.flows.poll_ended(now) {
-            self.ended(flow, now);
+        // What has come in time may still lie in the ring.
+        if !self.is_crowded() {
+            while let Some(flow) = self.flows.poll_ended(now) {
+                self.ended(flow, now);
+            }
         }
         let mut lens = [0; MAX_BATCH];
         while self.flows.pending() > 0 {
@@ -272,7 +292,8 @@ impl<P: Connects, D: Dialogue<Reply = P::Reply>> Listener for Talker<P, D> {
             let want = self.flows.pending().min(link.slots()) as u32;
             let got = shared.governor.take(Class::Flow, want, now);
             if got == 0 {
-                shared.governor.set_waiting(&mut self.waiting, self.flows.pending() as u32);
+                let flows = self.flows.pending() - self.flows.strays();
+                shared.governor.set_waiting(&mut self.waiting, flows as u32);
                 self.tell_room(now);
                 let shared = &*self.intake.shared;
                 return Ok(Some(shared.governor.ready_at(Class::Flow, want.min(self.batch))));
@@ -294,9 +315,7 @@ impl<P: Connects, D: Dialogue<Reply = P::Reply>> Listener for Talker<P, D> {
         }
         let shared = &*self.intake.shared;
         shared.governor.set_waiting(&mut self.waiting, 0);
-        let resent = self.flows.counts().resent;
-        shared.counters.requests_resent.add(resent - self.resent);
-        self.resent = resent;
+        self.told.tell(self.flows.counts(), &shared.counters);
         self.tell_room(now);
         let again = self.flows.poll_timeout();
         Ok(if self.kept.is_empty() { again } else { Some(now) })
@@ -304,7 +323,7 @@ impl<P: Connects, D: Dialogue<Reply = P::Reply>> Listener for Talker<P, D> {
 
     fn rest(&mut self, now: Instant) {
         let tail = self.intake.shared.answered.tail();
-        if !self.kept.is_empty() {
+        if !self.kept.is_empty() || self.has_abandoned {
             return;
         }
         if self.flows.is_empty() {
@@ -335,7 +354,17 @@ impl<P: Connects, D: Dialogue<Reply = P::Reply>> Listener for Talker<P, D> {
         if self.was_stopped() { LINGER } else { self.flows.settings().deadline + LINGER }
     }
 
+    fn leave(&mut self) {
+        let counters = &self.intake.shared.counters;
+        counters.resets_skipped.add(self.flows.pending() as u64);
+        counters.abandoned.add(self.kept.len() as u64);
+        self.has_abandoned |= !self.kept.is_empty();
+        self.kept.clear();
+        self.intake.shared.governor.set_waiting(&mut self.waiting, 0);
+    }
+
     fn abandon(&mut self) {
+        self.has_abandoned |= !self.flows.is_empty();
         for place in 0..self.flows.settings().flows as usize {
             let Some(flow) = self.flows.at(place) else { continue };
             if let Some(about) = self.flows.about(flow) {
@@ -343,6 +372,26 @@ impl<P: Connects, D: Dialogue<Reply = P::Reply>> Listener for Talker<P, D> {
             }
             self.flows.close(flow);
             self.intake.shared.counters.abandoned.add(1);
+        }
+    }
+}
+
+/// What the flows of a listener have counted, as far as the scan's counters have it.
+#[derive(Debug, Default)]
+struct Told(tcp::Counts);
+
+impl Told {
+    fn tell(&mut self, counts: tcp::Counts, counters: &Counters) {
+        let before = std::mem::replace(&mut self.0, counts);
+        for (counter, now, before) in [
+            (&counters.requests_resent, counts.resent, before.resent),
+            (&counters.segments_refused, counts.no_buffer, before.no_buffer),
+            (&counters.segments_refused, counts.too_many_holes, before.too_many_holes),
+            (&counters.segments_ignored, counts.ignored, before.ignored),
+            (&counters.segments_suspicious, counts.suspicious, before.suspicious),
+            (&counters.resets_skipped, counts.strays_skipped, before.strays_skipped),
+        ] {
+            counter.add(now - before);
         }
     }
 }

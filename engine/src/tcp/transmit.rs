@@ -46,6 +46,11 @@ impl Flows {
         self.queue.len + self.strays.len()
     }
 
+    /// How many of them are strangers, whom nobody need wait for.
+    pub fn strays(&self) -> usize {
+        self.strays.len()
+    }
+
     /// The next segment to be sent, which must leave now: its timers run.
     ///
     /// # Panics

@@ -205,7 +205,7 @@ impl Builder {
             Passes::new(base, questions, greet.places, self.connections, course.stop())
         });
         let describer = Describer::new(self.keeps_der);
-        let rows = Rows::new(greet.names, describer, Truster::new(self.roots));
+        let rows = Rows::new(greet.names, greet.hello, describer, Truster::new(self.roots));
         Ok(Scan::new(course, self.show, rows, greet.shadowed, passes))
     }
 }

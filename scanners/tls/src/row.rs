@@ -2,6 +2,7 @@
 
 use std::{
     fmt::{self, Write as _},
+    sync::Arc,
     time::{Duration, SystemTime},
 };
 
@@ -16,6 +17,7 @@ use crate::{
     certificate::{Describer, distinguished_name},
     dialogue::Talk,
     fingerprint::ja3s,
+    hello::Hello,
     names::ServerNames,
     probe::Told,
     service::service,
@@ -26,6 +28,7 @@ use crate::{
 /// Writes rows; knows the certificates that it has seen.
 pub(crate) struct Rows {
     names: ServerNames,
+    hello: Arc<Hello>,
     describer: Describer,
     truster: Truster,
 }
@@ -37,8 +40,13 @@ impl fmt::Debug for Rows {
 }
 
 impl Rows {
-    pub(crate) fn new(names: ServerNames, describer: Describer, truster: Truster) -> Self {
-        Self { names, describer, truster }
+    pub(crate) fn new(
+        names: ServerNames,
+        hello: Arc<Hello>,
+        describer: Describer,
+        truster: Truster,
+    ) -> Self {
+        Self { names, hello, describer, truster }
     }
 
     /// The row of a target, known at `ts`.
@@ -61,7 +69,7 @@ impl Rows {
                 row
             }
         };
-        row.sni = self.names.of(found.target.addr).map(str::to_owned);
+        row.sni = self.hello.server_name(self.names.of(found.target.addr)).map(str::to_owned);
         row.attempts = (found.attempts > 0).then_some(found.attempts);
         row.timings = timings(found);
         row
@@ -83,7 +91,8 @@ impl Rows {
         row.retried = capture.retried().then_some(true);
         let chain: Vec<&[u8]> = capture.certificates().collect();
         row.certificates = chain.iter().map(|der| self.describer.describe(der)).collect();
-        row.trust = self.truster.trust(&chain, self.names.of(row.ip), row.ip, now);
+        let name = self.hello.server_name(self.names.of(row.ip));
+        row.trust = self.truster.trust(&chain, name, row.ip, now);
         let first = capture.first_bytes();
         if !first.is_empty() {
             row.first_bytes = Some(hex(first));

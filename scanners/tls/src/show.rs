@@ -37,7 +37,11 @@ impl Show {
         if record.outcome == TlsOutcome::Timeout && record.stage == TlsStage::Syn {
             return self.silent;
         }
-        self.outcomes & (1 << record.outcome as u32) != 0
+        let has = |outcome: TlsOutcome| self.outcomes & (1 << outcome as u32) != 0;
+        // Who answered a SYN was there, whatever a router says of it later.
+        let was_connected =
+            record.outcome == TlsOutcome::Unreachable && record.stage > TlsStage::Syn;
+        has(record.outcome) || was_connected && has(TlsOutcome::Reset)
     }
 
     /// Whether hosts that never answered give records.

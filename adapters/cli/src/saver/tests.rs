@@ -8,7 +8,6 @@ use mrpf_console::{
     Signals,
     exit::{DONE, FAILED, INTERRUPTED},
 };
-use mrpf_engine::scan::Settings;
 
 use super::*;
 use crate::{
@@ -58,7 +57,7 @@ impl Memory {
 
 fn run(saver: &mut Saver, output: &mut Output<Disk>, limits: Limits, signals: &Signals) -> Driven {
     let quiet = Wanted { quiet: true, verbose: false, records_on_terminal: false };
-    let mut progress = Progress::new(quiet, &Settings::default());
+    let mut progress = Progress::new(quiet, Duration::from_secs(10));
     let mut driven = drive(&mut scan(), output, limits, &mut progress, signals, saver);
     driven.saved = saver.close(crate::summary::incomplete(&driven));
     driven
