@@ -200,6 +200,20 @@ fn a_line_is_asked_and_heard_and_the_host_is_reset() {
 }
 
 #[test]
+fn a_host_that_does_not_listen_keeps_nobody_waiting() {
+    let mut world = World::new();
+    world.open();
+    world.hear(&world.says(PSH_ACK, 0, b"line\n"));
+    let late = world.says(PSH_ACK, 5, b"and on");
+    for _ in 0..1_000 {
+        let (at, wire_len) = (world.now, late.len() as u32);
+        world.talker.handle(Frame { bytes: &late, at, wire_len });
+    }
+    assert_eq!(world.said().len(), 1, "one reset for as many as have come");
+    world.ended(End::Closed, b"line\n");
+}
+
+#[test]
 fn a_syn_ack_that_comes_again_opens_nothing() {
     let mut world = World::new();
     world.open();

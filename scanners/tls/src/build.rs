@@ -152,11 +152,11 @@ impl Builder {
         self
     }
 
-    /// Most connections at once; what a few seconds at the rate may open when not set. New targets wait while there is little
-    /// room.
+    /// Most connections at once, 64 or more; what a few seconds at the rate may open when not set. New targets wait while there is
+    /// little room, and with less of it those that answer meanwhile would find none.
     #[must_use]
     pub fn connections(mut self, most: u32) -> Self {
-        self.connections.most = Some(most);
+        self.connections.most = Some(most.max(64));
         self
     }
 
