@@ -24,6 +24,7 @@
 //! | [`gate`] | what this machine permits, and tests that are skipped aloud |
 //! | [`Recorder`] | when frames arrive at the far end, and [how evenly](Arrivals) |
 //! | [`Injector`] | frames that no kernel would send |
+//! | [`Servers`] | programs of a test that serve in the world |
 //! | [`pull()`] | merged segments of a kernel, to a port of a scan |
 //! | [`netns`] | namespaces by guard; root without being root |
 //! | [`veth`] | the pair, its addresses, routes and neighbours, by netlink |
@@ -60,6 +61,7 @@ mod pull;
 mod recorder;
 mod responder;
 mod rtnl;
+mod servers;
 #[cfg(feature = "sink")]
 pub mod sink;
 mod sysctl;
@@ -80,5 +82,6 @@ pub use self::{
     pull::{Pulled, pull},
     recorder::Recorder,
     responder::Responder,
+    servers::{Server, Servers},
     world::{Builder, Lab},
 };
