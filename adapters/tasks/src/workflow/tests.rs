@@ -302,7 +302,7 @@ fn inputs_that_do_not_fit_are_refused() {
     );
     check_task_refused(
         "[[task]]\nname = \"b\"\nrun = \"GenerateTargets\"\n[task.input]\nports = \"80\"\nretry = 1\n",
-        "bad.toml:12: task \"b\", input.retry: unknown field `retry`, expected one of `addresses`, `from`, `field`, `ports`, `rate`, `retries`, `cooldown_secs`",
+        "bad.toml:12: task \"b\", input.retry: unknown field `retry`, expected one of `scan`, `addresses`, `from`, `field`, `ports`, `rate`, `retries`, `cooldown_secs`",
     );
     check_task_refused(
         "[[task]]\nname = \"b\"\nrun = \"GenerateTargets\"\ninput = { ports = \"80-1\" }\n",
