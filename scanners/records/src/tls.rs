@@ -35,7 +35,7 @@ pub struct TlsRecord {
     /// The protocol that the host chose (RFC 7301).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub alpn: Option<String>,
-    /// The certificates as they were sent, the host's own first.
+    /// The certificates as they were sent, the host's own first; 64 at most.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub certificates: Vec<Arc<CertificateRecord>>,
     /// What the certificates are worth.
@@ -44,7 +44,7 @@ pub struct TlsRecord {
     /// The host asked for a certificate of ours.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub client_auth: Option<bool>,
-    /// The issuers that it would accept, as RFC 4514 strings.
+    /// The issuers that it would accept, as RFC 4514 strings; 64 at most.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub client_cas: Vec<String>,
     /// An OCSP response came with the certificate.

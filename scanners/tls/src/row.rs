@@ -25,6 +25,10 @@ use crate::{
     words,
 };
 
+/// So many certificates, and names of issuers, are told of one host: chains have ten at most, and what a host may send has
+/// room for thousands, each of which would cost us more than it costs the host.
+const MOST: usize = 64;
+
 /// Writes rows; knows the certificates that it has seen.
 pub(crate) struct Rows {
     names: ServerNames,
@@ -84,12 +88,12 @@ impl Rows {
         row.alpn = capture.alpn().map(|octets| String::from_utf8_lossy(octets).into_owned());
         row.alert = capture.alert().map(words::alert);
         row.client_auth = capture.client_auth().then_some(true);
-        row.client_cas = capture.client_cas().map(distinguished_name).collect();
+        row.client_cas = capture.client_cas().take(MOST).map(distinguished_name).collect();
         row.ocsp_stapled = capture.ocsp().map(|_| true);
         row.scts = Some(capture.scts().count() as u32).filter(|count| *count > 0);
         row.ja3s = capture.server_hello().and_then(ja3s);
         row.retried = capture.retried().then_some(true);
-        let chain: Vec<&[u8]> = capture.certificates().collect();
+        let chain: Vec<&[u8]> = capture.certificates().take(MOST).collect();
         row.certificates = chain.iter().map(|der| self.describer.describe(der)).collect();
         let name = self.hello.server_name(self.names.of(row.ip));
         row.trust = self.truster.trust(&chain, name, row.ip, now);
