@@ -47,13 +47,16 @@ impl Finding {
 }
 
 /// Tables that workers read and write.
-const SHARED: [&str; 8] = [
+const SHARED: [&str; 11] = [
     "task_manager.task_data",
     "task_manager.task_collection_data",
     "task_manager.task_checkpoint",
     "recon.target",
     "recon.domain",
     "recon.endpoint",
+    "recon.certificate",
+    "recon.endpoint_certificate",
+    "recon.domain_endpoint",
     "recon.blocklist",
     "recon.refusal",
 ];

@@ -45,6 +45,7 @@ static STORE: Kind = Kind {
     migrations: &[
         include_str!("../../migrations/store/0001_task_manager.sql"),
         include_str!("../../migrations/store/0002_recon.sql"),
+        include_str!("../../migrations/store/0003_certificates.sql"),
     ],
 };
 
