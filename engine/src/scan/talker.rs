@@ -352,6 +352,7 @@ fn unfold(word: u64) -> (u8, Option<Duration>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::target::Target;
 
     #[test]
     fn a_word_keeps_attempt_and_time() {

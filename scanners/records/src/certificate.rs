@@ -33,10 +33,11 @@ pub struct CertificateRecord {
     /// The size of its key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key_bits: Option<u32>,
-    /// How it is signed: `sha256-rsa`, `ecdsa-sha384`, `ed25519`; an object identifier when it has no name here.
+    /// How it is signed: `rsa-sha256`, `ecdsa-sha384`, `ed25519`; an object identifier when it has no name here.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub signature_algorithm: Option<String>,
-    /// It is signed with its own key: the signature was verified.
+    /// It is signed with its own key: the signature was verified. Left out when it may be and no verifier of ours takes its
+    /// algorithm or its key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub self_signed: Option<bool>,
     /// Subject and issuer are the same name, which alone proves nothing.

@@ -372,6 +372,13 @@ impl Builder {
         self
     }
 
+    /// Whether targets that never answer are found too.
+    #[must_use]
+    pub fn silent(mut self, silent: bool) -> Self {
+        self.settings.silent = silent;
+        self
+    }
+
     /// Compiles the targets, opens the link and starts.
     ///
     /// # Errors

@@ -41,3 +41,50 @@ pub fn fuzz_jarm_answer(data: &[u8]) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, path::Path};
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Every committed input, so that a stable `cargo test` replays what fuzzing knows.
+    #[test]
+    fn the_corpus_holds() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/corpus/jarm_answer");
+        let mut count = 0;
+        for entry in fs::read_dir(&folder).unwrap() {
+            fuzz_jarm_answer(&fs::read(entry.unwrap().path()).unwrap());
+            count += 1;
+        }
+        assert!(count >= 8, "{count} inputs in {}", folder.display());
+    }
+
+    proptest! {
+        #[test]
+        fn octets_behind_the_head_of_a_server_hello_hold(
+            session_id in 0..=33u8,
+            rest in prop::collection::vec(any::<u8>(), 0..60),
+            kinds in prop::collection::vec((prop::sample::select(vec![0u16, 11, 16, 43, 51, 0x0b00]), 0..9u8), 0..6),
+        ) {
+            let extensions: Vec<u8> = kinds
+                .iter()
+                .flat_map(|(kind, length)| [&kind.to_be_bytes()[..], &[0, *length], &vec![2; (*length).into()]].concat())
+                .collect();
+            let mut body = vec![3, 3];
+            body.extend([7; 32]);
+            body.push(session_id);
+            body.resize(body.len() + usize::from(session_id), 0);
+            body.extend([0xc0, 0x2f, 0]);
+            body.extend((extensions.len() as u16).to_be_bytes());
+            body.extend(extensions);
+            let length = body.len() as u8;
+            let record = [&[22, 3, 3, 0, length + 4, 2, 0, 0, length], &body[..], &rest].concat();
+            fuzz_jarm_answer(&record);
+            fuzz_jarm_answer(&rest);
+            fuzz_jarm_answer(&record[..record.len() - rest.len() / 2]);
+        }
+    }
+}

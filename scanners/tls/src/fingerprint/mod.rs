@@ -18,3 +18,5 @@ pub use self::ja3s::ja3s;
 
 #[cfg(any(fuzzing, test, feature = "testing"))]
 pub mod fuzzing;
+#[cfg(test)]
+mod tests;

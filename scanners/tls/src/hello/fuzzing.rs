@@ -57,3 +57,43 @@ fn kinds(records: &[u8]) -> Vec<u16> {
     }
     kinds
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, path::Path};
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Every committed input, so that a stable `cargo test` replays what fuzzing knows.
+    #[test]
+    fn the_corpus_holds() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/corpus/custom_hello");
+        let mut count = 0;
+        for entry in fs::read_dir(&folder).unwrap() {
+            fuzz_custom_hello(&fs::read(entry.unwrap().path()).unwrap());
+            count += 1;
+        }
+        assert!(count >= 8, "{count} inputs in {}", folder.display());
+    }
+
+    proptest! {
+        #[test]
+        fn changed_hellos_hold(
+            at in any::<prop::sample::Index>(),
+            octets in prop::collection::vec(any::<u8>(), 0..4),
+            cut in any::<prop::sample::Index>(),
+        ) {
+            let hello = Hello::new(Profile::Modern, Arc::new(KeyShares::identity()));
+            let mut file = Vec::new();
+            hello.write(&mut file, &Salt { random: [1; 32], session_id: [2; 32] }, Some("a.example"));
+            let start = at.index(file.len());
+            let end = file.len().min(start + octets.len());
+            file.splice(start..end, octets);
+            fuzz_custom_hello(&file);
+            fuzz_custom_hello(&file[5..]);
+            fuzz_custom_hello(&file[..cut.index(file.len())]);
+        }
+    }
+}

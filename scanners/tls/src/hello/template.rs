@@ -164,10 +164,10 @@ impl Template {
 
     /// Fills in what JARM draws beyond random and session id; `shift` is how long the name is.
     fn draw(&self, out: &mut [u8], salt: &Salt, share: usize, shift: usize) {
-        let mut draw = digest::Context::new(&digest::SHA512);
-        draw.update(&salt.random);
-        draw.update(&salt.session_id);
-        let drawn = draw.finish();
+        let mut seed = [0; 64];
+        seed[..32].copy_from_slice(&salt.random);
+        seed[32..].copy_from_slice(&salt.session_id);
+        let drawn = digest::digest(&digest::SHA512, &seed);
         let (secretless, greases) = drawn.as_ref().split_at(32); // of 64 octets
         out[share + shift..share + shift + 32].copy_from_slice(secretless);
         for (at, drawn) in self.greases.iter().zip(greases) {

@@ -1,0 +1,122 @@
+//! From what came of a target to its row.
+
+use std::{
+    fmt::{self, Write as _},
+    time::{Duration, SystemTime},
+};
+
+use mrpf_engine::{
+    scan::{Found, Outcome},
+    tcp::{self, Report},
+};
+use mrpf_records::{Timestamp, Timings, TlsOutcome, TlsRecord, TlsStage};
+use mrpf_syn::{ReplyKind, State};
+
+use crate::{
+    certificate::{Describer, distinguished_name},
+    dialogue::Talk,
+    fingerprint::ja3s,
+    names::ServerNames,
+    probe::Told,
+    service::service,
+    trust::Truster,
+    words,
+};
+
+/// Writes rows; knows the certificates that it has seen.
+pub(crate) struct Rows {
+    names: ServerNames,
+    describer: Describer,
+    truster: Truster,
+}
+
+impl fmt::Debug for Rows {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Rows").field("names", &self.names).finish_non_exhaustive()
+    }
+}
+
+impl Rows {
+    pub(crate) fn new(names: ServerNames, describer: Describer, truster: Truster) -> Self {
+        Self { names, describer, truster }
+    }
+
+    /// The row of a target, known at `ts`.
+    pub(crate) fn row(&mut self, found: &Found<Told<Box<Talk>>>, ts: Timestamp) -> TlsRecord {
+        let row = |outcome, stage| {
+            TlsRecord::new(ts, found.target.addr, found.target.port, outcome, stage)
+        };
+        let mut row = match &found.outcome {
+            Outcome::Silent => row(TlsOutcome::Timeout, TlsStage::Syn),
+            Outcome::NoNeighbour => row(TlsOutcome::Unreachable, TlsStage::Syn),
+            Outcome::Reply(Told::Answer(reply)) => match (&reply.kind, reply.state().0) {
+                (ReplyKind::Icmp { .. }, _) | (_, State::Unreachable) => {
+                    row(TlsOutcome::Unreachable, TlsStage::Syn)
+                }
+                _ => row(TlsOutcome::Refused, TlsStage::Syn),
+            },
+            Outcome::Reply(Told::Talk(talk)) => {
+                let mut row = row(talk.capture.outcome(), stage(talk));
+                self.tell(&mut row, talk, SystemTime::from(ts));
+                row
+            }
+        };
+        row.sni = self.names.of(found.target.addr).map(str::to_owned);
+        row.attempts = (found.attempts > 0).then_some(found.attempts);
+        row.timings = timings(found);
+        row
+    }
+
+    /// Fills in what a host told.
+    fn tell(&mut self, row: &mut TlsRecord, talk: &Talk, now: SystemTime) {
+        let capture = &talk.capture;
+        row.version = capture.version().map(words::version);
+        row.cipher = capture.cipher().map(words::cipher);
+        row.group = capture.group().map(words::group);
+        row.alpn = capture.alpn().map(|octets| String::from_utf8_lossy(octets).into_owned());
+        row.alert = capture.alert().map(words::alert);
+        row.client_auth = capture.client_auth().then_some(true);
+        row.client_cas = capture.client_cas().map(distinguished_name).collect();
+        row.ocsp_stapled = capture.ocsp().map(|_| true);
+        row.scts = Some(capture.scts().count() as u32).filter(|count| *count > 0);
+        row.ja3s = capture.server_hello().and_then(ja3s);
+        row.retried = capture.retried().then_some(true);
+        let chain: Vec<&[u8]> = capture.certificates().collect();
+        row.certificates = chain.iter().map(|der| self.describer.describe(der)).collect();
+        row.trust = self.truster.trust(&chain, self.names.of(row.ip), row.ip, now);
+        let first = capture.first_bytes();
+        if !first.is_empty() {
+            row.first_bytes = Some(hex(first));
+            row.service = service(first).map(Into::into);
+        }
+    }
+}
+
+/// How far a connection came: what TLS does not know, TCP does.
+fn stage(talk: &Talk) -> TlsStage {
+    match (talk.capture.stage(), talk.report.stage) {
+        (TlsStage::Connected, tcp::Stage::Acknowledged | tcp::Stage::Answering) => TlsStage::Hello,
+        (stage, _) => stage,
+    }
+}
+
+fn timings(found: &Found<Told<Box<Talk>>>) -> Option<Timings> {
+    let rtt = found.rtt?;
+    let micros = |time: Duration| time.as_micros() as u64;
+    let mut timings = Timings { syn_ack_us: Some(micros(rtt)), ..Timings::default() };
+    if let Outcome::Reply(Told::Talk(talk)) = &found.outcome {
+        let Report { opened, first, .. } = talk.report;
+        timings.first_byte_us = first.map(|first| micros(rtt + first.since(opened)));
+        timings.done_us = Some(micros(rtt + found.at.since(opened)));
+    }
+    Some(timings)
+}
+
+fn hex(octets: &[u8]) -> String {
+    let mut text = String::with_capacity(2 * octets.len());
+    for octet in octets {
+        // Writing to a String cannot fail.
+        let _ = write!(text, "{octet:02x}");
+    }
+    text
+}
