@@ -4,7 +4,10 @@
 //!  items --ip, port, server_name--> each endpoint once --scope, blocklist--> groups of a size that a message has room for
 //! ```
 
-use std::{collections::BTreeMap, net::IpAddr};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+};
 
 use mrpf_ports::Cx;
 use mrpf_tasks::{
@@ -23,23 +26,23 @@ const OCTETS: usize = 200_000;
 /// Octets of an endpoint with the longest address, without its name.
 const OF_ONE: usize = 100;
 
-/// The endpoints that the items of `from` name, as far as they may be touched.
+/// The endpoints that the items of `from` name, as far as they may be touched. Each address has one name for all its ports: the first
+/// that an item gives it.
 pub(super) fn groups(
     cx: &Cx<'_, GenerateTargets>,
     from: DataRef,
     field: &str,
 ) -> Result<Vec<Group>, TaskError> {
-    let mut found = BTreeMap::new();
+    let (mut found, mut names) = (BTreeSet::new(), BTreeMap::new());
     let mut malformed = 0;
     each(cx, from, |item| {
         let Some((ip, port)) = endpoint(&item, field) else {
             malformed += 1;
             return Ok(());
         };
-        let name = item.pointer("/server_name").and_then(Value::as_str).and_then(name_in);
-        let known = found.entry((ip, port)).or_insert(None);
-        if known.is_none() {
-            *known = name;
+        found.insert((ip, port));
+        if let Some(name) = item.pointer("/server_name").and_then(Value::as_str).and_then(name_in) {
+            names.entry(ip).or_insert(name);
         }
         if found.len() > MOST {
             let why = format!("more than {MOST} endpoints: filter them, or scan ports of ranges");
@@ -47,11 +50,12 @@ pub(super) fn groups(
         }
         Ok(())
     })?;
-    let addresses: Vec<_> = found.keys().map(|(ip, _)| AddressRange::one(*ip)).collect();
+    let addresses: Vec<_> = found.iter().map(|(ip, _)| AddressRange::one(*ip)).collect();
     let inside = allowed(cx, &addresses)?;
-    found.retain(|(ip, _), _| AddressRange::any_of(&inside, *ip));
+    found.retain(|(ip, _)| AddressRange::any_of(&inside, *ip));
     tell_malformed(cx, malformed);
-    Ok(cut(found.into_iter().map(|((ip, port), server_name)| TlsEndpoint { ip, port, server_name })))
+    let endpoint = |(ip, port)| TlsEndpoint { ip, port, server_name: names.get(&ip).cloned() };
+    Ok(cut(found.into_iter().map(endpoint)))
 }
 
 fn endpoint(item: &Value, field: &str) -> Option<(IpAddr, u16)> {
@@ -105,6 +109,7 @@ mod tests {
             { "ip": "198.19.0.7", "port": 443, "server_name": "WWW.example.org." },
             { "ip": "198.19.0.7", "port": 443, "server_name": "b.example.org" },
             { "ip": "198.19.0.6", "port": 8443 },
+            { "ip": "198.19.0.7", "port": 8443 },
             { "ip": "198.19.0.9", "port": 443 },
             { "ip": "203.0.113.7", "port": 443 },
             { "ip": "203.0.113.7", "port": 80 },
@@ -123,13 +128,14 @@ mod tests {
             json!([
                 { "ip": "198.19.0.6", "port": 8443 },
                 { "ip": "198.19.0.7", "port": 443, "server_name": "www.example.org" },
+                { "ip": "198.19.0.7", "port": 8443, "server_name": "www.example.org" },
             ])
         );
         assert_eq!((scans[0].rate, scans[0].retries, scans[0].shards), (2_000, 2, 1));
         let refused = [("203.0.113.7", Refusal::OutOfScope), ("198.19.0.9", Refusal::Blocklisted)];
         assert_eq!(fake.refused(), refused.map(|(what, why)| (what.to_owned(), why)));
         assert_eq!(fake.told(), "5: items were malformed and passed over");
-        assert_eq!(fake.output(), [json!({ "shards": 1, "addresses": 2, "ports": 1, "rate": 2_000 })]);
+        assert_eq!(fake.output(), [json!({ "shards": 1, "addresses": 3, "ports": 1, "rate": 2_000 })]);
     }
 
     #[test]

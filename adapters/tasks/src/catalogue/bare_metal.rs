@@ -1,6 +1,9 @@
 //! Tasks that send packets of their own.
 
-use std::{collections::BTreeSet, net::IpAddr};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -83,8 +86,8 @@ task! {
 #[derive(Clone, Debug, Deserialize, JsonSchema, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct TlsScanInput {
-    /// Ports of single addresses, each once, with the name that is asked for. The manager takes out what the workflow may not touch,
-    /// and so does the worker.
+    /// Ports of single addresses, each once, with the name that the address is asked for, which is one for all its ports. The
+    /// manager takes out what the workflow may not touch, and so does the worker.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub endpoints: Vec<TlsEndpoint>,
     /// What is asked on `ports`, without a name. It is cut as `endpoints` are.
@@ -133,13 +136,16 @@ impl Check for TlsScanInput {
         if !self.ports.is_empty() {
             check_ports(&self.ports)?;
         }
-        let mut seen = BTreeSet::new();
-        for TlsEndpoint { ip, port, .. } in &self.endpoints {
+        let (mut seen, mut names) = (BTreeSet::new(), BTreeMap::new());
+        for TlsEndpoint { ip, port, server_name } in &self.endpoints {
             if *port == 0 {
                 return Err(format!("endpoints: {ip} has no port 0"));
             }
             if !seen.insert((ip, port)) {
                 return Err(format!("endpoints: port {port} of {ip} is there twice"));
+            }
+            if names.insert(ip, server_name).is_some_and(|known| known != server_name) {
+                return Err(format!("endpoints: {ip} is asked for two names: that takes two scans"));
             }
         }
         check_shard(self.shard, self.shards)?;
@@ -222,7 +228,8 @@ mod tests {
     fn a_tls_scan_has_endpoints_or_targets_with_ports() {
         let endpoints = json!([
             { "ip": "198.19.0.1", "port": 443, "server_name": "a.example.org" },
-            { "ip": "198.19.0.1", "port": 8443 },
+            { "ip": "198.19.0.1", "port": 8443, "server_name": "a.example.org" },
+            { "ip": "198.19.0.2", "port": 443 },
         ]);
         for good in [
             json!({ "endpoints": endpoints }),
@@ -238,6 +245,7 @@ mod tests {
             (json!({ "targets": ["198.19.0.0/24"], "ports": "https" }), "ports: \"https\""),
             (json!({ "endpoints": [{ "ip": "198.19.0.1", "port": 0 }] }), "no port 0"),
             (json!({ "endpoints": [endpoints[0], endpoints[0]] }), "is there twice"),
+            (json!({ "endpoints": [endpoints[0], { "ip": "198.19.0.1", "port": 8443 }] }), "two names"),
             (json!({ "endpoints": endpoints, "shard": 2 }), "shard: "),
             (json!({ "endpoints": endpoints, "rate": 0 }), "rate: "),
         ];
