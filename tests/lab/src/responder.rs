@@ -350,6 +350,7 @@ fn add(sum: &mut HostCounts, more: HostCounts) {
         syns_unreachable,
         syns_challenged,
         syns_odd,
+        syns_speaking,
         syns_lost,
         resets,
         stray_resets,
@@ -357,6 +358,9 @@ fn add(sum: &mut HostCounts, more: HostCounts) {
         retransmitted,
         expired,
         untracked,
+        said_again,
+        challenged,
+        strangers,
     } = mem::take(sum);
     *sum = HostCounts {
         frames: frames + more.frames,
@@ -371,6 +375,7 @@ fn add(sum: &mut HostCounts, more: HostCounts) {
         syns_unreachable: syns_unreachable + more.syns_unreachable,
         syns_challenged: syns_challenged + more.syns_challenged,
         syns_odd: syns_odd + more.syns_odd,
+        syns_speaking: syns_speaking + more.syns_speaking,
         syns_lost: syns_lost + more.syns_lost,
         resets: resets + more.resets,
         stray_resets: stray_resets + more.stray_resets,
@@ -378,6 +383,9 @@ fn add(sum: &mut HostCounts, more: HostCounts) {
         retransmitted: retransmitted + more.retransmitted,
         expired: expired + more.expired,
         untracked: untracked + more.untracked,
+        said_again: said_again + more.said_again,
+        challenged: challenged + more.challenged,
+        strangers: strangers + more.strangers,
     };
 }
 

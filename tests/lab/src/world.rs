@@ -77,6 +77,11 @@ impl Lab {
         self.parts.served.load(Ordering::Relaxed)
     }
 
+    /// The process of nginx, for who wants to know what it costs.
+    pub fn nginx(&self) -> Option<u32> {
+        self.parts.nginx
+    }
+
     /// What the hosts of all responders saw and did so far, those of [`Builder::unreachable`] among them; `None` without
     /// any.
     pub fn responder(&self) -> Option<HostCounts> {
@@ -90,6 +95,7 @@ impl Lab {
 pub struct Builder {
     open: Vec<u16>,
     nginx: Vec<u16>,
+    nginx_tls: Option<nginx::Tls>,
     hosts: Vec<Prefix>,
     silent: Vec<Prefix>,
     responders: Vec<Responder>,
@@ -116,6 +122,13 @@ impl Builder {
     #[must_use]
     pub fn nginx(mut self, port: u16) -> Self {
         self.nginx.push(port);
+        self
+    }
+
+    /// As [`nginx`](Self::nginx), by TLS 1.2 and 1.3: with these certificates, leaf first, and the key of the leaf, both PEM.
+    #[must_use]
+    pub fn nginx_tls(mut self, port: u16, chain: String, key: String) -> Self {
+        self.nginx_tls = Some(nginx::Tls { port, chain, key });
         self
     }
 
@@ -248,11 +261,12 @@ impl Builder {
                 return Err(LabError::Outside6(*prefix));
             }
         }
-        if let Some(port) = self.nginx.iter().find(|port| self.open.contains(port)) {
+        let tls = self.nginx_tls.as_ref().map(|tls| &tls.port);
+        if let Some(port) = self.nginx.iter().chain(tls).find(|port| self.open.contains(port)) {
             let why = format!("the built-in listener has port {port}");
             return Err(LabError::Server { program: "nginx", why });
         }
-        if !self.nginx.is_empty() {
+        if !self.nginx.is_empty() || tls.is_some() {
             child::find("nginx", "nginx-light")?;
         }
         Ok(())
@@ -281,8 +295,9 @@ impl Builder {
         let listener = (!self.open.is_empty())
             .then(|| Listener::start(&self.open, families, Arc::clone(&served)))
             .transpose()?;
-        let nginx =
-            (!self.nginx.is_empty()).then(|| nginx::start(&self.nginx, families)).transpose()?;
+        let nginx = (!self.nginx.is_empty() || self.nginx_tls.is_some())
+            .then(|| nginx::start(&self.nginx, self.nginx_tls.as_ref(), families))
+            .transpose()?;
         let responder = (!self.responders.is_empty())
             .then(|| responder::Running::start(self.responders))
             .transpose()?;
@@ -293,6 +308,7 @@ impl Builder {
         let parts = Parts {
             served,
             counts: responder.as_ref().map(responder::Running::counts),
+            nginx: nginx.as_ref().map(Guard::id),
             is_lossy: self.loss.is_some(),
         };
         Ok(Answering { parts, _listener: listener, _nginx: nginx, _responder: responder })
@@ -323,6 +339,7 @@ impl Ipv6 {
 struct Parts {
     served: Arc<AtomicU64>,
     counts: Option<Arc<Mutex<HostCounts>>>,
+    nginx: Option<u32>,
     is_lossy: bool,
 }
 

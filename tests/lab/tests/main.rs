@@ -8,6 +8,8 @@ mod processes;
 mod recorder;
 #[cfg(feature = "sink")]
 mod sink;
+#[cfg(feature = "tls")]
+mod tls;
 
 use std::{
     io::{self, ErrorKind, Read, Write},
@@ -16,7 +18,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use mrpf_engine::link::sim::hosts::{Behaviour, Hosts};
+use mrpf_engine::link::sim::hosts::{Behaviour, Hosts, Order, Say, Speaker, Then};
 use mrpf_lab::{
     Lab, LabError, Loss, Namespace, Prefix,
     gate::{self, Need},
@@ -130,6 +132,44 @@ fn the_responder_completes_the_handshake_of_a_real_kernel() {
     let counts = lab.responder().unwrap();
     assert_eq!((counts.syns_open, counts.syns_closed, counts.bad_checksums), (2, 1, 0));
     drop(stream);
+}
+
+#[test]
+fn hosts_that_speak_satisfy_a_real_kernel() {
+    if !gate::permits(&[Need::Netns]) {
+        return;
+    }
+    const ANSWER: usize = 100_000;
+    let prefix = Prefix::new([198, 19, 5, 0], 24);
+    let octets = || (0..ANSWER).map(|at| (at * 7 / 5) as u8).collect::<Vec<_>>();
+    let speaker = Speaker::answering(move |_, asked| match asked {
+        b"all" => Say::bytes(octets()).then(Then::Finish),
+        b"no" => Say::reset(),
+        _ => Say::nothing(),
+    });
+    let small = speaker.clone().mss(Some(100)).segment(700).overlap(300).order(Order::Backward);
+    let addrs = (prefix.first(), prefix.last());
+    let hosts = Hosts::new(1).rule(addrs, 80..=80, Behaviour::Speaks(speaker)).rule(
+        addrs,
+        81..=81,
+        Behaviour::Speaks(small),
+    );
+    let lab = Lab::builder().respond(prefix, hosts).start().unwrap();
+    for port in [80, 81] {
+        let mut stream = connect(host(5, 1), port, PATIENCE).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream.write_all(b"all").unwrap();
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).unwrap();
+        assert!(answer == octets(), "{} octets at port {port}", answer.len());
+        let mut stream = connect(host(5, 1), port, PATIENCE).unwrap();
+        stream.write_all(b"no").unwrap();
+        let error = stream.read(&mut [0]).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::ConnectionReset);
+    }
+    eventually("all were counted", || lab.responder().unwrap().syns_speaking == 4);
+    let counts = lab.responder().unwrap();
+    assert_eq!((counts.bad_checksums, counts.expired), (0, 0));
 }
 
 #[test]

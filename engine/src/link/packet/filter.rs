@@ -1,6 +1,9 @@
 //! What the kernel passes up: a classic BPF program.
 
-use std::{io, net::Ipv6Addr};
+use std::{
+    io,
+    net::{Ipv4Addr, Ipv6Addr},
+};
 
 use socket2::{SockFilter, Socket};
 
@@ -85,7 +88,7 @@ type Step = (u16, u32, To, To);
 impl Filter {
     /// The answers to `sources` at the ports `ports.0..=ports.1`, on an interface whose frames begin with `layer`.
     pub fn new(layer: LinkLayer, sources: impl Into<Sources>, ports: (u16, u16)) -> Self {
-        use To::{Drop, Next, Pass, Ports, V6};
+        use To::{Drop, Next, Pass, V6};
         let sources = sources.into();
         let mut steps = Vec::<Step>::new();
         let ip = match layer {
@@ -121,6 +124,36 @@ impl Filter {
             (JGE, ports.0.into(), Next, Drop),
             (JGT, ports.1.into(), Drop, Pass),
         ]);
+        Self::of(steps, v6_at, ports_at)
+    }
+
+    /// TCP to any port of the addresses of two prefixes, on Ethernet: for who plays many hosts. Other than of [`new`](Self::new)
+    /// only what is to be answered passes, no ICMP and no question for an address.
+    pub fn tcp_to(v4: (Ipv4Addr, u8), v6: (Ipv6Addr, u8)) -> Self {
+        use To::{Drop, Next, Pass, V6};
+        let mask = |len: u8| u32::MAX.checked_shl(32 - u32::from(len.min(32))).unwrap_or(0);
+        let of_net = |at, net: u32, mask: u32| {
+            [(LD_W_ABS, at, Next, Next), (ALU_AND, mask, Next, Next), (JEQ, net & mask, Next, Drop)]
+        };
+        let ip = ETHERNET_LEN;
+        let mut steps = vec![(LD_H_ABS, 12, Next, Next), (JEQ, ETHERTYPE_IPV4, Next, V6)];
+        steps.extend(of_net(ip + 16, v4.0.to_bits(), mask(v4.1)));
+        steps.extend([(LD_B_ABS, ip + 9, Next, Next), (JEQ, TCP, Pass, Drop)]);
+        let v6_at = steps.len();
+        steps.push((JEQ, ETHERTYPE_IPV6, Next, Drop));
+        for word in 0..4_u8 {
+            let net = (v6.0.to_bits() >> (96 - 32 * u32::from(word))) as u32;
+            let mask = mask(v6.1.saturating_sub(32 * word));
+            steps.extend(of_net(ip + 24 + 4 * u32::from(word), net, mask));
+        }
+        steps.extend([(LD_B_ABS, ip + 6, Next, Next), (JEQ, TCP, Pass, Drop)]);
+        let nothing_at = steps.len();
+        Self::of(steps, v6_at, nothing_at)
+    }
+
+    /// The program of `steps`, where those of IPv6 and those that look at ports begin at these places.
+    fn of(mut steps: Vec<Step>, v6_at: usize, ports_at: usize) -> Self {
+        use To::{Drop, Next, Pass, Ports, V6};
         let pass_at = steps.len();
         steps.extend([(RET, WHOLE, Next, Next), (RET, 0, Next, Next)]);
         let resolve = |(at, (code, k, on_true, on_false)): (usize, Step)| {

@@ -7,32 +7,44 @@
 //! ```text
 //!  frame -> question -> first matching rule -> Behaviour -> reply -> emit(delay, frame)
 //!              |                                  '-> SYN-ACK -> half open -> again after 1 s and 3 s
-//!              '-> RST or ACK of ours ---------------------------> closed
+//!              '-> RST or ACK of ours ---------------------------> closed, or at hosts that speak:
+//!                  segments of ours --------------------------> talk -> voice -> segments, again until acknowledged
 //! ```
 //!
 //! # What holds
 //!
 //! - The same seed and the same calls give the same bytes.
 //! - It answers SYNs to addresses that a rule covers, ARP requests and neighbour solicitations for addresses it
-//!   [owns](Hosts::owning), and nothing else. IPv4 and IPv6 alike.
-//! - Every table is bounded: see [`MAX_HALF_OPEN`].
+//!   [owns](Hosts::owning), and what comes to a [host that speaks](Behaviour::Speaks), and nothing else. IPv4 and IPv6 alike.
+//! - Every table is bounded: see [`MAX_HALF_OPEN`] and [`MAX_TALKS`].
 //!
 //! Never opens a link and never sends: whoever holds a frame decides where it goes.
 
 mod behaviour;
+mod counts;
 mod half_open;
 mod question;
 mod reply;
+mod speaker;
+mod talk;
+mod talks;
 #[cfg(test)]
 mod tests;
 
 use std::{collections::HashMap, net::IpAddr, ops::RangeInclusive, time::Duration};
 
-pub use self::behaviour::{Behaviour, Odd, OpenHost, Quote, RstAck};
-pub use self::half_open::MAX_HALF_OPEN;
+pub use self::{
+    behaviour::{Behaviour, Odd, OpenHost, Quote, RstAck},
+    counts::HostCounts,
+    half_open::MAX_HALF_OPEN,
+    speaker::{Order, Say, Speaker, Then},
+    talks::MAX_TALKS,
+};
 use self::{
     half_open::{Connection, HalfOpen},
     question::{Asked, Question},
+    talk::Talk,
+    talks::Talks,
 };
 use super::random::Random;
 use crate::{link::LinkLayer, time::Instant};
@@ -63,6 +75,7 @@ struct State {
     now: Instant,
     random: Random,
     half_open: HalfOpen,
+    talks: Talks,
     /// By host, port and peer: the connection that the host still holds, `None` once it was reset.
     challenged: HashMap<(IpAddr, u16, IpAddr), Option<OldConnection>>,
     counts: HostCounts,
@@ -76,49 +89,6 @@ struct OldConnection {
     ack: u32,
 }
 
-/// What the hosts saw and did. SYNs are counted by the behaviour that answered, inside of any wrapper.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub struct HostCounts {
-    /// Frames given to [`Hosts::answer`].
-    pub frames: u64,
-    /// Of them, nothing that a host would answer or take note of.
-    pub ignored: u64,
-    /// Of them, IPv4, ICMPv6 or TCP checksums that are wrong.
-    pub bad_checksums: u64,
-    /// ARP requests answered.
-    pub arp_answers: u64,
-    /// Neighbour solicitations answered.
-    pub ndp_answers: u64,
-    /// SYNs to addresses that no rule covers.
-    pub syns_unclaimed: u64,
-    /// SYNs answered by [`Behaviour::Open`].
-    pub syns_open: u64,
-    /// SYNs answered by [`Behaviour::Closed`].
-    pub syns_closed: u64,
-    /// SYNs met by [`Behaviour::Silent`].
-    pub syns_silent: u64,
-    /// SYNs answered by [`Behaviour::Unreachable`].
-    pub syns_unreachable: u64,
-    /// SYNs that [`Behaviour::Challenge`] answered with a challenge ACK; the others count as open.
-    pub syns_challenged: u64,
-    /// SYNs answered by [`Behaviour::Odd`].
-    pub syns_odd: u64,
-    /// SYNs dropped by [`Behaviour::Lossy`].
-    pub syns_lost: u64,
-    /// RSTs that ended a half-open connection.
-    pub resets: u64,
-    /// RSTs that matched nothing.
-    pub stray_resets: u64,
-    /// ACKs that completed a handshake.
-    pub completed: u64,
-    /// SYN-ACKs sent again because neither RST nor ACK came.
-    pub retransmitted: u64,
-    /// Half-open connections given up.
-    pub expired: u64,
-    /// SYN-ACKs sent without state since the table was full, as a host with SYN cookies does.
-    pub untracked: u64,
-}
-
 /// How a reply leaves, as the wrappers around a behaviour want it.
 #[derive(Clone, Copy, Debug)]
 struct Delivery {
@@ -126,6 +96,14 @@ struct Delivery {
     /// Each copy waits up to this longer.
     jitter: Duration,
     copies: u8,
+}
+
+impl Delivery {
+    fn send(self, frame: &[u8], random: &mut Random, emit: Emit<'_>) {
+        for _ in 0..self.copies {
+            emit(self.delay + random.below(self.jitter), frame);
+        }
+    }
 }
 
 /// Takes a reply that leaves after a delay.
@@ -143,6 +121,7 @@ impl Hosts {
                 now: Instant::START,
                 random: Random::new(seed),
                 half_open: HalfOpen::default(),
+                talks: Talks::default(),
                 challenged: HashMap::new(),
                 counts: HostCounts::default(),
                 out: Vec::with_capacity(2_048),
@@ -222,7 +201,7 @@ impl Hosts {
 
     /// Moves the clock of the hosts to `now` and sends the SYN-ACKs that are due again: 1 s and 3 s after the SYN, unless
     /// a RST (its sequence number is what the SYN-ACK acknowledged) or an ACK came. After 63 s, as long as Linux takes with
-    /// its default of 5 retransmissions, a connection is given up.
+    /// its default of 5 retransmissions, a connection is given up. Hosts that speak say again what nobody acknowledged.
     ///
     /// A world that never calls this has hosts that never repeat themselves.
     pub fn advance(&mut self, now: Instant, emit: &mut dyn FnMut(Duration, &[u8])) {
@@ -232,11 +211,17 @@ impl Hosts {
             state.half_open.poll(state.now, &mut |frame| emit(Duration::ZERO, frame));
         state.counts.retransmitted += sent;
         state.counts.expired += expired;
+        state.wake_talks(emit);
     }
 
-    /// When [`advance`](Self::advance) next has something to do; [`Instant::NEVER`] when nothing is half open.
+    /// When [`advance`](Self::advance) next has something to do; [`Instant::NEVER`] when there are no connections.
     pub fn next_due(&self) -> Instant {
-        self.state.half_open.next_due()
+        self.state.half_open.next_due().min(self.state.talks.next_due())
+    }
+
+    /// How many connections hosts that speak hold, past the handshake.
+    pub fn talks(&self) -> usize {
+        self.state.talks.len()
     }
 
     /// How many connections hosts hold half open: a SYN-ACK was sent and neither RST nor ACK came.
@@ -254,28 +239,37 @@ impl Hosts {
     }
 
     fn segment(&mut self, question: &Question<'_>, emit: Emit<'_>) {
-        if question.is_rst {
-            self.state.reset(question);
+        let Self { rules, state, .. } = self;
+        let covers = |rule: &&Rule| {
+            within(rule.addrs, question.destination)
+                && rule.ports.contains(&question.destination_port)
+        };
+        let behaviour = || rules.iter().find(covers).map(|rule| &rule.behaviour);
+        if state.talks.holds(&connection(question)) {
+            state.hear(question, emit);
+        } else if question.is_rst {
+            state.reset(question);
         } else if question.is_syn && !question.is_ack {
-            let Self { rules, state, .. } = self;
-            let covers = |rule: &&Rule| {
-                within(rule.addrs, question.destination)
-                    && rule.ports.contains(&question.destination_port)
-            };
-            match rules.iter().find(covers) {
-                Some(rule) => {
+            match behaviour() {
+                Some(behaviour) => {
                     let delivery =
                         Delivery { delay: Duration::ZERO, jitter: Duration::ZERO, copies: 1 };
-                    state.answer(&rule.behaviour, question, delivery, emit);
+                    state.answer(behaviour, question, delivery, emit);
                 }
                 None => state.counts.syns_unclaimed += 1,
             }
         } else if question.is_ack
-            && self.state.half_open.acknowledge(&connection(question), question.seq, question.ack)
+            && let Some(completed) =
+                state.half_open.acknowledge(&connection(question), question.seq, question.ack)
         {
-            self.state.counts.completed += 1;
+            state.counts.completed += 1;
+            if let Some(talk) = completed.talk {
+                state.begin(talk, question, emit);
+            }
+        } else if question.is_ack && behaviour().is_some_and(Behaviour::is_speaking) {
+            state.refuse(question, emit);
         } else {
-            self.state.counts.ignored += 1;
+            state.counts.ignored += 1;
         }
     }
 }
@@ -320,7 +314,7 @@ impl State {
                 let isn = self.draw(question, 1) as u32;
                 reply::odd(&mut self.out, question, *odd, isn);
                 if odd.is_open() {
-                    self.track(question, isn, delivery);
+                    self.track(question, isn, delivery, None);
                 }
                 self.deliver(delivery, emit);
             }
@@ -333,6 +327,14 @@ impl State {
             Behaviour::Slow(by, inner) => {
                 let delay = delivery.delay + *by;
                 self.answer(inner, question, Delivery { delay, ..delivery }, emit);
+            }
+            Behaviour::Speaks(speaker) => {
+                self.counts.syns_speaking += 1;
+                let isn = self.draw(question, 1) as u32;
+                let talk = Talk::new(speaker, question, isn, delivery);
+                talk.syn_ack(&mut self.out);
+                self.track(question, isn, delivery, Some(Box::new(talk)));
+                self.deliver(delivery, emit);
             }
             Behaviour::Unreachable { code, responder, quote } => {
                 self.counts.syns_unreachable += 1;
@@ -355,15 +357,21 @@ impl State {
         self.counts.syns_open += 1;
         let isn = self.draw(question, 1) as u32;
         reply::syn_ack(&mut self.out, question, open, isn);
-        self.track(question, isn, delivery);
+        self.track(question, isn, delivery, None);
         self.deliver(delivery, emit);
     }
 
     /// Remembers the SYN-ACK in `out` until its peer closes the connection.
-    fn track(&mut self, question: &Question<'_>, isn: u32, delivery: Delivery) {
+    fn track(
+        &mut self,
+        question: &Question<'_>,
+        isn: u32,
+        delivery: Delivery,
+        talk: Option<Box<Talk>>,
+    ) {
         let sent_at = self.now + delivery.delay;
         let peer_next = question.seq.wrapping_add(1);
-        if !self.half_open.open(connection(question), isn, peer_next, sent_at, &self.out) {
+        if !self.half_open.open(connection(question), isn, peer_next, sent_at, &self.out, talk) {
             self.counts.untracked += 1;
         }
     }
@@ -405,9 +413,7 @@ impl State {
     }
 
     fn deliver(&mut self, delivery: Delivery, emit: Emit<'_>) {
-        for _ in 0..delivery.copies {
-            emit(delivery.delay + self.random.below(delivery.jitter), &self.out);
-        }
+        delivery.send(&self.out, &mut self.random, emit);
     }
 
     /// A number that depends on the seed, the connection and `salt` alone: a SYN that comes twice gets the same answer.

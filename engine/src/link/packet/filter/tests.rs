@@ -341,3 +341,39 @@ fn with_both_families_ipv4_passes_as_it_does_alone() {
     let arp = ethernet(ETHERTYPE_ARP, &[0; 28]);
     assert!(passes(&Filter::new(LinkLayer::Ethernet, OURS_V6, PORTS), &arp));
 }
+
+#[test]
+fn who_plays_hosts_gets_tcp_to_their_prefixes_and_nothing_else() {
+    let net = (Ipv4Addr::new(198, 19, 128, 0), 17);
+    let net_v6 = (Ipv6Addr::new(0x2001, 0xdb8, 1, 2, 0, 0, 0, 0), 72);
+    let filter = Filter::tcp_to(net, net_v6);
+    let v4 = |addr: [u8; 4], protocol| {
+        let mut frame = vec![0; 54];
+        frame[12..16].copy_from_slice(&[8, 0, 0x45, 0]);
+        frame[23] = protocol;
+        frame[30..34].copy_from_slice(&addr);
+        frame
+    };
+    let v6 = |addr: Ipv6Addr, protocol| {
+        let mut frame = vec![0; 74];
+        frame[12..15].copy_from_slice(&[0x86, 0xdd, 0x60]);
+        frame[20] = protocol;
+        frame[38..54].copy_from_slice(&addr.octets());
+        frame
+    };
+    let inside_v6 = Ipv6Addr::new(0x2001, 0xdb8, 1, 2, 0xff, 4, 5, 6);
+    assert!(passes(&filter, &v4([198, 19, 128, 0], 6)));
+    assert!(passes(&filter, &v4([198, 19, 255, 255], 6)));
+    assert!(!passes(&filter, &v4([198, 19, 127, 255], 6)));
+    assert!(!passes(&filter, &v4([198, 19, 128, 0], 17)));
+    assert!(passes(&filter, &v6(inside_v6, 6)));
+    assert!(!passes(&filter, &v6(inside_v6, 58)));
+    assert!(!passes(&filter, &v6(Ipv6Addr::new(0x2001, 0xdb8, 1, 2, 0x1ff, 4, 5, 6), 6)));
+    assert!(!passes(&filter, &v6(Ipv6Addr::new(0x2001, 0xdb8, 1, 3, 0, 4, 5, 6), 6)));
+    // ARP, and a frame that ends before its address.
+    assert!(!passes(&filter, &[&[0; 12][..], &[8, 6], &[0; 46]].concat()));
+    assert!(!passes(&filter, &v4([198, 19, 128, 0], 6)[..33]));
+    // Any address.
+    let all = Filter::tcp_to((Ipv4Addr::UNSPECIFIED, 0), (Ipv6Addr::UNSPECIFIED, 0));
+    assert!(passes(&all, &v4([1, 2, 3, 4], 6)) && passes(&all, &v6(inside_v6, 6)));
+}

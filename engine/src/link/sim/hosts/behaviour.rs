@@ -2,6 +2,8 @@
 
 use std::{net::IpAddr, time::Duration};
 
+use super::speaker::Speaker;
+
 /// How a port answers a SYN.
 #[derive(Clone, Debug)]
 pub enum Behaviour {
@@ -35,6 +37,8 @@ pub enum Behaviour {
     Silent,
     /// Each reply waits so long.
     Slow(Duration, Box<Self>),
+    /// A host that takes the connection and answers what it is asked on it.
+    Speaks(Speaker),
     /// ICMP destination unreachable (type 3), or that of ICMPv6 (type 1).
     Unreachable {
         /// For IPv4, 0 network, 1 host, 3 port, 13 administratively prohibited: RFC 792 and RFC 1812, section 5.2.7.1. For
@@ -56,6 +60,18 @@ impl Behaviour {
     /// A Linux host with a closed port.
     pub fn closed() -> Self {
         Self::Closed { ttl: 64, ack: RstAck::SeqPlusOne }
+    }
+
+    /// Whether a connection can be had that is talked on.
+    pub(super) fn is_speaking(&self) -> bool {
+        match self {
+            Self::Speaks(_) => true,
+            Self::Duplicate(_, inner)
+            | Self::Lossy { of: inner, .. }
+            | Self::Reorder(_, inner)
+            | Self::Slow(_, inner) => inner.is_speaking(),
+            _ => false,
+        }
     }
 
     /// This behaviour, `by` later.

@@ -6,6 +6,7 @@ use std::{
     time::Duration,
 };
 
+use super::talk::Talk;
 use crate::time::Instant;
 
 /// Most connections that are remembered; SYN-ACKs beyond it are sent without state.
@@ -40,6 +41,13 @@ struct Entry {
     /// Index into [`WAITS`] of the wait under way.
     round: usize,
     syn_ack: Box<[u8]>,
+    /// What the connection becomes when the handshake is complete; `None` at hosts that say no more.
+    talk: Option<Box<Talk>>,
+}
+
+/// A handshake that is complete.
+pub(super) struct Completed {
+    pub(super) talk: Option<Box<Talk>>,
 }
 
 impl HalfOpen {
@@ -59,6 +67,7 @@ impl HalfOpen {
         peer_next: u32,
         sent_at: Instant,
         syn_ack: &[u8],
+        talk: Option<Box<Talk>>,
     ) -> bool {
         self.close(&connection);
         if self.entries.len() >= MAX_HALF_OPEN {
@@ -66,7 +75,7 @@ impl HalfOpen {
         }
         let due = sent_at + WAITS[0];
         self.timers.insert((due, connection));
-        let entry = Entry { isn, peer_next, due, round: 0, syn_ack: syn_ack.into() };
+        let entry = Entry { isn, peer_next, due, round: 0, syn_ack: syn_ack.into(), talk };
         self.entries.insert(connection, entry);
         true
     }
@@ -80,16 +89,21 @@ impl HalfOpen {
         ends
     }
 
-    /// Takes an ACK; true when it completes a handshake.
-    pub(super) fn acknowledge(&mut self, connection: &Connection, seq: u32, ack: u32) -> bool {
-        let completes = self
-            .entries
-            .get(connection)
-            .is_some_and(|entry| entry.peer_next == seq && entry.isn.wrapping_add(1) == ack);
-        if completes {
-            self.close(connection);
+    /// Takes an ACK, which completes a handshake when it acknowledges the SYN-ACK and is the next in order; at a host that
+    /// goes on to talk, also when it is further on and what came before it is late.
+    pub(super) fn acknowledge(
+        &mut self,
+        connection: &Connection,
+        seq: u32,
+        ack: u32,
+    ) -> Option<Completed> {
+        let entry = self.entries.get(connection)?;
+        let ahead = seq.wrapping_sub(entry.peer_next);
+        let is_in_order = ahead == 0 || entry.talk.is_some() && ahead < u32::from(u16::MAX);
+        if !is_in_order || entry.isn.wrapping_add(1) != ack {
+            return None;
         }
-        completes
+        self.close(connection).map(|entry| Completed { talk: entry.talk })
     }
 
     /// Does what is due by `now`; returns how many SYN-ACKs were sent again and how many connections were given up.
@@ -116,9 +130,9 @@ impl HalfOpen {
         (sent, expired)
     }
 
-    fn close(&mut self, connection: &Connection) {
-        if let Some(entry) = self.entries.remove(connection) {
-            self.timers.remove(&(entry.due, *connection));
-        }
+    fn close(&mut self, connection: &Connection) -> Option<Entry> {
+        let entry = self.entries.remove(connection)?;
+        self.timers.remove(&(entry.due, *connection));
+        Some(entry)
     }
 }

@@ -3,7 +3,8 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use etherparse::{
-    ArpOperation, ArpPacketSlice, Icmpv6Slice, IpNumber, Ipv4HeaderSlice, Ipv6HeaderSlice, TcpSlice,
+    ArpOperation, ArpPacketSlice, Icmpv6Slice, IpNumber, Ipv4HeaderSlice, Ipv6HeaderSlice,
+    TcpOptionElement, TcpOptionsIterator, TcpSlice,
 };
 
 use super::reply::{fold, sum};
@@ -61,6 +62,19 @@ pub(super) struct Question<'a> {
     pub(super) is_syn: bool,
     pub(super) is_ack: bool,
     pub(super) is_rst: bool,
+    pub(super) is_fin: bool,
+    pub(super) window: u16,
+    pub(super) tcp_header_len: usize,
+    pub(super) payload: &'a [u8],
+}
+
+/// What a SYN says that its sender takes.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub(super) struct Offer {
+    pub(super) mss: Option<u16>,
+    /// By how many bits its windows are shifted: RFC 7323, section 2.2.
+    pub(super) scale: Option<u8>,
+    pub(super) permits_sack: bool,
 }
 
 pub(super) fn read(frame: &[u8], layer: LinkLayer) -> Asked<'_> {
@@ -185,7 +199,7 @@ impl<'a> Question<'a> {
         packet: &'a [u8],
         ip_header_len: usize,
         (source, destination): (IpAddr, IpAddr),
-        tcp: &TcpSlice<'_>,
+        tcp: &TcpSlice<'a>,
     ) -> Self {
         Self {
             link,
@@ -200,7 +214,28 @@ impl<'a> Question<'a> {
             is_syn: tcp.syn(),
             is_ack: tcp.ack(),
             is_rst: tcp.rst(),
+            is_fin: tcp.fin(),
+            window: tcp.window_size(),
+            tcp_header_len: tcp.header_slice().len(),
+            payload: tcp.payload(),
         }
+    }
+
+    /// What the options offer, up to the first that makes no sense.
+    pub(super) fn offer(&self) -> Offer {
+        const FIXED: usize = 20;
+        let at = self.ip_header_len + FIXED..self.ip_header_len + self.tcp_header_len;
+        let options = self.packet.get(at).unwrap_or_default();
+        let mut offer = Offer::default();
+        for option in TcpOptionsIterator::from_slice(options).map_while(Result::ok) {
+            match option {
+                TcpOptionElement::MaximumSegmentSize(mss) => offer.mss = Some(mss),
+                TcpOptionElement::WindowScale(shift) => offer.scale = Some(shift),
+                TcpOptionElement::SelectiveAcknowledgementPermitted => offer.permits_sack = true,
+                _ => {}
+            }
+        }
+        offer
     }
 }
 

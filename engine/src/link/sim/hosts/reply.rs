@@ -19,9 +19,11 @@ const ICMPV6_MOST: usize = 1_280;
 const IPV6_LEN: usize = 40;
 const MAX_OPTIONS: usize = 40;
 
-const SYN: u8 = 0x02;
-const RST: u8 = 0x04;
-const ACK: u8 = 0x10;
+pub(super) const FIN: u8 = 0x01;
+pub(super) const SYN: u8 = 0x02;
+pub(super) const RST: u8 = 0x04;
+pub(super) const PSH: u8 = 0x08;
+pub(super) const ACK: u8 = 0x10;
 
 const ICMP: u8 = 1;
 const TCP: u8 = 6;
@@ -140,7 +142,7 @@ pub(super) fn odd(out: &mut Vec<u8>, question: &Question<'_>, odd: Odd, isn: u32
             icmp(out, question, 1, question.destination, &foreign);
         }
         Odd::Fragment => {
-            link(out, question);
+            link(out, question.link);
             let tcp = segment.bytes();
             ip(out, TCP, 64, (question.destination, question.source), 1, &tcp[8..]);
         }
@@ -160,7 +162,7 @@ pub(super) fn odd(out: &mut Vec<u8>, question: &Question<'_>, odd: Odd, isn: u32
             frame(out, question, &Segment { flags: RST, seq: isn, ..Segment::empty(question) });
         }
         Odd::TruncatedTcp => {
-            link(out, question);
+            link(out, question.link);
             let ends = (question.destination, question.source);
             ip(out, TCP, 64, ends, DONT_FRAGMENT, &segment.bytes()[..12]);
         }
@@ -179,23 +181,24 @@ pub(super) fn odd(out: &mut Vec<u8>, question: &Question<'_>, odd: Odd, isn: u32
     }
 }
 
-/// A TCP header to be written; its ends are those of the question, turned round.
-struct Segment<'a> {
-    ends: (IpAddr, IpAddr),
-    source_port: u16,
-    destination_port: u16,
-    ttl: u8,
-    flags: u8,
-    seq: u32,
-    ack: u32,
-    window: u16,
-    options: &'a [u8],
+/// A TCP segment to be written; its ends are those of the question, turned round.
+pub(super) struct Segment<'a> {
+    pub(super) ends: (IpAddr, IpAddr),
+    pub(super) source_port: u16,
+    pub(super) destination_port: u16,
+    pub(super) ttl: u8,
+    pub(super) flags: u8,
+    pub(super) seq: u32,
+    pub(super) ack: u32,
+    pub(super) window: u16,
+    pub(super) options: &'a [u8],
     /// What the header claims, when that is not true.
-    data_offset: Option<u8>,
+    pub(super) data_offset: Option<u8>,
+    pub(super) payload: &'a [u8],
 }
 
 impl<'a> Segment<'a> {
-    fn empty(question: &Question<'_>) -> Self {
+    pub(super) fn empty(question: &Question<'_>) -> Self {
         Self {
             ends: (question.destination, question.source),
             source_port: question.destination_port,
@@ -207,6 +210,7 @@ impl<'a> Segment<'a> {
             window: 0,
             options: &[],
             data_offset: None,
+            payload: &[],
         }
     }
 
@@ -225,7 +229,7 @@ impl<'a> Segment<'a> {
     fn bytes(&self) -> Vec<u8> {
         let options = &self.options[..self.options.len().min(MAX_OPTIONS)];
         let len = TCP_LEN + options.len().next_multiple_of(4);
-        let mut bytes = Vec::with_capacity(len);
+        let mut bytes = Vec::with_capacity(len + self.payload.len());
         bytes.extend(self.source_port.to_be_bytes());
         bytes.extend(self.destination_port.to_be_bytes());
         bytes.extend(self.seq.to_be_bytes());
@@ -236,6 +240,7 @@ impl<'a> Segment<'a> {
         bytes.extend([0; 4]);
         bytes.extend(options);
         bytes.resize(len, 0);
+        bytes.extend(self.payload);
         let pseudo =
             sum_addr(self.ends.0) + sum_addr(self.ends.1) + u32::from(TCP) + bytes.len() as u32;
         let checksum = !fold(pseudo + sum(&bytes));
@@ -246,7 +251,12 @@ impl<'a> Segment<'a> {
 
 /// A whole frame with `segment` in it.
 fn frame(out: &mut Vec<u8>, question: &Question<'_>, segment: &Segment<'_>) {
-    link(out, question);
+    segment_after(out, question.link, segment);
+}
+
+/// The same, to where a frame with the link header `to` came from.
+pub(super) fn segment_after(out: &mut Vec<u8>, to: &[u8], segment: &Segment<'_>) {
+    link(out, to);
     ip(out, TCP, segment.ttl, segment.ends, DONT_FRAGMENT, &segment.bytes());
 }
 
@@ -254,7 +264,7 @@ fn icmp(out: &mut Vec<u8>, question: &Question<'_>, code: u8, from: IpAddr, quot
     let kind = if from.is_ipv4() { 3 } else { 1 };
     let mut message = vec![kind, code, 0, 0, 0, 0, 0, 0];
     message.extend(quoted);
-    link(out, question);
+    link(out, question.link);
     match (from, question.source) {
         (IpAddr::V6(from), IpAddr::V6(to)) => {
             sum_icmpv6(&mut message, (from, to));
@@ -275,10 +285,10 @@ fn sum_icmpv6(message: &mut [u8], (from, to): (Ipv6Addr, Ipv6Addr)) {
     message[2..4].copy_from_slice(&checksum.to_be_bytes());
 }
 
-/// Begins a frame with the question's link header, its addresses turned round and its tags kept.
-fn link(out: &mut Vec<u8>, question: &Question<'_>) {
+/// Begins a frame with the question's link header `to`, its addresses turned round and its tags kept.
+fn link(out: &mut Vec<u8>, to: &[u8]) {
     out.clear();
-    if let Some((addresses, tags)) = question.link.split_at_checked(12) {
+    if let Some((addresses, tags)) = to.split_at_checked(12) {
         out.extend(&addresses[6..]);
         out.extend(&addresses[..6]);
         out.extend(tags);

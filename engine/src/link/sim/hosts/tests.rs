@@ -10,7 +10,9 @@ use proptest::prelude::*;
 
 use super::*;
 
+mod by_hand;
 mod ipv6;
+mod speaking;
 
 const US: Ipv4Addr = Ipv4Addr::new(198, 18, 0, 1);
 const HOST: Ipv4Addr = Ipv4Addr::new(198, 19, 7, 9);
