@@ -91,7 +91,7 @@ pub(crate) struct Driving<'a, T, S> {
 
 impl<'a, T, S> Driving<'a, T, S>
 where
-    T: TaskDefinition + Requires<TaskDataAccess> + Requires<ReconDataAccess>,
+    T: TaskDefinition<Output = Value> + Requires<TaskDataAccess> + Requires<ReconDataAccess>,
     S: Scans,
 {
     pub(crate) fn new(cx: &'a Cx<'a, T>, scan: S, fingerprint: u64) -> Self {

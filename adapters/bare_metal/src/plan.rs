@@ -1,11 +1,6 @@
 //! What a task may scan, and whether it is worth beginning.
 
-use std::{
-    net::SocketAddr,
-    num::NonZeroU64,
-    sync::Arc,
-    time::Duration,
-};
+use std::{net::SocketAddr, num::NonZeroU64, sync::Arc, time::Duration};
 
 use mrpf_engine::{
     governor::Rate,
@@ -109,7 +104,7 @@ impl Plan {
                 "all targets lie outside the workflow's scope or are blocked: see the refusals";
             return Err(TaskError::new(ErrorKind::OutOfScope, why));
         }
-        let asked = Asked::from(input);
+        let asked = Asked::from(&*input);
         let rate = NonZeroU64::new(asked.rate).unwrap_or(NonZeroU64::MIN);
         let (shard, shards) = asked.shard;
         let shard = Shard::new(shard, shards)

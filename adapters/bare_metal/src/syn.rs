@@ -42,11 +42,7 @@ impl SynScan {
 }
 
 impl Runs<TcpSynScan> for SynScan {
-    fn run(
-        &self,
-        cx: &Cx<'_, TcpSynScan>,
-        mut input: SynScanInput,
-    ) -> Result<Finished, TaskError> {
+    fn run(&self, cx: &Cx<'_, TcpSynScan>, mut input: SynScanInput) -> Result<Finished, TaskError> {
         let plan = Plan::make(cx, &mut input, &self.settings)?;
         let mark = resume_at(cx.task_data().checkpoint(), plan.fingerprint)?;
         if cx.is_stopping() {

@@ -37,13 +37,7 @@ impl CertificateScan {
     }
 
     /// Opens the link and starts: from here on packets are sent, which takes the leave to.
-    fn start(
-        &self,
-        plan: &Plan,
-        names: ServerNames,
-        mark: u64,
-        _: Raw,
-    ) -> Result<Scan, TaskError> {
+    fn start(&self, plan: &Plan, names: ServerNames, mark: u64, _: Raw) -> Result<Scan, TaskError> {
         Scan::builder(plan.builder(&self.settings.link, mark))
             .server_names(names)
             .roots(Roots::mozilla())
@@ -102,8 +96,12 @@ impl Scans for Scan {
     /// Names are the workflow's affair, which says of each that lies outside that it was refused.
     fn rows(record: &Record) -> Vec<ModelRow> {
         let Record::Tls(record) = record else { return Vec::new() };
-        let told =
-            [Model::Endpoint, Model::Certificate, Model::EndpointCertificate, Model::DomainEndpoint];
+        let told = [
+            Model::Endpoint,
+            Model::Certificate,
+            Model::EndpointCertificate,
+            Model::DomainEndpoint,
+        ];
         told.into_iter().flat_map(|model| told_by_tls(record, model)).collect()
     }
 

@@ -72,8 +72,10 @@ fn model(word: &str) -> Result<Model, String> {
         "certificate" => Ok(Model::Certificate),
         "endpoint-certificate" => Ok(Model::EndpointCertificate),
         "domain-endpoint" => Ok(Model::DomainEndpoint),
-        _ => Err("give target, domain, endpoint, certificate, endpoint-certificate or domain-endpoint"
-            .to_owned()),
+        _ => Err(
+            "give target, domain, endpoint, certificate, endpoint-certificate or domain-endpoint"
+                .to_owned(),
+        ),
     }
 }
 

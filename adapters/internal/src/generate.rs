@@ -149,9 +149,8 @@ fn of_ranges(
     cx: &Cx<'_, GenerateTargets>,
     input: &GenerateInput,
 ) -> Result<(Vec<Group>, u128, u32), TaskError> {
-    let ports = count_ports(&input.ports).ok_or_else(|| {
-        refused(format!("ports: {:?} is no list of ports", input.ports))
-    })?;
+    let ports = count_ports(&input.ports)
+        .ok_or_else(|| refused(format!("ports: {:?} is no list of ports", input.ports)))?;
     let ranges = wanted(cx, input)?;
     let ranges = allowed(cx, &ranges)?;
     if ranges.is_empty() && !input.addresses.is_empty() {

@@ -241,7 +241,8 @@ mod tests {
     #[test]
     fn rows_as_they_are_listed_are_rows() {
         let hash = "a4".repeat(32);
-        let seen = json!({ "first_seen": "2026-11-24T08:00:00Z", "last_seen": "2026-11-24T08:00:00Z" });
+        let seen =
+            json!({ "first_seen": "2026-11-24T08:00:00Z", "last_seen": "2026-11-24T08:00:00Z" });
         let with_seen = |mut row: Value| {
             row.as_object_mut().unwrap().extend(seen.as_object().unwrap().clone());
             row

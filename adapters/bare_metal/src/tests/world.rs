@@ -28,8 +28,8 @@ use mrpf_ports::{
 };
 use mrpf_records::{Record, Timestamp};
 use mrpf_tasks::{
-    AddressRange, Chunk, CollectionId, ErrorKind, RunId, Scope, TaskDefinition as _, TaskError, TaskId, Ticket,
-    WorkflowId,
+    AddressRange, Chunk, CollectionId, ErrorKind, RunId, Scope, TaskDefinition as _, TaskError,
+    TaskId, Ticket, WorkflowId,
     catalogue::{DataRef, Model, TcpSynScan},
     message::{Assignment, NewTask, Run as RunName, RunTask},
 };

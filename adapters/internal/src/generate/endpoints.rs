@@ -135,7 +135,10 @@ mod tests {
         let refused = [("203.0.113.7", Refusal::OutOfScope), ("198.19.0.9", Refusal::Blocklisted)];
         assert_eq!(fake.refused(), refused.map(|(what, why)| (what.to_owned(), why)));
         assert_eq!(fake.told(), "5: items were malformed and passed over");
-        assert_eq!(fake.output(), [json!({ "shards": 1, "addresses": 3, "ports": 1, "rate": 2_000 })]);
+        assert_eq!(
+            fake.output(),
+            [json!({ "shards": 1, "addresses": 3, "ports": 1, "rate": 2_000 })]
+        );
     }
 
     #[test]

@@ -20,8 +20,8 @@ pub use self::{
     error::StoreError,
     manager::{ManagerStore, Tx},
     recon::{
-        CertificateRow, DomainEndpointRow, DomainRow, EndpointCertificateRow, EndpointRow, ModelRow,
-        RefusalRow, Seen, SeenCount, TargetKind, TargetRow,
+        CertificateRow, DomainEndpointRow, DomainRow, EndpointCertificateRow, EndpointRow,
+        ModelRow, RefusalRow, Seen, SeenCount, TargetKind, TargetRow,
     },
     rows::{
         CollectionRow, Control, Dependency, EdgeRow, On, OutboxRow, SlotRow, SlotState, TaskFilter,

@@ -136,10 +136,7 @@ mod tests {
         record.sni = Some("a.example.org".to_owned());
         assert_eq!(keys(&record, Model::DomainEndpoint), [www], "nobody says that it has the name");
         record.trust = Some(Trust { name_match: Some(true), valid_now: None, chain: None });
-        assert_eq!(
-            keys(&record, Model::DomainEndpoint),
-            [www, "a.example.org 198.19.0.7:443/tcp"]
-        );
+        assert_eq!(keys(&record, Model::DomainEndpoint), [www, "a.example.org 198.19.0.7:443/tcp"]);
     }
 
     #[test]

@@ -131,7 +131,9 @@ impl Check for TlsScanInput {
             return Err("endpoints: there are none, and no targets".to_owned());
         }
         if self.targets.is_empty() != self.ports.is_empty() {
-            return Err("ports: they are those of targets, so there must be both or neither".to_owned());
+            return Err(
+                "ports: they are those of targets, so there must be both or neither".to_owned()
+            );
         }
         if !self.ports.is_empty() {
             check_ports(&self.ports)?;
@@ -145,7 +147,9 @@ impl Check for TlsScanInput {
                 return Err(format!("endpoints: port {port} of {ip} is there twice"));
             }
             if names.insert(ip, server_name).is_some_and(|known| known != server_name) {
-                return Err(format!("endpoints: {ip} is asked for two names: that takes two scans"));
+                return Err(format!(
+                    "endpoints: {ip} is asked for two names: that takes two scans"
+                ));
             }
         }
         check_shard(self.shard, self.shards)?;
@@ -245,7 +249,10 @@ mod tests {
             (json!({ "targets": ["198.19.0.0/24"], "ports": "https" }), "ports: \"https\""),
             (json!({ "endpoints": [{ "ip": "198.19.0.1", "port": 0 }] }), "no port 0"),
             (json!({ "endpoints": [endpoints[0], endpoints[0]] }), "is there twice"),
-            (json!({ "endpoints": [endpoints[0], { "ip": "198.19.0.1", "port": 8443 }] }), "two names"),
+            (
+                json!({ "endpoints": [endpoints[0], { "ip": "198.19.0.1", "port": 8443 }] }),
+                "two names",
+            ),
             (json!({ "endpoints": endpoints, "shard": 2 }), "shard: "),
             (json!({ "endpoints": endpoints, "rate": 0 }), "rate: "),
         ];

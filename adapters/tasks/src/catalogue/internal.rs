@@ -415,7 +415,8 @@ impl Check for GenerateInput {
             return check_ports(&self.ports);
         }
         if self.from.is_none() || !self.addresses.is_empty() {
-            return Err("ports: without them, the endpoints are those of `from` and nothing else".to_owned());
+            return Err("ports: without them, the endpoints are those of `from` and nothing else"
+                .to_owned());
         }
         Ok(())
     }

@@ -34,7 +34,7 @@ fn a_machine_without_work_drains_polls_once_more_and_goes() {
     world.time.advance(secs(2));
     assert_eq!(world.join(worker), Ended::Idle);
     assert!(between(began, world.time.now()) < secs(34));
-    assert_eq!(world.log.told(), ["slot live", "slot draining", "slot draining", "off"]);
+    assert_eq!(world.log.told(), ["slot live", "slot draining", "off"]);
     let log = world.log.all();
     let at = |what: &str| log.iter().position(|noted| noted == what).unwrap();
     let last_poll = log.iter().rposition(|noted| noted == "polled").unwrap();

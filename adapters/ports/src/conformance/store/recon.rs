@@ -10,8 +10,8 @@ use crate::{
     ManagerStore,
     clock::after,
     store::{
-        CertificateRow, DomainEndpointRow, DomainRow, EndpointCertificateRow, EndpointRow, ModelRow,
-        Seen, SeenCount, TargetKind, TargetRow,
+        CertificateRow, DomainEndpointRow, DomainRow, EndpointCertificateRow, EndpointRow,
+        ModelRow, Seen, SeenCount, TargetKind, TargetRow,
     },
 };
 
@@ -172,7 +172,10 @@ pub fn a_certificate_on_10_000_endpoints_is_one_row(bench: &dyn Bench) {
     }
     assert_eq!((counts.new, counts.known), (10_002, 3), "once a batch");
     let found = all(store, Model::Certificate, 10);
-    assert_eq!(found.iter().map(ModelRow::key).collect::<Vec<_>>(), ["5b".repeat(32), "a4".repeat(32)]);
+    assert_eq!(
+        found.iter().map(ModelRow::key).collect::<Vec<_>>(),
+        ["5b".repeat(32), "a4".repeat(32)]
+    );
     assert_eq!(all(store, Model::EndpointCertificate, 5_000).len(), 10_000);
     store.upsert(&[certificate("a4", None), certificate("a4", Some("MAA="))], at).unwrap();
     let seen = Seen { first_seen: at, last_seen: at };
