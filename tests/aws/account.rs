@@ -15,6 +15,8 @@ use crate::program::Variables;
 const TEMPLATE: &str = "mathijs-worker-ami";
 /// Six times the timeout of the functions.
 const HIDDEN_FROM_FUNCTIONS: Duration = Duration::from_secs(360);
+/// How long a machine is shutting down in small. A real one may take minutes.
+const SHUTS_DOWN: Duration = Duration::from_secs(5);
 /// Workers on machines renew what they hold.
 const HIDDEN: Duration = Duration::from_secs(60);
 const MAX_RECEIVES: u32 = 10;
@@ -59,6 +61,7 @@ impl Account {
             cloud.queues().create(name, &settings);
         }
         let ec2 = cloud.ec2();
+        ec2.set_shutdown_time(SHUTS_DOWN);
         ec2.add_image("ami-0123456789abcdef0", "arm64");
         ec2.add_subnet("subnet-0000000000000000a", "eu-central-1a");
         ec2.add_subnet("subnet-0000000000000000b", "eu-central-1b");

@@ -8,7 +8,7 @@ use std::{
         atomic::{AtomicBool, Ordering::Relaxed},
     },
     thread::{self, JoinHandle},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use mrpf_cloud::Imds;
@@ -21,6 +21,8 @@ use crate::{
 
 /// How soon a machine that was launched comes up here.
 const LOOK: Duration = Duration::from_millis(200);
+/// From the end of its worker until a machine begins to shut down.
+const OFF: Duration = Duration::from_secs(2);
 
 /// Machines come up and go while this lives.
 #[derive(Debug)]
@@ -34,25 +36,21 @@ struct State {
     is_over: AtomicBool,
     /// By instance; those that have ended keep their place and lose their worker.
     up: Mutex<BTreeMap<String, Up>>,
-    /// Most at a time, as the account saw them.
-    most: Mutex<usize>,
 }
 
 #[derive(Debug)]
 struct Up {
     imds: Imds,
     worker: Option<Program>,
+    /// When it switches itself off.
+    off: Option<Instant>,
     log: String,
 }
 
 impl Machines {
     /// Brings up every machine of `account`, in the network namespace of the calling thread.
     pub(crate) fn watch(account: &Arc<Account>, variables: &Variables, folder: &Path) -> Self {
-        let state = Arc::new(State {
-            is_over: AtomicBool::new(false),
-            up: Mutex::default(),
-            most: Mutex::new(0),
-        });
+        let state = Arc::new(State { is_over: AtomicBool::new(false), up: Mutex::default() });
         let (account, variables, folder) =
             (Arc::clone(account), variables.clone(), folder.to_owned());
         let of_thread = Arc::clone(&state);
@@ -68,11 +66,6 @@ impl Machines {
     /// How many came up so far.
     pub(crate) fn came_up(&self) -> usize {
         self.state.up.lock().unwrap().len()
-    }
-
-    /// The most that lived at a time.
-    pub(crate) fn most(&self) -> usize {
-        *self.state.most.lock().unwrap()
     }
 
     /// Those with a worker.
@@ -106,10 +99,6 @@ impl Machines {
 fn look(state: &State, account: &Account, variables: &Variables, folder: &Path) {
     let machines = account.machines();
     let mut up = state.up.lock().unwrap();
-    let live = machines.iter().filter(|machine| machine.is_live).count();
-    let mut most = state.most.lock().unwrap();
-    *most = live.max(*most);
-    drop(most);
     for machine in machines {
         let id = machine.instance.id.clone();
         match up.get_mut(&id) {
@@ -120,9 +109,9 @@ fn look(state: &State, account: &Account, variables: &Variables, folder: &Path) 
                 variables.push(endpoint);
                 let args = ["--keep-machine", "--allow-reserved"];
                 let worker = Program::start("mrpf-worker", &args, &variables, folder);
-                up.insert(id, Up { imds, worker: Some(worker), log: String::new() });
+                up.insert(id, Up { imds, worker: Some(worker), off: None, log: String::new() });
             }
-            Some(Up { worker, log, .. }) => {
+            Some(Up { worker, off, log, .. }) => {
                 let has_ended = match worker {
                     Some(program) if !machine.is_live => {
                         program.kill();
@@ -133,6 +122,10 @@ fn look(state: &State, account: &Account, variables: &Variables, folder: &Path) 
                 };
                 if has_ended && let Some(program) = worker.take() {
                     *log = program.said();
+                    *off = Some(Instant::now() + OFF);
+                }
+                if off.is_some_and(|off| off <= Instant::now()) {
+                    *off = None;
                     account.shut_down(&id);
                 }
             }

@@ -16,6 +16,7 @@ struct Inner {
     machines: BTreeMap<InstanceId, Instance>,
     most: usize,
     launches: usize,
+    lists: usize,
     /// What the next launches say instead.
     errors: Vec<LaunchError>,
     /// Machines that were launched although the caller was told of an error.
@@ -30,7 +31,7 @@ impl Machines {
         self.0.lock().unwrap()
     }
 
-    /// The most that ever lived at a time.
+    /// The most that ever were there at a time, those that power off too.
     pub(crate) fn most(&self) -> usize {
         self.inner().most
     }
@@ -38,6 +39,11 @@ impl Machines {
     /// How often a machine was asked for.
     pub(crate) fn launches(&self) -> usize {
         self.inner().launches
+    }
+
+    /// How often it was asked what there is.
+    pub(crate) fn lists(&self) -> usize {
+        self.inner().lists
     }
 
     pub(crate) fn live(&self) -> Vec<InstanceId> {
@@ -70,10 +76,19 @@ impl Machines {
         }
     }
 
-    /// A machine powers off, or is lost.
+    /// A machine begins to power off.
+    pub(crate) fn goes(&self, id: &InstanceId) {
+        self.turn(id, InstanceState::Ending);
+    }
+
+    /// A machine is off, or lost.
     pub(crate) fn off(&self, id: &InstanceId) {
+        self.turn(id, InstanceState::Gone);
+    }
+
+    fn turn(&self, id: &InstanceId, state: InstanceState) {
         if let Some(machine) = self.inner().machines.get_mut(id) {
-            machine.state = InstanceState::Gone;
+            machine.state = state;
         }
     }
 }
@@ -92,8 +107,8 @@ impl Fleet for Machines {
             state: InstanceState::Live,
             reason: None,
         });
-        let live = inner.machines.values().filter(|it| it.state == InstanceState::Live).count();
-        inner.most = inner.most.max(live);
+        let there = inner.machines.values().filter(|it| it.state != InstanceState::Gone).count();
+        inner.most = inner.most.max(there);
         if std::mem::take(&mut inner.is_doubtful) {
             return Err(LaunchError::Unknown("the answer was lost".to_owned()));
         }
@@ -101,7 +116,9 @@ impl Fleet for Machines {
     }
 
     fn list(&self) -> Result<Vec<Instance>, FleetError> {
-        Ok(self.inner().machines.values().cloned().collect())
+        let mut inner = self.inner();
+        inner.lists += 1;
+        Ok(inner.machines.values().cloned().collect())
     }
 
     fn terminate(&self, id: &InstanceId) -> Result<(), FleetError> {

@@ -38,7 +38,7 @@ enum At {
     Again(Delivery),
     /// It has found none.
     Leaving,
-    /// It has given up its slot.
+    /// It has ended, and its machine goes off.
     Off,
 }
 
@@ -119,7 +119,7 @@ impl Workers {
                 self.begin(&worker, delivery)
             }
             At::Leaving => {
-                store.free_slot(&id.0).unwrap();
+                world.machines.goes(id);
                 At::Off
             }
             At::Off => {

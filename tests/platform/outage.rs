@@ -90,7 +90,6 @@ over_the_line! {
     fn refusals(workflow: WorkflowId) -> Vec<RefusalRow>;
     fn live_slot(instance: &str, until: Timestamp) -> bool;
     fn drain_slot(instance: &str) -> bool;
-    fn free_slot(instance: &str) -> ();
 }
 
 impl ManagerStore for Far {

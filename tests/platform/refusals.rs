@@ -6,7 +6,7 @@ use mrpf_ports::{
 };
 use mrpf_tasks::{
     ErrorKind, WorkerClass,
-    catalogue::{SynScanInput, TcpSynScan},
+    catalogue::{SynScanInput, TcpSynScan, TlsScan, TlsScanInput},
     scope::Refusal,
 };
 use serde_json::{Value, json};
@@ -52,6 +52,38 @@ fn targets_outside_the_scope_and_on_the_blocklist_do_not_leave_the_manager() {
             ("203.0.113.7".to_owned(), Refusal::OutOfScope, by(), task),
         ]
     );
+}
+
+#[test]
+fn endpoints_outside_the_scope_and_on_the_blocklist_do_not_leave_the_manager() {
+    let world = World::new();
+    let now = world.now();
+    world.within(|tx| tx.put_blocked("198.19.0.200".parse().unwrap(), now));
+    let mut plan = Planner::new();
+    let endpoint = |ip: &str| json!({ "ip": ip, "port": 443, "server_name": "a.example.org" });
+    let endpoints = ["198.19.0.8", "198.19.0.200", "203.0.113.7"].map(endpoint);
+    let task = plan.task::<TlsScan>(json!({
+        "endpoints": endpoints, "targets": ["203.0.113.0/24"], "ports": "443",
+        "rate": 100, "retries": 0, "cooldown_secs": 1, "seed": 1,
+    }));
+    let nothing = plan.task::<TlsScan>(json!({
+        "endpoints": [endpoints[2]], "rate": 100, "retries": 0, "cooldown_secs": 1, "seed": 1,
+    }));
+    world.submit(&plan.0);
+    let mut manager = world.manager(1);
+    step(&mut manager, now);
+    let delivery = Worker::new(&world, WorkerClass::BareMetal).receive().expect("an order");
+    let input: TlsScanInput = serde_json::from_value(order(&delivery).input).unwrap();
+    assert_eq!(serde_json::to_value(&input.endpoints).unwrap(), json!([endpoints[0]]));
+    assert_eq!((input.targets.len(), input.ports.as_str()), (0, ""));
+    let refusals = world.store.refusals(plan.id()).unwrap();
+    let of = |id| {
+        let rows = refusals.iter().filter(|row| row.task_id == id);
+        rows.map(|row| row.what.as_str()).collect::<std::collections::BTreeSet<_>>()
+    };
+    assert_eq!(of(task), ["198.19.0.200", "203.0.113.0/24", "203.0.113.7"].into());
+    assert_eq!(of(nothing), ["203.0.113.7"].into());
+    assert_eq!(world.task(nothing).error.unwrap().kind, ErrorKind::OutOfScope);
 }
 
 #[test]

@@ -11,7 +11,7 @@ use std::{
 };
 
 use mrpf_embedded::SqliteStore;
-use mrpf_manager::{Manager, Outside, control, status};
+use mrpf_manager::{Manager, Outside, control, free_all_slots, status};
 use mrpf_ports::{
     Fleet, FleetError, Instance, InstanceId, LaunchError, ManagerStore as _, WorkerStore as _,
     clock::after,
@@ -76,7 +76,15 @@ fn three_managers_that_race_never_have_more_machines_than_there_may_be() {
         let mut draw = Draw(7);
         let worker = Worker::new(&world, WorkerClass::BareMetal);
         let mut idle: BTreeMap<InstanceId, u32> = BTreeMap::new();
+        let mut going: Vec<InstanceId> = Vec::new();
         for _ in 0..20_000 {
+            going.retain(|id| {
+                let is_off = draw.is(30);
+                if is_off {
+                    world.machines.off(id);
+                }
+                !is_off
+            });
             for id in world.machines.live() {
                 if !live(&world, &id) {
                     continue;
@@ -89,9 +97,10 @@ fn three_managers_that_race_never_have_more_machines_than_there_may_be() {
                     let idle = idle.entry(id.clone()).or_default();
                     *idle += 1;
                     if *idle > 3 {
-                        // In this order the machines can be counted too; a real one is off a moment after its slot is free.
-                        world.machines.off(&id);
-                        world.store.free_slot(&id.0).unwrap();
+                        // Off a while after its worker has ended.
+                        assert!(world.store.drain_slot(&id.0).unwrap());
+                        world.machines.goes(&id);
+                        going.push(id);
                     }
                 }
             }
@@ -212,6 +221,77 @@ fn the_slot_of_a_machine_that_is_gone_is_free_and_its_task_gets_another() {
     assert_eq!(world.workflow(plan.id()).state, WorkflowState::Succeeded);
 }
 
+/// A worker that goes has its place until its machine is gone, and a task that waits for it gets it at once then.
+#[test]
+fn a_place_is_free_when_the_machine_in_it_is_gone_and_not_before() {
+    let mut world = World::new();
+    world.settings.max_bare_metal_workers = 1;
+    let first = scans(&world, 1);
+    let mut manager = world.manager(1);
+    step(&mut manager, world.now());
+    let going = world.machines.live().pop().unwrap();
+    assert!(live(&world, &going));
+    assert!(Worker::new(&world, WorkerClass::BareMetal).step(&mut |_| Output::none()).is_some());
+    step(&mut manager, world.now());
+    assert_eq!(world.workflow(first.id()).state, WorkflowState::Succeeded);
+    assert!(world.store.drain_slot(&going.0).unwrap());
+    scans(&world, 1);
+    let asked = world.machines.lists();
+    for second in 0..20 {
+        if second == 10 {
+            world.machines.goes(&going);
+        }
+        later(&world, &mut manager, 1);
+        assert_eq!((states(&world)[0], world.machines.launches()), (SlotState::Draining, 1));
+    }
+    let asked = world.machines.lists() - asked;
+    assert!((7..=11).contains(&asked), "{asked} times in 20 s");
+    world.machines.off(&going);
+    for _ in 0..3 {
+        later(&world, &mut manager, 1);
+    }
+    assert_eq!((states(&world)[0], world.machines.launches()), (SlotState::Launching, 2));
+    assert!(live(&world, &world.machines.live()[0]));
+    // Nothing is about to go any more.
+    let asked = world.machines.lists();
+    for _ in 0..20 {
+        later(&world, &mut manager, 1);
+    }
+    assert!(world.machines.lists() - asked <= 1);
+}
+
+/// Somebody ends it from outside: its worker is no capacity from then on, and another place is taken for the task.
+#[test]
+fn a_machine_that_is_about_to_go_keeps_its_place_and_is_no_capacity() {
+    let world = World::new();
+    scans(&world, 1);
+    let mut manager = world.manager(1);
+    step(&mut manager, world.now());
+    let going = world.machines.live().pop().unwrap();
+    assert!(live(&world, &going));
+    world.machines.goes(&going);
+    later(&world, &mut manager, 31);
+    use SlotState::{Draining, Free, Launching};
+    assert_eq!(states(&world), [Draining, Launching, Free, Free, Free]);
+    assert_eq!((world.machines.live().len(), world.machines.ended().len()), (1, 0));
+    world.machines.off(&going);
+    later(&world, &mut manager, 3);
+    assert_eq!(states(&world), [Free, Launching, Free, Free, Free]);
+}
+
+/// One machine for all: whoever runs the platform there knows that its workers ended with it.
+#[test]
+fn whoever_knows_that_no_machine_is_left_waits_for_none() {
+    let world = World::new();
+    scans(&world, 3);
+    step(&mut world.manager(1), world.now());
+    assert!(live(&world, &world.machines.live()[0]));
+    free_all_slots(&*world.store).unwrap();
+    let left = slots(&world);
+    assert!(left.iter().all(|slot| slot.state == SlotState::Free && slot.instance_id.is_none()));
+    assert_eq!(left[0].generation, 1, "the next machine has another name");
+}
+
 #[test]
 fn a_machine_whose_worker_is_silent_is_ended() {
     let world = World::new();
@@ -297,7 +377,7 @@ fn slots_follow_their_number_and_those_too_many_retire_when_they_are_free() {
     use SlotState::{Free, Live};
     assert_eq!(surplus(&world), [3, 4, 5]);
     assert_eq!(states(&world), [Live, Live, Live, Free, Free], "its worker may finish");
-    world.store.free_slot(&machines[2].0).unwrap();
+    assert!(world.store.drain_slot(&machines[2].0).unwrap());
     world.machines.off(&machines[2]);
     for _ in 0..3 {
         for id in &machines[..2] {

@@ -8,6 +8,7 @@ use mrpf_engine::{
 };
 use mrpf_syn::ScanError;
 use mrpf_tasks::{ErrorKind, TaskError};
+use mrpf_tls::TlsError;
 
 /// A scan that could not start.
 pub(crate) fn not_started(error: &ScanError) -> TaskError {
@@ -23,6 +24,15 @@ pub(crate) fn not_started(error: &ScanError) -> TaskError {
         _ => ErrorKind::Resource,
     };
     TaskError::new(kind, error.to_string())
+}
+
+/// The same of a TLS scan.
+pub(crate) fn tls_not_started(error: &TlsError) -> TaskError {
+    match error {
+        TlsError::Scan(error) => not_started(error),
+        // Another machine may have randomness.
+        error => TaskError::new(ErrorKind::Resource, error.to_string()),
+    }
 }
 
 /// A scan that ended before its time.

@@ -1,9 +1,9 @@
 //! Tasks that send packets of their own.
 //!
 //! ```text
-//!  TcpSynScan --> plan: scope, blocklist, estimate --> mrpf_syn::Scan --> records --> task_data
-//!                   |                                       |                '------> recon.endpoint
-//!                   '--> refusals                           '--> mark, every 5 s ---> checkpoint
+//!  TcpSynScan --> plan: scope, blocklist, estimate --> mrpf_syn::Scan --> drive: records --> task_data
+//!  TlsScan    -->   |                                  mrpf_tls::Scan       |       '------> recon: endpoints, certificates
+//!                   '--> refusals                                           '--> mark, every 5 s --> checkpoint
 //! ```
 //!
 //! # What holds
@@ -14,24 +14,26 @@
 //! - A scan that was stopped, or lost with its worker, goes on at its checkpoint: nothing is left out, and what comes twice is
 //!   what was found beyond the mark.
 //!
-//! Not here: how a SYN scan is made (`mrpf_syn`), leases and messages (`mrpf_worker`).
+//! Not here: how scans are made (`mrpf_syn`, `mrpf_tls`), leases and messages (`mrpf_worker`).
 
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
+mod drive;
 mod error;
 mod plan;
-mod scan;
+mod syn;
 #[cfg(test)]
 mod tests;
+mod tls;
 
 use std::num::NonZeroU64;
 
 use mrpf_engine::link::sim::Network;
 use mrpf_ports::Runners;
-use mrpf_tasks::catalogue::TcpSynScan;
+use mrpf_tasks::catalogue::{TcpSynScan, TlsScan};
 
-pub use self::{plan::LONGEST, scan::SynScan};
+pub use self::{plan::LONGEST, syn::SynScan, tls::CertificateScan};
 
 /// How a bare-metal worker scans.
 #[derive(Clone, Debug)]
@@ -63,5 +65,7 @@ pub enum Link {
 
 /// Those who do the tasks of bare-metal workers.
 pub fn runners(settings: Settings) -> Runners {
-    Runners::new().with::<TcpSynScan>(SynScan::new(settings))
+    Runners::new()
+        .with::<TcpSynScan>(SynScan::new(settings.clone()))
+        .with::<TlsScan>(CertificateScan::new(settings))
 }

@@ -58,7 +58,8 @@ pub struct ResultsArgs {
     /// What was not touched, and why.
     #[arg(long, conflicts_with = "model")]
     pub refused: bool,
-    /// The rows of a table of recon, of all workflows: target, domain or endpoint.
+    /// The rows of a table of recon, of all workflows: target, domain, endpoint, certificate, endpoint-certificate or
+    /// domain-endpoint.
     #[arg(long, value_name = "TABLE", value_parser = model, conflicts_with = "workflow")]
     pub model: Option<Model>,
 }
@@ -68,7 +69,13 @@ fn model(word: &str) -> Result<Model, String> {
         "target" => Ok(Model::Target),
         "domain" => Ok(Model::Domain),
         "endpoint" => Ok(Model::Endpoint),
-        _ => Err("give target, domain or endpoint".to_owned()),
+        "certificate" => Ok(Model::Certificate),
+        "endpoint-certificate" => Ok(Model::EndpointCertificate),
+        "domain-endpoint" => Ok(Model::DomainEndpoint),
+        _ => Err(
+            "give target, domain, endpoint, certificate, endpoint-certificate or domain-endpoint"
+                .to_owned(),
+        ),
     }
 }
 

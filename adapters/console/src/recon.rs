@@ -17,7 +17,10 @@ pub fn recon(scope: Scope, ports: Option<&str>, rate: Option<u64>) -> Result<Pla
     let registry = Registry::shipped();
     let mut plan = workflow::recon(scope)?.plan(&registry)?;
     for task in plan.tasks.iter_mut().filter(|task| task.definition == GenerateTargets::NAME) {
-        if let Some(ports) = ports {
+        // Where no ports stand, they are those that were found open.
+        if let Some(ports) = ports
+            && task.input.get("ports").is_some()
+        {
             task.input["ports"] = ports.into();
         }
         if let Some(rate) = rate {

@@ -68,7 +68,9 @@ pub(crate) enum Life {
     Live,
     /// It is switched off and its disk is kept, and paid for.
     Stopped,
-    /// It is gone, or about to be.
+    /// It shuts down.
+    Ending,
+    /// It is gone.
     Gone,
 }
 
@@ -77,6 +79,7 @@ impl Machine {
     pub(crate) fn state(&self) -> InstanceState {
         match self.life {
             Life::Live => InstanceState::Live,
+            Life::Ending => InstanceState::Ending,
             Life::Stopped | Life::Gone => InstanceState::Gone,
         }
     }

@@ -4,7 +4,7 @@
 //!  shown, alone for its slot and generation     listed as it is
 //!  shown, one of several of one generation      one stays, the others are ended
 //!  shown, stopped                               ended: its disk is paid for, and nobody starts it again
-//!  not shown, given to us a moment ago          listed as live, or gone if we have ended it
+//!  not shown, given to us a moment ago          listed as live, or ending if we have ended it
 //!  shown, given and then taken back for         its combination of type and subnet has no room
 //!    want of capacity
 //! ```
@@ -66,7 +66,12 @@ pub(crate) fn census(
         census.instances.push(Instance {
             id: InstanceId(machine.id.clone()),
             slot: machine.slot.or_else(|| known.map(|(slot, _)| slot)),
-            state: if is_surplus || is_ended { InstanceState::Gone } else { machine.state() },
+            // It was told to end, and EC2 may not show it yet.
+            state: if is_surplus || is_ended {
+                machine.state().max(InstanceState::Ending)
+            } else {
+                machine.state()
+            },
             reason: machine.reason.clone().or_else(|| machine.code.clone()),
         });
     }
@@ -75,7 +80,7 @@ pub(crate) fn census(
         if now.saturating_duration_since(given.at) >= UNSEEN {
             continue;
         }
-        let state = if given.is_ended { InstanceState::Gone } else { InstanceState::Live };
+        let state = if given.is_ended { InstanceState::Ending } else { InstanceState::Live };
         let id = InstanceId(given.id.clone());
         census.instances.push(Instance { id, slot: Some(slot), state, reason: None });
     }
@@ -198,13 +203,19 @@ mod tests {
     }
 
     #[test]
-    fn what_was_ended_is_gone_whatever_is_shown() {
+    fn what_was_ended_is_not_gone_until_it_is_shown() {
         let mut world = World::new().given("i-1", (1, 1), MINUTE);
         world.launched.end("i-1");
-        let gone = ("i-1", Some((1, 1)), InstanceState::Gone);
-        assert_eq!(states(&world.census(&[])), [gone]);
-        let shown = world.machine("i-1", (1, 1), Life::Live, MINUTE);
-        assert_eq!(states(&world.census(&[shown])), [gone]);
+        let listed = |state| [("i-1", Some((1, 1)), state)];
+        assert_eq!(states(&world.census(&[])), listed(InstanceState::Ending));
+        for (life, state) in [
+            (Life::Live, InstanceState::Ending),
+            (Life::Ending, InstanceState::Ending),
+            (Life::Gone, InstanceState::Gone),
+        ] {
+            let shown = world.machine("i-1", (1, 1), life, MINUTE);
+            assert_eq!(states(&world.census(&[shown])), listed(state));
+        }
     }
 
     #[test]
@@ -228,7 +239,7 @@ mod tests {
         assert_eq!(
             states(&census),
             [
-                ("i-a", Some((1, 1)), InstanceState::Gone),
+                ("i-a", Some((1, 1)), InstanceState::Ending),
                 ("i-b", Some((1, 1)), InstanceState::Live),
             ]
         );

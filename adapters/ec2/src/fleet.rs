@@ -151,7 +151,7 @@ impl Ec2Fleet {
             }
         })?;
         let Some(found) = keeper(&machines, slot) else { return Ok(None) };
-        let is_ended = found.state() == InstanceState::Gone;
+        let is_ended = found.state() != InstanceState::Live;
         tracing::info!(
             slot = slot.0,
             generation = slot.1,

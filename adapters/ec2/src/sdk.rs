@@ -228,7 +228,8 @@ fn machine(it: &types::Instance) -> Option<Machine> {
     let value = |key| it.tags().iter().find(|tag| tag.key() == Some(key)).and_then(Tag::value);
     let number = |key| value(key).and_then(|value| value.parse().ok());
     let life = match it.state().and_then(types::InstanceState::name) {
-        Some(InstanceStateName::ShuttingDown | InstanceStateName::Terminated) => Life::Gone,
+        Some(InstanceStateName::ShuttingDown) => Life::Ending,
+        Some(InstanceStateName::Terminated) => Life::Gone,
         Some(InstanceStateName::Stopping | InstanceStateName::Stopped) => Life::Stopped,
         _ => Life::Live,
     };

@@ -8,7 +8,7 @@
 //!
 //! Children die with the manager, however it ends: [`die_with_parent`] asks the kernel for it. The kernel means the *thread* that
 //! made the child, so one thread makes them all and stays. After a restart of the manager nothing of the instances before it
-//! is left, nor known: their slots fall free when their leases end.
+//! is left, nor known.
 
 use std::{
     collections::BTreeMap,
@@ -223,7 +223,7 @@ impl Keeper {
         let instance = |(slot, worker): (&(u32, u32), &Worker)| {
             let (state, reason) = match &worker.life {
                 Life::Lives(_) => (InstanceState::Live, None),
-                Life::Ends(..) => (InstanceState::Gone, Some("terminated".to_owned())),
+                Life::Ends(..) => (InstanceState::Ending, Some("terminated".to_owned())),
                 Life::Gone(reason) => (InstanceState::Gone, Some(reason.clone())),
             };
             Instance { id: worker.id.clone(), slot: Some(*slot), state, reason }

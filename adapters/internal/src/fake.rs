@@ -331,8 +331,4 @@ impl WorkerStore for Fake {
     fn drain_slot(&self, _: &str) -> Result<bool, StoreError> {
         not_asked()
     }
-
-    fn free_slot(&self, _: &str) -> Result<(), StoreError> {
-        not_asked()
-    }
 }

@@ -6,12 +6,17 @@
 //!
 //! A shard is a part of the *order* of its group, not of its addresses: every shard is spread over all of them, so that no
 //! network has a whole shard's rate to itself. All shards of a group carry its ranges, so a group is cut where its ranges
-//! would make messages large.
+//! would make messages large. A TLS scan may have single endpoints instead of ranges (`generate/endpoints.rs`).
+
+mod endpoints;
 
 use mrpf_ports::{Cx, Finished, Runs};
 use mrpf_tasks::{
     AddressRange, ErrorKind, TaskError,
-    catalogue::{GenerateInput, GenerateTargets, Generated, SynScanInput, TcpSynScan, count_ports},
+    catalogue::{
+        GenerateInput, GenerateTargets, Generated, ScanKind, SynScanInput, TcpSynScan, TlsEndpoint,
+        TlsScan, TlsScanInput, count_ports,
+    },
 };
 use serde_json::Value;
 
@@ -28,6 +33,16 @@ const WORTH_SECS: u64 = 10;
 const MOST_SHARDS: u128 = 10_000;
 /// Most ranges of a group: below 200 KB of text with two IPv6 addresses each.
 const MOST_RANGES: usize = 2_000;
+/// Frames of a connection after its SYN: the hello, acknowledgements of what comes, the end.
+const FRAMES_OF_TLS: u128 = 8;
+
+/// What a number of shards has in common.
+struct Group {
+    targets: Vec<AddressRange>,
+    endpoints: Vec<TlsEndpoint>,
+    /// Ports of addresses.
+    probes: u128,
+}
 
 /// Does [`GenerateTargets`].
 pub(crate) struct Generator {
@@ -41,25 +56,17 @@ impl Runs<GenerateTargets> for Generator {
         cx: &Cx<'_, GenerateTargets>,
         input: GenerateInput,
     ) -> Result<Finished, TaskError> {
-        let refused = |why: String| TaskError::new(ErrorKind::Input, why);
-        let ports = count_ports(&input.ports)
-            .ok_or_else(|| refused(format!("ports: {:?} is no list of ports", input.ports)))?;
-        let ranges = wanted(cx, &input)?;
-        let ranges = allowed(cx, &ranges)?;
-        if ranges.is_empty() && !input.addresses.is_empty() {
-            let why = "addresses: none lies in the workflow's scope";
-            return Err(TaskError::new(ErrorKind::OutOfScope, why));
-        }
+        let (groups, addresses, ports) = match (input.scan, input.from, input.ports.as_str()) {
+            (ScanKind::Tls, Some(from), "") => {
+                let groups = endpoints::groups(cx, from, &input.field)?;
+                let count = groups.iter().fold(0_u128, |sum, group| sum + group.probes);
+                (groups, count, 1)
+            }
+            _ => of_ranges(cx, &input)?,
+        };
         let rate = self.rate(input.rate);
-        let addresses = count(&ranges);
-        let groups: Vec<(&[AddressRange], u128)> = ranges
-            .chunks(MOST_RANGES)
-            .map(|group| {
-                let probes = count(group).saturating_mul(ports.into());
-                (group, self.shards(probes, rate, &input))
-            })
-            .collect();
-        let total = groups.iter().fold(0_u128, |total, (_, shards)| total.saturating_add(*shards));
+        let shards = groups.iter().map(|group| self.shards(group.probes, rate, &input));
+        let total = shards.clone().fold(0_u128, u128::saturating_add);
         if total > MOST_SHARDS {
             return Err(refused(format!(
                 "{addresses} addresses and {ports} ports at {rate} frames a second and worker are {total} scans of ten \
@@ -68,23 +75,40 @@ impl Runs<GenerateTargets> for Generator {
         }
         // The same at every run of the task, and another for another task.
         let (high, low) = cx.order().assignment.task_id.0.as_u64_pair();
-        for (group, shards) in groups {
+        let seed = high ^ low;
+        for (group, shards) in groups.iter().zip(shards) {
             // Below MOST_SHARDS.
             let shards = u32::try_from(shards).unwrap_or(u32::MAX);
             for shard in 1..=shards {
                 if cx.is_stopping() {
                     return Err(cx.stopped());
                 }
-                cx.queue().create::<TcpSynScan>(&SynScanInput {
-                    targets: group.to_vec(),
-                    ports: input.ports.clone(),
-                    rate,
-                    retries: input.retries,
-                    cooldown_secs: input.cooldown_secs,
-                    seed: high ^ low,
-                    shard,
-                    shards,
-                })?;
+                let targets = group.targets.clone();
+                let GenerateInput { ref ports, retries, cooldown_secs, .. } = input;
+                let ports = ports.clone();
+                match input.scan {
+                    ScanKind::Syn => cx.queue().create::<TcpSynScan>(&SynScanInput {
+                        targets,
+                        ports,
+                        rate,
+                        retries,
+                        cooldown_secs,
+                        seed,
+                        shard,
+                        shards,
+                    })?,
+                    ScanKind::Tls => cx.queue().create::<TlsScan>(&TlsScanInput {
+                        endpoints: group.endpoints.clone(),
+                        targets,
+                        ports,
+                        rate,
+                        retries,
+                        cooldown_secs,
+                        seed,
+                        shard,
+                        shards,
+                    })?,
+                }
             }
         }
         cx.emit(&Generated {
@@ -108,12 +132,41 @@ impl Generator {
     /// them gets something worth its while. At one frame a second, 255 retries and the longest cooldown there is room for one
     /// probe in a shard, so each takes its time at most.
     fn shards(&self, probes: u128, rate: u64, input: &GenerateInput) -> u128 {
-        let attempts = 1 + u128::from(input.retries);
-        let in_secs = |secs: u64| (u128::from(rate).saturating_mul(secs.into()) / attempts).max(1);
+        let talk = match input.scan {
+            ScanKind::Syn => 0,
+            ScanKind::Tls => FRAMES_OF_TLS,
+        };
+        let frames = 1 + u128::from(input.retries) + talk;
+        let in_secs = |secs: u64| (u128::from(rate).saturating_mul(secs.into()) / frames).max(1);
         let needed = probes.div_ceil(in_secs(SHARD_SECS - u64::from(input.cooldown_secs)));
         let worth = probes / in_secs(WORTH_SECS);
         needed.max(worth.min(self.max_bare_metal_workers.into()))
     }
+}
+
+/// Ranges of addresses in groups, how many addresses that are, and how many ports of each.
+fn of_ranges(
+    cx: &Cx<'_, GenerateTargets>,
+    input: &GenerateInput,
+) -> Result<(Vec<Group>, u128, u32), TaskError> {
+    let ports = count_ports(&input.ports)
+        .ok_or_else(|| refused(format!("ports: {:?} is no list of ports", input.ports)))?;
+    let ranges = wanted(cx, input)?;
+    let ranges = allowed(cx, &ranges)?;
+    if ranges.is_empty() && !input.addresses.is_empty() {
+        let why = "addresses: none lies in the workflow's scope";
+        return Err(TaskError::new(ErrorKind::OutOfScope, why));
+    }
+    let group = |ranges: &[AddressRange]| Group {
+        targets: ranges.to_vec(),
+        endpoints: Vec::new(),
+        probes: count(ranges).saturating_mul(ports.into()),
+    };
+    Ok((ranges.chunks(MOST_RANGES).map(group).collect(), count(&ranges), ports))
+}
+
+fn refused(why: String) -> TaskError {
+    TaskError::new(ErrorKind::Input, why)
 }
 
 fn count(ranges: &[AddressRange]) -> u128 {

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use mrpf_ports::store::{DomainRow, EndpointRow, ModelRow, TargetKind, TargetRow};
+use mrpf_ports::store::{DomainRow, EndpointRow, ModelRow, TargetKind, TargetRow, told_by_tls};
 use mrpf_records::{Record, State};
 use mrpf_tasks::{
     AddressRange, Scope,
@@ -16,13 +16,33 @@ use crate::item::name_in;
 
 /// The rows that an item is, which may be none (a closed port); `None` of what is no item of this model.
 pub(crate) fn rows_of(model: Model, item: &Value) -> Option<Vec<ModelRow>> {
+    if item.get("type").is_some_and(|kind| kind == "tls") {
+        let Ok(Record::Tls(record)) = Record::deserialize(item) else { return None };
+        return Some(told_by_tls(&record, model));
+    }
     match model {
+        Model::Certificate | Model::EndpointCertificate | Model::DomainEndpoint => row(model, item),
         Model::Domain => domain(item).map(|row| vec![ModelRow::Domain(row)]),
         Model::Endpoint => {
             endpoints(item).map(|rows| rows.into_iter().map(ModelRow::Endpoint).collect())
         }
         Model::Target => target(item).map(|row| vec![ModelRow::Target(row)]),
     }
+}
+
+/// A row as [`ListModels`](mrpf_tasks::catalogue::ListModels) gives it, or the hash of a certificate.
+fn row(model: Model, item: &Value) -> Option<Vec<ModelRow>> {
+    let named;
+    let item = match item {
+        Value::String(hash) if model == Model::Certificate => {
+            named = serde_json::json!({ "sha256": hash });
+            &named
+        }
+        item => item,
+    };
+    let mut row = ModelRow::deserialize(item).ok().filter(|row| row.model() == model)?;
+    *row.seen_mut() = None;
+    Some(vec![row])
 }
 
 /// A name, with or without who knows it.
@@ -109,9 +129,18 @@ pub(crate) fn refused(scope: &Scope, row: &ModelRow) -> Vec<Refused> {
         };
         why.map(|why| Refused { what: text.to_owned(), why }).into_iter().collect()
     };
+    let address = |ip| scope.cut(&[AddressRange::one(ip)], &[]).refused;
     match row {
+        // Nothing can be sent to it either.
+        ModelRow::Certificate(_) => Vec::new(),
         ModelRow::Domain(row) => name(row.name.as_str()),
-        ModelRow::Endpoint(row) => scope.cut(&[AddressRange::one(row.ip)], &[]).refused,
+        ModelRow::DomainEndpoint(row) => {
+            let mut refused: Vec<Refused> = name(row.domain.as_str());
+            refused.extend(address(row.ip));
+            refused
+        }
+        ModelRow::Endpoint(row) => address(row.ip),
+        ModelRow::EndpointCertificate(row) => address(row.ip),
         ModelRow::Target(row) => match row.kind {
             TargetKind::Org => Vec::new(),
             TargetKind::Domain => name(&row.value),
@@ -184,6 +213,59 @@ mod tests {
         ] {
             check(Model::Endpoint, item, None);
         }
+    }
+
+    #[test]
+    fn a_tls_record_is_rows_of_every_table_but_one() {
+        let hash = "a4".repeat(32);
+        let record = json!({
+            "type": "tls", "ts": "2026-11-24T08:00:00Z", "ip": "198.19.0.7", "port": 443, "outcome": "ok", "stage": "done",
+            "certificates": [{ "sha256": hash, "sans": ["www.example.org", "*.example.org"] }],
+        });
+        let shown = format!("198.19.0.7:443/tcp {hash}");
+        for (model, keys) in [
+            (Model::Certificate, [hash.as_str()].as_slice()),
+            (Model::EndpointCertificate, &[&shown]),
+            (Model::Domain, &["www.example.org", "example.org"]),
+            (Model::DomainEndpoint, &["www.example.org 198.19.0.7:443/tcp"]),
+            (Model::Endpoint, &["198.19.0.7:443/tcp"]),
+            (Model::Target, &[]),
+        ] {
+            check(model, record.clone(), Some(keys));
+        }
+        let mut broken = record.clone();
+        broken["outcome"] = json!("well");
+        check(Model::Certificate, broken, None);
+    }
+
+    #[test]
+    fn rows_as_they_are_listed_are_rows() {
+        let hash = "a4".repeat(32);
+        let seen =
+            json!({ "first_seen": "2026-11-24T08:00:00Z", "last_seen": "2026-11-24T08:00:00Z" });
+        let with_seen = |mut row: Value| {
+            row.as_object_mut().unwrap().extend(seen.as_object().unwrap().clone());
+            row
+        };
+        let place = json!({ "ip": "198.19.0.7", "port": 443, "transport": "tcp" });
+        let at = |more: Value| {
+            let mut row = place.clone();
+            row.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+            with_seen(row)
+        };
+        check(Model::Certificate, with_seen(json!({ "sha256": hash })), Some(&[&hash]));
+        check(Model::Certificate, json!(hash), Some(&[&hash]));
+        let shown = format!("198.19.0.7:443/tcp {hash}");
+        let row = at(json!({ "sha256": hash, "position": 1 }));
+        check(Model::EndpointCertificate, row.clone(), Some(&[&shown]));
+        check(Model::Certificate, row, None);
+        let row = at(json!({ "domain": "example.org", "sources": ["tls"] }));
+        check(Model::DomainEndpoint, row, Some(&["example.org 198.19.0.7:443/tcp"]));
+        for model in [Model::Certificate, Model::EndpointCertificate, Model::DomainEndpoint] {
+            check(model, json!({ "name": "example.org" }), None);
+            check(model, json!(7), None);
+        }
+        check(Model::EndpointCertificate, json!(hash), None);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Writing what was found into recon.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, btree_map::Entry};
 
 use mrpf_ports::{Cx, Finished, Runs, store::ModelRow};
 use mrpf_tasks::{
@@ -57,22 +57,9 @@ impl Runs<UpsertModels> for Stored {
 
 /// Adds a row, or what it says to one with the same key.
 fn add(batch: &mut BTreeMap<String, ModelRow>, row: ModelRow) {
-    match (batch.get_mut(&row.key()), row) {
-        (None, row) => {
-            batch.insert(row.key(), row);
-        }
-        (Some(ModelRow::Domain(known)), ModelRow::Domain(row)) => {
-            for source in row.sources {
-                if !known.sources.contains(&source) {
-                    known.sources.push(source);
-                }
-            }
-        }
-        (Some(ModelRow::Endpoint(known)), ModelRow::Endpoint(row)) => {
-            known.service = row.service.or_else(|| known.service.take());
-        }
-        // A target is nothing but its key.
-        (Some(_), _) => {}
+    match batch.entry(row.key()) {
+        Entry::Vacant(entry) => drop(entry.insert(row)),
+        Entry::Occupied(mut known) => known.get_mut().absorb(&row),
     }
 }
 
@@ -132,6 +119,31 @@ mod tests {
             seen: None,
         };
         assert_eq!(fake.upserts(), [vec![ModelRow::Endpoint(row)]]);
+    }
+
+    /// However many show it.
+    #[test]
+    fn a_certificate_is_written_once_and_names_outside_are_refused() {
+        let fake = Fake::with_scope(scope());
+        let hash = "a4".repeat(32);
+        let record = |last: u8| {
+            json!({ "type": "tls", "ts": "2026-11-24T08:00:00Z", "ip": format!("198.19.0.{last}"), "port": 443,
+                "outcome": "ok", "stage": "done", "certificates": [{
+                    "sha256": hash, "sans": ["a.example.org", "b.example.com"],
+                }] })
+        };
+        let from = fake.stored((0..200).map(record).collect());
+        let upsert = |model: &str| {
+            let input = json!({ "model": model, "from": from.clone() });
+            assert_eq!(fake.run::<UpsertModels>(input), Ok(Finished::default()));
+            let told = fake.output().pop().unwrap();
+            (told["new"].as_u64().unwrap(), told["refused"].as_u64().unwrap())
+        };
+        assert_eq!(upsert("certificate"), (1, 0));
+        assert_eq!(upsert("endpoint_certificate"), (200, 0));
+        assert_eq!(upsert("domain"), (1, 200));
+        assert_eq!(upsert("domain_endpoint"), (200, 200));
+        assert_eq!(fake.refused(), [("b.example.com".to_owned(), Refusal::OutOfScope)]);
     }
 
     #[test]

@@ -9,7 +9,7 @@
 //!
 //! All of a batch is one transaction, the outbox rows with it: a task that says it was given out has its message stored.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, fmt::Display, time::Duration};
 
 use mrpf_ports::{
     StoreError,
@@ -18,12 +18,13 @@ use mrpf_ports::{
 };
 use mrpf_records::Timestamp;
 use mrpf_tasks::{
-    AddressRange, ErrorKind, TaskDefinition as _, TaskError, TaskId, WorkerClass,
-    catalogue::{SynScanInput, TcpSynScan},
+    AddressRange, ErrorKind, Scope, TaskDefinition as _, TaskError, TaskId, WorkerClass,
+    catalogue::{SynScanInput, TcpSynScan, TlsScan, TlsScanInput},
     message::{Assignment, Envelope, Message, RunTask},
     read_input,
-    scope::Cut,
+    scope::{Refused, Targeted},
 };
+use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
 
 use crate::{
@@ -108,19 +109,19 @@ impl Line<'_> {
             return Ok(());
         }
         let scope = workflow.scope.clone();
-        let input = match targets(&task) {
-            None => task.input.clone(),
-            Some(Err(error)) => return self.reject(&task, error),
-            Some(Ok(mut input)) => {
-                let cut = scope.cut(&input.targets, blocklist);
-                self.note_refused(&task, &cut)?;
-                if cut.inside.is_empty() {
-                    let why = "all of its targets lie outside the scope or are on the blocklist";
-                    return self.reject(&task, TaskError::new(ErrorKind::OutOfScope, why));
-                }
-                input.targets = cut.inside;
-                serde_json::to_value(&input).unwrap_or(Value::Null)
-            }
+        let cut = match task.definition.as_str() {
+            TcpSynScan::NAME => cut::<SynScanInput>(&task, &scope, blocklist),
+            TlsScan::NAME => cut::<TlsScanInput>(&task, &scope, blocklist),
+            _ => Ok((Some(task.input.clone()), Vec::new())),
+        };
+        let (input, refused) = match cut {
+            Ok(cut) => cut,
+            Err(error) => return self.reject(&task, error),
+        };
+        self.note_refused(&task, &refused)?;
+        let Some(input) = input else {
+            let why = "all of its targets lie outside the scope or are on the blocklist";
+            return self.reject(&task, TaskError::new(ErrorKind::OutOfScope, why));
         };
         if self.is_put_off(&task)? {
             return Ok(());
@@ -151,9 +152,9 @@ impl Line<'_> {
         self.books.apply(task, Event::Reject(&error)).map(drop)
     }
 
-    fn note_refused(&mut self, task: &TaskRow, cut: &Cut) -> Result<(), StoreError> {
+    fn note_refused(&mut self, task: &TaskRow, refused: &[Refused]) -> Result<(), StoreError> {
         let at = self.books.now();
-        for refused in &cut.refused {
+        for refused in refused {
             self.books.tx().put_refusal(&RefusalRow {
                 workflow_id: task.workflow_id,
                 task_id: task.id,
@@ -190,10 +191,18 @@ impl Line<'_> {
     }
 }
 
-/// The input of a task whose targets are addresses.
-fn targets(task: &TaskRow) -> Option<Result<SynScanInput, TaskError>> {
-    let read = || {
-        read_input(&task.input).map_err(|error| TaskError::new(ErrorKind::Input, error.to_string()))
-    };
-    (task.definition == TcpSynScan::NAME).then(read)
+/// The input of a task without what it may not touch, and that; no input where nothing is left.
+fn cut<I: Targeted + DeserializeOwned + Serialize>(
+    task: &TaskRow,
+    scope: &Scope,
+    blocklist: &[AddressRange],
+) -> Result<(Option<Value>, Vec<Refused>), TaskError> {
+    let wrong = |error: &dyn Display| TaskError::new(ErrorKind::Input, error.to_string());
+    let mut input: I = read_input(&task.input).map_err(|error| wrong(&error))?;
+    let refused = input.cut(scope, blocklist);
+    if input.has_no_target() {
+        return Ok((None, refused));
+    }
+    let input = serde_json::to_value(&input).map_err(|error| wrong(&error))?;
+    Ok((Some(input), refused))
 }

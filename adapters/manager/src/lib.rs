@@ -48,5 +48,6 @@ pub use self::{
     error::{Cause, ManagerError},
     manager::{Counts, Manager, Step},
     settings::Settings,
+    slots::free_all_slots,
     submit::{SubmitError, submit},
 };

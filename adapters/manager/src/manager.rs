@@ -177,13 +177,15 @@ impl Manager {
         if self.next_reconcile <= time() {
             self.next_reconcile = after(time(), desk.settings.reconcile_every);
             self.next_launch = time();
-            tally.note(slots::reconcile(outside, desk, time()))?;
+            let going = tally.note(slots::reconcile(outside, desk, time()))?;
+            self.next_reconcile = soon(self.next_reconcile, going, desk, time());
         }
         // After the messages were sent: see `slots`.
         let is_due = given.has_raw || self.next_launch <= time();
         if is_due && self.no_launch_before <= time() {
             self.next_launch = after(time(), desk.settings.poll);
-            tally.note(slots::launch(outside, desk, time()))?;
+            let going = tally.note(slots::launch(outside, desk, time()))?;
+            self.next_reconcile = soon(self.next_reconcile, going, desk, time());
         }
         Ok(())
     }
@@ -207,6 +209,14 @@ impl Manager {
             self.next_reconcile = after(now, lease);
         }
         Ok(())
+    }
+}
+
+/// When slots and machines are compared next, by what was seen of machines that go.
+fn soon(planned: Timestamp, going: Option<slots::Going>, desk: &Desk, now: Timestamp) -> Timestamp {
+    match going {
+        Some(slots::Going::Some) => planned.min(after(now, desk.settings.going_every)),
+        Some(slots::Going::None) | None => planned,
     }
 }
 
@@ -249,6 +259,12 @@ impl Share for bool {
 }
 
 impl Share for () {
+    fn has_more(&self) -> bool {
+        false
+    }
+}
+
+impl Share for slots::Going {
     fn has_more(&self) -> bool {
         false
     }

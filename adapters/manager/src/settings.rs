@@ -21,6 +21,8 @@ pub struct Settings {
     pub look_every: Duration,
     /// From one comparison of slots and machines to the next.
     pub reconcile_every: Duration,
+    /// The same while a machine is about to go: its slot is another's no later than this after the fleet shows that it has gone.
+    pub going_every: Duration,
     /// Most bare-metal workers at a time.
     pub max_bare_metal_workers: u32,
     /// How long a launched machine may take until its worker says that it is up.
@@ -49,6 +51,7 @@ impl Default for Settings {
             poll: seconds(1),
             look_every: seconds(5),
             reconcile_every: seconds(30),
+            going_every: seconds(2),
             max_bare_metal_workers: 5,
             launch_lease: seconds(5 * 60),
             exhausted_wait: seconds(60),

@@ -6,19 +6,22 @@
 //!    ^    a task needs one, room is       |  instance id, written     |                    |
 //!    |                                    |  after the launch         |                    |
 //!    '------------------------------------'---------------------------'--------------------'
-//!      free_slot; its machine is gone; or nothing was heard of it for a lease, and it was ended
+//!      its machine is gone, by itself or since nothing was heard of its worker for a lease and it was ended
 //! ```
 //!
 //! There are as many rows to take as there may be workers, so no count can be wrong: whoever takes a row in a transaction has it. The
 //! row is taken before the machine is asked for, and the fleet gives the same machine for the same slot and generation, so a
 //! manager may be killed between any two steps.
 //!
+//! A slot is free when the fleet shows that its machine is gone, and not when its worker says that it goes: until then there is a
+//! machine. So while one is about to go the fleet is asked often, for the sake of tasks that wait for its place.
+//!
 //! An idle worker says that it drains before it looks for a message a last time, and this module counts after the message was
 //! sent, without those that drain: one of the two always sees the other. What is missed all the same (queues give no such
 //! promise) is found at the next look, since what counts is what is stored, and not what happened.
 
 use mrpf_ports::{
-    Instance, InstanceId, InstanceState, LaunchError, StoreError,
+    Instance, InstanceId, InstanceState, LaunchError, ManagerStore, StoreError,
     clock::{after, between},
     store::{SlotRow, SlotState, TaskFilter, Tx},
 };
@@ -29,18 +32,34 @@ use crate::{
     error::ManagerError,
 };
 
+/// Whether a machine is about to go, and its slot soon free.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Going {
+    None,
+    Some,
+}
+
+impl Going {
+    fn of(is_any: bool) -> Self {
+        if is_any { Self::Some } else { Self::None }
+    }
+}
+
 /// Launches machines while there are fewer than tasks, and room.
 pub(crate) fn launch(
     outside: &Outside,
     desk: &mut Desk,
     now: Timestamp,
-) -> Result<(), ManagerError> {
+) -> Result<Going, ManagerError> {
     let settings = &desk.settings;
     let most = settings.max_bare_metal_workers as usize;
     let until = after(now, settings.launch_lease);
     let mut taken: Vec<SlotRow> = Vec::new();
+    let mut going = Going::None;
     let take = &mut |tx: &mut dyn Tx| {
         taken.clear();
+        let slots = tx.slots()?;
+        going = Going::of(slots.iter().any(|slot| is_draining(slot, now)));
         if tx.control()?.is_stopped {
             return Ok(());
         }
@@ -48,7 +67,6 @@ pub(crate) fn launch(
         if wanted == 0 {
             return Ok(());
         }
-        let slots = tx.slots()?;
         // No capacity, or a setting in the way: that is so for every slot.
         let is_held_off = slots.iter().any(|slot| {
             slot.state == SlotState::Free && slot.lease_until.is_some_and(|until| until > now)
@@ -71,7 +89,18 @@ pub(crate) fn launch(
         Ok(())
     };
     outside.store.transaction(take).map_err(ManagerError::slots)?;
-    ask_all(outside, desk, &taken, now)
+    ask_all(outside, desk, &taken, now)?;
+    Ok(going)
+}
+
+/// Whether its worker has said that it goes, a moment ago.
+fn is_draining(slot: &SlotRow, now: Timestamp) -> bool {
+    slot.state == SlotState::Draining && !is_over(slot, now)
+}
+
+/// Whether its worker is silent for too long.
+fn is_over(slot: &SlotRow, now: Timestamp) -> bool {
+    slot.lease_until.is_none_or(|until| until < now)
 }
 
 /// Asks for one machine after the other; no further when the fleet does not answer, since each of these calls may take its time, and
@@ -181,7 +210,7 @@ pub(crate) fn reconcile(
     outside: &Outside,
     desk: &mut Desk,
     now: Timestamp,
-) -> Result<(), ManagerError> {
+) -> Result<Going, ManagerError> {
     let most = desk.settings.max_bare_metal_workers;
     outside.store.transaction(&mut |tx| fit(tx, most)).map_err(ManagerError::slots)?;
     let machines = outside.fleet.list().map_err(ManagerError::slots)?;
@@ -200,7 +229,23 @@ pub(crate) fn reconcile(
         }
     }
     ask_all(outside, desk, &plan.ask, now)?;
-    failed.map_or(Ok(()), Err)
+    failed.map_or(Ok(Going::of(plan.is_any_going)), Err)
+}
+
+/// Frees all slots. For whoever knows that no machine that was ever launched for them is left: one whose machines end with it, before
+/// it launches the first.
+///
+/// # Errors
+///
+/// [`StoreError`]; nothing has changed then.
+pub fn free_all_slots(store: &dyn ManagerStore) -> Result<(), StoreError> {
+    store.transaction(&mut |tx| {
+        for mut slot in tx.slots()?.into_iter().filter(|slot| slot.state != SlotState::Free) {
+            release(&mut slot);
+            tx.put_slot(&slot)?;
+        }
+        Ok(())
+    })
 }
 
 /// As many slots as there may be workers. Those that are too many retire when they are free: nobody takes them, and they stay
@@ -234,6 +279,8 @@ struct Plan {
     end: Vec<InstanceId>,
     /// Slots whose launch nobody has heard the end of.
     ask: Vec<SlotRow>,
+    /// Whether a machine that holds a slot is about to go.
+    is_any_going: bool,
 }
 
 impl Plan {
@@ -280,13 +327,20 @@ impl Plan {
             Some(id) => machine.id.0 == *id,
             None => machine.slot == Some((slot.slot, slot.generation)),
         };
-        let machine = machines.iter().find(is_its);
-        let is_over = slot.lease_until.is_none_or(|until| until < now);
+        // Of several that were launched for it, since nobody knew of the first, one that lives.
+        let machine = machines.iter().filter(is_its).min_by_key(|machine| machine.state);
+        let is_over = is_over(slot, now);
         match machine {
             Some(machine) if machine.state == InstanceState::Gone => {
                 let reason = machine.reason.as_deref().unwrap_or("no reason given");
                 tracing::info!(slot = slot.slot, instance = %machine.id, reason, "its machine is gone");
                 release(slot);
+            }
+            // It holds its slot to the end, and is no capacity: a task may have another meanwhile.
+            Some(machine) if machine.state == InstanceState::Ending => {
+                slot.instance_id = Some(machine.id.0.clone());
+                slot.state = SlotState::Draining;
+                self.is_any_going = true;
             }
             Some(machine) if is_over => {
                 tracing::warn!(slot = slot.slot, instance = %machine.id, "nothing is heard of its worker");
@@ -294,6 +348,7 @@ impl Plan {
                 self.end.push(machine.id.clone());
             }
             Some(machine) => {
+                self.is_any_going |= slot.state == SlotState::Draining;
                 if slot.instance_id.is_none() {
                     slot.instance_id = Some(machine.id.0.clone());
                 }
@@ -315,6 +370,7 @@ impl Plan {
                 if slot.instance_id.is_none() && is_late {
                     self.ask.push(slot.clone());
                 }
+                self.is_any_going |= slot.state == SlotState::Draining;
             }
         }
     }

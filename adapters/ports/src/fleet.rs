@@ -50,12 +50,14 @@ pub struct Instance {
     pub reason: Option<String>,
 }
 
-/// The life of an instance.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+/// The life of an instance. One that is not gone yet counts among those that there may be.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub enum InstanceState {
     /// It is to come up, or is up.
     Live,
-    /// It is gone, or about to be.
+    /// It was told to end, or has begun to.
+    Ending,
+    /// It is gone.
     Gone,
 }
 

@@ -3,7 +3,7 @@
 --   mrpf_internal, mrpf_bare_metal   read, and for a run that holds its task write:  task_data  task_collection_data  task_checkpoint
 --                                    read and write:                                 recon.*
 --                                    call:                                           claim_task  renew_task  release_task
---   mrpf_bare_metal                  call too:                                       live_slot  drain_slot  free_slot
+--   mrpf_bare_metal                  call too:                                       live_slot  drain_slot
 --
 -- An external worker has no role. Of everything else a worker knows what the functions here answer: it cannot read `task`, so it
 -- knows the tickets alone of the tasks that it was given, and without a task's ticket it can change nothing of that task.
@@ -117,6 +117,7 @@ LANGUAGE sql SECURITY DEFINER SET search_path = task_manager, pg_temp AS $$
         RETURNING generation
 $$;
 
+-- No worker frees a slot: until its machine is gone, which the manager sees, it is one of those that there may be.
 CREATE FUNCTION drain_slot(of_instance text, of_generation bigint) RETURNS boolean
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = task_manager, pg_temp AS $$
 BEGIN
@@ -124,12 +125,6 @@ BEGIN
         WHERE instance_id = of_instance AND generation = of_generation AND state <> 'free';
     RETURN FOUND;
 END $$;
-
-CREATE FUNCTION free_slot(of_instance text, of_generation bigint) RETURNS void
-LANGUAGE sql SECURITY DEFINER SET search_path = task_manager, pg_temp AS $$
-    UPDATE bare_metal_slot SET state = 'free', instance_id = NULL, lease_until = NULL
-        WHERE instance_id = of_instance AND generation = of_generation
-$$;
 
 -- Output as it may be read: of tasks that have succeeded, of the run that they succeeded with.
 CREATE VIEW stored_output AS
@@ -163,4 +158,4 @@ GRANT SELECT ON schema_version, stored_output TO mrpf_internal, mrpf_bare_metal;
 GRANT SELECT, INSERT, UPDATE, DELETE ON task_data, task_collection_data, task_checkpoint TO mrpf_internal, mrpf_bare_metal;
 GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA recon TO mrpf_internal, mrpf_bare_metal;
 GRANT EXECUTE ON FUNCTION digest, holds, is_ours, claim_task, renew_task, release_task TO mrpf_internal, mrpf_bare_metal;
-GRANT EXECUTE ON FUNCTION live_slot, drain_slot, free_slot TO mrpf_bare_metal;
+GRANT EXECUTE ON FUNCTION live_slot, drain_slot TO mrpf_bare_metal;

@@ -47,13 +47,16 @@ impl Finding {
 }
 
 /// Tables that workers read and write.
-const SHARED: [&str; 8] = [
+const SHARED: [&str; 11] = [
     "task_manager.task_data",
     "task_manager.task_collection_data",
     "task_manager.task_checkpoint",
     "recon.target",
     "recon.domain",
     "recon.endpoint",
+    "recon.certificate",
+    "recon.endpoint_certificate",
+    "recon.domain_endpoint",
     "recon.blocklist",
     "recon.refusal",
 ];
@@ -62,7 +65,7 @@ const SECRET: [&str; 3] =
     ["task_manager.task", "task_manager.bare_metal_slot", "task_manager.outbox"];
 const OF_RUNS: [&str; 6] =
     ["digest", "holds", "is_ours", "claim_task", "renew_task", "release_task"];
-const OF_SLOTS: [&str; 3] = ["live_slot", "drain_slot", "free_slot"];
+const OF_SLOTS: [&str; 2] = ["live_slot", "drain_slot"];
 
 impl Login {
     fn role(self) -> Option<&'static str> {

@@ -12,10 +12,11 @@ use crate::{
 };
 
 /// The SQL of each version, from 1.
-const MIGRATIONS: [&str; 3] = [
+const MIGRATIONS: [&str; 4] = [
     include_str!("../migrations/0001_task_manager.sql"),
     include_str!("../migrations/0002_recon.sql"),
     include_str!("../migrations/0003_workers.sql"),
+    include_str!("../migrations/0004_certificates.sql"),
 ];
 /// What this program knows.
 pub(crate) const KNOWN: u32 = MIGRATIONS.len() as u32;

@@ -171,9 +171,10 @@ fn the_rights_of_each_role_are_those_of_the_design() {
                  AND has_function_privilege('{role}', oid, 'EXECUTE')"
         ))
     };
-    const WRITTEN: &str = "recon.blocklist recon.domain recon.endpoint recon.refusal recon.target \
-                           task_manager.task_checkpoint task_manager.task_collection_data task_manager.task_data";
-    const READ: &str = "recon.blocklist recon.domain recon.endpoint recon.refusal recon.target task_manager.schema_version \
+    const WRITTEN: &str = "recon.blocklist recon.certificate recon.domain recon.domain_endpoint recon.endpoint \
+                           recon.endpoint_certificate recon.refusal recon.target task_manager.task_checkpoint task_manager.task_collection_data task_manager.task_data";
+    const READ: &str = "recon.blocklist recon.certificate recon.domain recon.domain_endpoint recon.endpoint \
+                        recon.endpoint_certificate recon.refusal recon.target task_manager.schema_version \
                         task_manager.stored_output task_manager.task_checkpoint task_manager.task_collection_data \
                         task_manager.task_data";
     const OF_RUNS: &str = "claim_task digest holds is_ours release_task renew_task";
@@ -194,7 +195,7 @@ fn the_rights_of_each_role_are_those_of_the_design() {
     assert_eq!(functions("mrpf_internal"), OF_RUNS);
     assert_eq!(
         functions("mrpf_bare_metal"),
-        "claim_task digest drain_slot free_slot holds is_ours live_slot release_task renew_task"
+        "claim_task digest drain_slot holds is_ours live_slot release_task renew_task"
     );
     // Each runs as its owner, and finds nothing of its caller's.
     let guarded = "SELECT bool_and(prosecdef AND proconfig = '{\"search_path=task_manager, pg_temp\"}') FROM pg_proc
@@ -322,7 +323,6 @@ fn a_worker_drains_its_own_slot_and_an_internal_one_none() {
     assert!(other.live_slot("i-2", soon()).unwrap());
     // Who was never told that a slot is its has none, whatever machine it names; and the names of machines it cannot read.
     assert!(!one.drain_slot("i-2").unwrap());
-    one.free_slot("i-2").unwrap();
     assert_eq!(states(), "live live");
     let mut client = client(&world.bare_metal);
     refused(&mut client, "SELECT instance_id FROM task_manager.bare_metal_slot");
@@ -336,7 +336,7 @@ fn a_worker_drains_its_own_slot_and_an_internal_one_none() {
     let internal = PgStore::open(&world.internal).unwrap();
     assert!(matches!(internal.live_slot("i-2", soon()), Err(StoreError::Unavailable(_))));
     let mut client = self::client(&world.internal);
-    for call in ["live_slot('i-2', now())", "drain_slot('i-2', 3)", "free_slot('i-2', 3)"] {
+    for call in ["live_slot('i-2', now())", "drain_slot('i-2', 3)"] {
         refused(&mut client, &format!("SELECT task_manager.{call}"));
     }
     assert_eq!(states(), "draining live");

@@ -107,6 +107,14 @@ impl Scope {
     }
 }
 
+/// The input of a task that sends packets: what it says of where they go can be cut to what may be touched.
+pub trait Targeted {
+    /// Takes out what may not be touched; gives that.
+    fn cut(&mut self, scope: &Scope, blocklist: &[AddressRange]) -> Vec<Refused>;
+    /// Whether nothing is left to be touched.
+    fn has_no_target(&self) -> bool;
+}
+
 /// What [`Scope::cut`] made of a list of targets.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Cut {
@@ -196,6 +204,13 @@ impl AddressRange {
     /// The last address.
     pub fn last(&self) -> IpAddr {
         self.addr(self.last)
+    }
+
+    /// Whether `addr` is in one of `ranges`, which are as [`merged`](Self::merged) gives them.
+    pub fn any_of(ranges: &[Self], addr: IpAddr) -> bool {
+        let (bits, is_v4) = bits(addr);
+        let next = ranges.partition_point(|range| (!range.is_v4, range.last) < (!is_v4, bits));
+        ranges.get(next).is_some_and(|range| range.is_v4 == is_v4 && range.first <= bits)
     }
 
     /// How many there are; one less for all of IPv6.

@@ -1,4 +1,5 @@
-//! The slot of a bare-metal worker: what the manager counts on.
+//! The slot of a bare-metal worker: what the manager counts on. A worker that ends leaves it draining, since its machine is up for
+//! a while yet; the manager frees it once that is gone.
 
 use std::{
     sync::{Arc, Mutex},
@@ -103,17 +104,6 @@ impl Slot {
 
     pub(crate) fn is_lost(&self) -> bool {
         *lock(&self.state) == State::Lost
-    }
-
-    /// Gives it up; the manager frees the slot of a machine that is gone, should this fail.
-    pub(crate) fn leave(&self) {
-        let mut state = lock(&self.state);
-        if *state != State::Lost
-            && let Err(error) = patiently(|| self.store.free_slot(&self.instance))
-        {
-            tracing::warn!(%error, "the slot of this machine is not freed");
-        }
-        *state = State::Lost;
     }
 
     fn live(&self, now: Timestamp) -> Result<bool, StoreError> {

@@ -359,9 +359,6 @@ impl Loop<'_> {
         while let Ok(event) = self.events.try_recv() {
             self.end(event);
         }
-        if let Some(slot) = self.slot {
-            slot.leave();
-        }
     }
 
     /// Waits a moment for the poll that is open: it would take again what is given back.

@@ -1,5 +1,6 @@
 //! Scans on the simulated network, as a worker would have them done.
 
+mod tls;
 mod world;
 
 use std::{collections::BTreeSet, num::NonZeroU64};

@@ -28,9 +28,9 @@ use mrpf_ports::{
 };
 use mrpf_records::{Record, Timestamp};
 use mrpf_tasks::{
-    AddressRange, Chunk, CollectionId, ErrorKind, RunId, Scope, TaskError, TaskId, Ticket,
-    WorkflowId,
-    catalogue::{DataRef, Model},
+    AddressRange, Chunk, CollectionId, ErrorKind, RunId, Scope, TaskDefinition as _, TaskError,
+    TaskId, Ticket, WorkflowId,
+    catalogue::{DataRef, Model, TcpSynScan},
     message::{Assignment, NewTask, Run as RunName, RunTask},
 };
 use serde_json::{Value, json};
@@ -114,12 +114,17 @@ pub(super) struct Run {
 
 impl Run {
     pub(super) fn new(scope: Scope, input: Value) -> Self {
+        Self::of(TcpSynScan::NAME, scope, input)
+    }
+
+    /// Of a kind of task.
+    pub(super) fn of(definition: &str, scope: Scope, input: Value) -> Self {
         let assignment =
             Assignment { task_id: TaskId::fresh(), attempt: 1, ticket: Ticket::fresh() };
         let order = RunTask {
             assignment,
             workflow_id: WorkflowId::fresh(),
-            definition: "TcpSynScan".to_owned(),
+            definition: definition.to_owned(),
             input,
             scope,
         };
@@ -371,10 +376,6 @@ impl WorkerStore for Store {
     }
 
     fn drain_slot(&self, _: &str) -> Result<bool, StoreError> {
-        no_part_of_it()
-    }
-
-    fn free_slot(&self, _: &str) -> Result<(), StoreError> {
         no_part_of_it()
     }
 }

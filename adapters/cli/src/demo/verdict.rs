@@ -83,7 +83,7 @@ impl Verdict {
                 ModelRow::Domain(row) => {
                     names.insert(row.name.to_string());
                 }
-                ModelRow::Target(_) => {}
+                _ => {}
             })?;
         }
         let refusals = store.refusals(id)?;

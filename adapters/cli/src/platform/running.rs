@@ -11,7 +11,7 @@ use std::{
 };
 
 use mrpf_embedded::{LocalFleet, SqliteStore};
-use mrpf_manager::{Dice, Manager, Outside, Settings};
+use mrpf_manager::{Dice, Manager, Outside, Settings, free_all_slots};
 use mrpf_ports::{
     Queue, QueueName,
     clock::{SystemClock, Wake},
@@ -53,6 +53,8 @@ impl Running {
         let folder = &options.folder;
         let held = folder.hold()?;
         let (queues, store) = (folder.open_queues()?, folder.open_store()?);
+        // Bare-metal workers end with the process that held the folder.
+        free_all_slots(&*store)?;
         let program = env::current_exe()
             .map_err(|source| PlatformError::Start { what: "workers of this program", source })?;
         let staff = |class, count| Staff::start(count, command(&program, class, options));

@@ -260,7 +260,7 @@ fn a_fresh_instance_that_ec2_does_not_know_yet_is_no_gone_one() {
     fake.script().hides = false;
     fleet.terminate(&id).unwrap();
     fake.script().hides = true;
-    assert_eq!(fleet.list().unwrap()[0].state, InstanceState::Gone);
+    assert_eq!(fleet.list().unwrap()[0].state, InstanceState::Ending);
     fleet.terminate(&id).unwrap();
     fleet.terminate(&InstanceId("i-99".to_owned())).unwrap();
 }

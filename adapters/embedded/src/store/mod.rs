@@ -45,6 +45,7 @@ static STORE: Kind = Kind {
     migrations: &[
         include_str!("../../migrations/store/0001_task_manager.sql"),
         include_str!("../../migrations/store/0002_recon.sql"),
+        include_str!("../../migrations/store/0003_certificates.sql"),
     ],
 };
 
@@ -220,9 +221,5 @@ impl WorkerStore for SqliteStore {
 
     fn drain_slot(&self, instance: &str) -> Result<bool, StoreError> {
         self.write(|connection| slots::drain(connection, instance))
-    }
-
-    fn free_slot(&self, instance: &str) -> Result<(), StoreError> {
-        self.write(|connection| slots::free(connection, instance))
     }
 }

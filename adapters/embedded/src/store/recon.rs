@@ -3,10 +3,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use mrpf_ports::store::{DomainRow, EndpointRow, ModelRow, RefusalRow, Seen, SeenCount, TargetRow};
-use mrpf_records::Timestamp;
+use mrpf_ports::store::{
+    CertificateRow, DomainEndpointRow, DomainRow, EndpointCertificateRow, EndpointRow, ModelRow,
+    RefusalRow, Seen, SeenCount, TargetRow,
+};
+use mrpf_records::{CertificateRecord, Timestamp};
 use mrpf_tasks::{AddressRange, WorkflowId, catalogue::Model};
-use rusqlite::{CachedStatement, Connection, OptionalExtension as _, Row, params};
+use rusqlite::{CachedStatement, Connection, OptionalExtension as _, Row, ToSql, params};
 
 use crate::columns::{Cells, Json, Moment, Text};
 
@@ -15,29 +18,19 @@ pub(super) fn merged(rows: &[ModelRow]) -> BTreeMap<(&'static str, String), Mode
     let mut merged = BTreeMap::new();
     for row in rows {
         let entry = merged.entry((table(row.model()).0, row.key()));
-        entry.and_modify(|known| merge(known, row)).or_insert_with(|| row.clone());
+        entry.and_modify(|known: &mut ModelRow| known.absorb(row)).or_insert_with(|| row.clone());
     }
     merged
-}
-
-fn merge(known: &mut ModelRow, row: &ModelRow) {
-    match (known, row) {
-        (ModelRow::Domain(known), ModelRow::Domain(row)) => {
-            known.sources.extend_from_slice(&row.sources);
-        }
-        (ModelRow::Endpoint(known), ModelRow::Endpoint(row)) => {
-            known.service = row.service.clone().or_else(|| known.service.take());
-        }
-        // A target has nothing but its key.
-        _ => {}
-    }
 }
 
 /// The table of a model, and the column of its key.
 fn table(model: Model) -> (&'static str, &'static str) {
     match model {
+        Model::Certificate => ("recon_certificate", "sha256"),
         Model::Domain => ("recon_domain", "name"),
+        Model::DomainEndpoint => ("recon_domain_endpoint", "key"),
         Model::Endpoint => ("recon_endpoint", "key"),
+        Model::EndpointCertificate => ("recon_endpoint_certificate", "key"),
         Model::Target => ("recon_target", "key"),
     }
 }
@@ -47,7 +40,30 @@ pub(super) fn upsert(
     rows: &BTreeMap<(&'static str, String), ModelRow>,
     now: Timestamp,
 ) -> rusqlite::Result<SeenCount> {
-    let mut domains = Domains::new(connection)?;
+    let mut domains = Sourced::new(
+        connection,
+        "SELECT sources FROM recon_domain WHERE name = ?1",
+        "INSERT INTO recon_domain (name, sources, first_seen, last_seen) VALUES (?1, ?2, ?3, ?3)",
+        "UPDATE recon_domain SET sources = ?2, last_seen = max(last_seen, ?3) WHERE name = ?1",
+    )?;
+    let mut domain_endpoints = Sourced::new(
+        connection,
+        "SELECT sources FROM recon_domain_endpoint WHERE key = ?1",
+        "INSERT INTO recon_domain_endpoint (key, sources, domain, ip, port, transport, first_seen, last_seen)
+         VALUES (?1, ?2, ?4, ?5, ?6, ?7, ?3, ?3)",
+        "UPDATE recon_domain_endpoint SET sources = ?2, last_seen = max(last_seen, ?3) WHERE key = ?1",
+    )?;
+    let mut certificates = connection.prepare_cached(
+        "INSERT INTO recon_certificate (sha256, subject, issuer, not_before, not_after, record, der, first_seen, last_seen)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?8)
+         ON CONFLICT (sha256) DO UPDATE SET last_seen = max(last_seen, excluded.last_seen), der = coalesce(excluded.der, der)",
+    )?;
+    let mut endpoint_certificates = connection.prepare_cached(
+        "INSERT INTO recon_endpoint_certificate (key, ip, port, transport, sha256, position, first_seen, last_seen)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?7)
+         ON CONFLICT (key) DO UPDATE SET last_seen = max(last_seen, excluded.last_seen),
+             position = min(position, excluded.position)",
+    )?;
     let mut endpoints = connection.prepare_cached(
         "INSERT INTO recon_endpoint (key, ip, port, transport, service, first_seen, last_seen)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?6)
@@ -58,7 +74,7 @@ pub(super) fn upsert(
         "INSERT INTO recon_target (key, kind, value, first_seen, last_seen) VALUES (?1, ?2, ?3, ?4, ?4)
          ON CONFLICT (key) DO UPDATE SET last_seen = max(last_seen, excluded.last_seen)",
     )?;
-    let mut is_known = [Model::Domain, Model::Endpoint, Model::Target]
+    let mut is_known = Model::ALL
         .map(|model| Known::new(connection, model))
         .into_iter()
         .collect::<rusqlite::Result<Vec<_>>>()?;
@@ -71,7 +87,27 @@ pub(super) fn upsert(
         *(if was_there { &mut count.known } else { &mut count.new }) += 1;
         let now = Moment(now);
         match row {
-            ModelRow::Domain(row) => domains.put(row, &now)?,
+            ModelRow::Certificate(row) => {
+                let CertificateRecord { sha256, subject, issuer, not_before, not_after, .. } =
+                    &row.certificate;
+                let record = Json(CertificateRecord { der: None, ..row.certificate.clone() });
+                let der = &row.certificate.der;
+                certificates.execute(params![
+                    sha256, subject, issuer, not_before, not_after, record, der, now
+                ])?;
+            }
+            ModelRow::Domain(row) => domains.put(key, &row.sources, &now, &[])?,
+            ModelRow::DomainEndpoint(row) => {
+                let DomainEndpointRow { domain, ip, port, transport, sources, .. } = row;
+                let (domain, ip) = (Text(domain), Text(ip));
+                domain_endpoints.put(key, sources, &now, &[&domain, &ip, port, transport])?;
+            }
+            ModelRow::EndpointCertificate(row) => {
+                let EndpointCertificateRow { ip, port, transport, sha256, position, .. } = row;
+                let ip = Text(ip);
+                endpoint_certificates
+                    .execute(params![key, ip, port, transport, sha256, position, now])?;
+            }
             ModelRow::Endpoint(row) => {
                 let EndpointRow { ip, port, transport, service, .. } = row;
                 endpoints.execute(params![key, Text(ip), port, transport, service, now])?;
@@ -84,35 +120,49 @@ pub(super) fn upsert(
     Ok(count)
 }
 
-struct Domains<'a> {
+/// Rows of a table that say who told of them.
+struct Sourced<'a> {
     find: CachedStatement<'a>,
     insert: CachedStatement<'a>,
     update: CachedStatement<'a>,
 }
 
-impl<'a> Domains<'a> {
-    fn new(connection: &'a Connection) -> rusqlite::Result<Self> {
+impl<'a> Sourced<'a> {
+    fn new(
+        connection: &'a Connection,
+        find: &str,
+        insert: &str,
+        update: &str,
+    ) -> rusqlite::Result<Self> {
         Ok(Self {
-            find: connection.prepare_cached("SELECT sources FROM recon_domain WHERE name = ?1")?,
-            insert: connection.prepare_cached(
-                "INSERT INTO recon_domain (name, sources, first_seen, last_seen) VALUES (?1, ?2, ?3, ?3)",
-            )?,
-            update: connection.prepare_cached(
-                "UPDATE recon_domain SET sources = ?2, last_seen = max(last_seen, ?3) WHERE name = ?1",
-            )?,
+            find: connection.prepare_cached(find)?,
+            insert: connection.prepare_cached(insert)?,
+            update: connection.prepare_cached(update)?,
         })
     }
 
-    fn put(&mut self, row: &DomainRow, now: &Moment) -> rusqlite::Result<()> {
-        let name = row.name.as_str();
+    /// `more` is what a row that is new has beside its key, sources and moment.
+    fn put(
+        &mut self,
+        key: &str,
+        sources: &[String],
+        now: &Moment,
+        more: &[&dyn ToSql],
+    ) -> rusqlite::Result<()> {
         let known = self
             .find
-            .query_row([name], |row| Ok(row.get::<_, Json<BTreeSet<String>>>(0)?.0))
+            .query_row([key], |row| Ok(row.get::<_, Json<BTreeSet<String>>>(0)?.0))
             .optional()?;
-        let statement = if known.is_some() { &mut self.update } else { &mut self.insert };
-        let mut sources = known.unwrap_or_default();
-        sources.extend(row.sources.iter().cloned());
-        statement.execute(params![name, Json(sources), now]).map(drop)
+        let is_known = known.is_some();
+        let mut all = known.unwrap_or_default();
+        all.extend(sources.iter().cloned());
+        let all = Json(all);
+        let mut values: Vec<&dyn ToSql> = vec![&key, &all, now];
+        if is_known {
+            return self.update.execute(values.as_slice()).map(drop);
+        }
+        values.extend_from_slice(more);
+        self.insert.execute(values.as_slice()).map(drop)
     }
 }
 
@@ -151,8 +201,11 @@ pub(super) fn list(
 ) -> rusqlite::Result<Vec<ModelRow>> {
     let (table, key) = table(model);
     let columns = match model {
+        Model::Certificate => "record, der",
         Model::Domain => "name, sources",
+        Model::DomainEndpoint => "domain, ip, port, transport, sources",
         Model::Endpoint => "ip, port, transport, service",
+        Model::EndpointCertificate => "ip, port, transport, sha256, position",
         Model::Target => "kind, value",
     };
     let sql = format!(
@@ -167,6 +220,29 @@ pub(super) fn list(
 fn read(model: Model, row: &Row<'_>) -> rusqlite::Result<ModelRow> {
     let cells = &mut Cells::of(row);
     Ok(match model {
+        Model::Certificate => {
+            let certificate: CertificateRecord = cells.json()?;
+            ModelRow::Certificate(Box::new(CertificateRow {
+                certificate: CertificateRecord { der: cells.plain()?, ..certificate },
+                seen: seen(cells)?,
+            }))
+        }
+        Model::DomainEndpoint => ModelRow::DomainEndpoint(DomainEndpointRow {
+            domain: cells.text()?,
+            ip: cells.text()?,
+            port: cells.plain()?,
+            transport: cells.plain()?,
+            sources: cells.json()?,
+            seen: seen(cells)?,
+        }),
+        Model::EndpointCertificate => ModelRow::EndpointCertificate(EndpointCertificateRow {
+            ip: cells.text()?,
+            port: cells.plain()?,
+            transport: cells.plain()?,
+            sha256: cells.plain()?,
+            position: cells.plain()?,
+            seen: seen(cells)?,
+        }),
         Model::Domain => ModelRow::Domain(DomainRow {
             name: cells.text()?,
             sources: cells.json()?,

@@ -22,10 +22,3 @@ pub(super) fn drain(connection: &Connection, instance: &str) -> rusqlite::Result
     )?;
     Ok(update.execute([instance])? == 1)
 }
-
-pub(super) fn free(connection: &Connection, instance: &str) -> rusqlite::Result<()> {
-    let mut update = connection.prepare_cached(
-        "UPDATE bare_metal_slot SET state = 'free', instance_id = NULL, lease_until = NULL WHERE instance_id = ?1",
-    )?;
-    update.execute([instance]).map(drop)
-}

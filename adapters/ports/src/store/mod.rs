@@ -13,15 +13,20 @@ mod error;
 mod manager;
 mod recon;
 mod rows;
+mod told;
 mod worker;
 
 pub use self::{
     error::StoreError,
     manager::{ManagerStore, Tx},
-    recon::{DomainRow, EndpointRow, ModelRow, RefusalRow, Seen, SeenCount, TargetKind, TargetRow},
+    recon::{
+        CertificateRow, DomainEndpointRow, DomainRow, EndpointCertificateRow, EndpointRow,
+        ModelRow, RefusalRow, Seen, SeenCount, TargetKind, TargetRow,
+    },
     rows::{
         CollectionRow, Control, Dependency, EdgeRow, On, OutboxRow, SlotRow, SlotState, TaskFilter,
         TaskRow, TaskState, WorkflowRow, WorkflowState,
     },
+    told::told_by_tls,
     worker::{Checkpoint, Claim, Cursor, Lease, Renewal, WorkerStore},
 };

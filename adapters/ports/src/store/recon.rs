@@ -2,14 +2,20 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use mrpf_records::Timestamp;
+use mrpf_records::{CertificateRecord, Timestamp};
 use mrpf_tasks::{DomainName, TaskId, WorkflowId, catalogue::Model, scope::Refusal};
 use serde::{Deserialize, Serialize};
 
-/// A row of a table of recon.
+/// A row of a table of recon. Read by its fields: those that have the fields of others come first.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(untagged)]
 pub enum ModelRow {
+    /// Of `recon.endpoint_certificate`.
+    EndpointCertificate(EndpointCertificateRow),
+    /// Of `recon.certificate`.
+    Certificate(Box<CertificateRow>),
+    /// Of `recon.domain_endpoint`.
+    DomainEndpoint(DomainEndpointRow),
     /// Of `recon.endpoint`.
     Endpoint(EndpointRow),
     /// Of `recon.domain`.
@@ -22,18 +28,71 @@ impl ModelRow {
     /// Its table.
     pub fn model(&self) -> Model {
         match self {
+            Self::Certificate(_) => Model::Certificate,
             Self::Domain(_) => Model::Domain,
+            Self::DomainEndpoint(_) => Model::DomainEndpoint,
             Self::Endpoint(_) => Model::Endpoint,
+            Self::EndpointCertificate(_) => Model::EndpointCertificate,
             Self::Target(_) => Model::Target,
         }
     }
 
-    /// What names it in its table, and sorts it: a name; `203.0.113.7:443/tcp`; `domain example.org`.
-    pub fn key(&self) -> String {
+    /// Takes in what `other`, a row with the same key that comes later, says beyond this one.
+    pub fn absorb(&mut self, other: &Self) {
+        let add = |known: &mut Vec<String>, sources: &[String]| {
+            for source in sources {
+                if !known.contains(source) {
+                    known.push(source.clone());
+                }
+            }
+        };
+        match (self, other) {
+            (Self::Certificate(known), Self::Certificate(row)) => {
+                if known.certificate.der.is_none() {
+                    known.certificate.der.clone_from(&row.certificate.der);
+                }
+            }
+            (Self::Domain(known), Self::Domain(row)) => add(&mut known.sources, &row.sources),
+            (Self::DomainEndpoint(known), Self::DomainEndpoint(row)) => {
+                add(&mut known.sources, &row.sources);
+            }
+            (Self::Endpoint(known), Self::Endpoint(row)) => {
+                known.service = row.service.clone().or_else(|| known.service.take());
+            }
+            (Self::EndpointCertificate(known), Self::EndpointCertificate(row)) => {
+                known.position = known.position.min(row.position);
+            }
+            // A target has nothing but its key.
+            _ => {}
+        }
+    }
+
+    /// When it was seen.
+    pub fn seen_mut(&mut self) -> &mut Option<Seen> {
         match self {
+            Self::Certificate(row) => &mut row.seen,
+            Self::Domain(row) => &mut row.seen,
+            Self::DomainEndpoint(row) => &mut row.seen,
+            Self::Endpoint(row) => &mut row.seen,
+            Self::EndpointCertificate(row) => &mut row.seen,
+            Self::Target(row) => &mut row.seen,
+        }
+    }
+
+    /// What names it in its table, and sorts it: a name; `203.0.113.7:443/tcp`; `domain example.org`; the hash of a certificate;
+    /// an endpoint and a hash; a name and an endpoint.
+    pub fn key(&self) -> String {
+        let endpoint =
+            |ip, port, transport: &str| format!("{}/{transport}", SocketAddr::new(ip, port));
+        match self {
+            Self::Certificate(row) => row.certificate.sha256.clone(),
             Self::Domain(row) => row.name.to_string(),
-            Self::Endpoint(row) => {
-                format!("{}/{}", SocketAddr::new(row.ip, row.port), row.transport)
+            Self::DomainEndpoint(row) => {
+                format!("{} {}", row.domain, endpoint(row.ip, row.port, &row.transport))
+            }
+            Self::Endpoint(row) => endpoint(row.ip, row.port, &row.transport),
+            Self::EndpointCertificate(row) => {
+                format!("{} {}", endpoint(row.ip, row.port, &row.transport), row.sha256)
             }
             Self::Target(row) => format!("{} {}", row.kind.as_str(), row.value),
         }
@@ -103,6 +162,54 @@ pub struct EndpointRow {
     /// What speaks there, as a source calls it; `None` leaves what is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub service: Option<String>,
+    /// When it was seen; not known of a row that is to be written.
+    #[serde(flatten)]
+    pub seen: Option<Seen>,
+}
+
+/// A certificate, which is one row wherever it is shown.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct CertificateRow {
+    /// What stands in it; [`CertificateRecord::der`] where that was kept, and a row without leaves the one that is known.
+    #[serde(flatten)]
+    pub certificate: CertificateRecord,
+    /// When it was seen; not known of a row that is to be written.
+    #[serde(flatten)]
+    pub seen: Option<Seen>,
+}
+
+/// A certificate that an endpoint shows.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct EndpointCertificateRow {
+    /// The address.
+    pub ip: IpAddr,
+    /// The port.
+    pub port: u16,
+    /// `tcp` or `udp`.
+    pub transport: String,
+    /// The certificate's hash.
+    pub sha256: String,
+    /// Where it stands among those that the endpoint shows: 0 is its own. Seen in several places, the first.
+    pub position: u16,
+    /// When it was seen; not known of a row that is to be written.
+    #[serde(flatten)]
+    pub seen: Option<Seen>,
+}
+
+/// A name of an endpoint.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct DomainEndpointRow {
+    /// The name.
+    pub domain: DomainName,
+    /// The address.
+    pub ip: IpAddr,
+    /// The port.
+    pub port: u16,
+    /// `tcp` or `udp`.
+    pub transport: String,
+    /// Which sources say so; sources of a row that is written are added to those that are known.
+    #[serde(default)]
+    pub sources: Vec<String>,
     /// When it was seen; not known of a row that is to be written.
     #[serde(flatten)]
     pub seen: Option<Seen>,

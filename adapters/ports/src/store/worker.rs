@@ -75,10 +75,9 @@ pub trait WorkerStore: fmt::Debug + Send + Sync {
 
     /// Says that a bare-metal worker is up, or still is, and takes tasks. `false` when no slot is its: it is to wait, or to go.
     fn live_slot(&self, instance: &str, until: Timestamp) -> Result<bool, StoreError>;
-    /// Says that a bare-metal worker looks for a message a last time. `false` when no slot is its.
+    /// Says that a bare-metal worker takes no more tasks, and looks for a message a last time at most. `false` when no slot is its.
+    /// The slot stays its machine's until the manager sees that this is gone.
     fn drain_slot(&self, instance: &str) -> Result<bool, StoreError>;
-    /// Says that a bare-metal worker has gone.
-    fn free_slot(&self, instance: &str) -> Result<(), StoreError>;
 }
 
 /// Where a chunk stands among those of a [`DataRef`].

@@ -237,9 +237,4 @@ impl WorkerStore for PgStore {
         self.database
             .call(Patience::Little, |connection| self.generations.drain(connection, instance))
     }
-
-    fn free_slot(&self, instance: &str) -> Result<(), StoreError> {
-        self.database
-            .call(Patience::Little, |connection| self.generations.free(connection, instance))
-    }
 }

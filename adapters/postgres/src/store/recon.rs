@@ -8,8 +8,11 @@ use std::{
     net::IpAddr,
 };
 
-use mrpf_ports::store::{DomainRow, EndpointRow, ModelRow, RefusalRow, Seen, SeenCount, TargetRow};
-use mrpf_records::Timestamp;
+use mrpf_ports::store::{
+    CertificateRow, DomainEndpointRow, DomainRow, EndpointCertificateRow, EndpointRow, ModelRow,
+    RefusalRow, Seen, SeenCount, TargetRow,
+};
+use mrpf_records::{CertificateRecord, Timestamp};
 use mrpf_tasks::{AddressRange, TaskId, WorkflowId, catalogue::Model};
 use postgres::{Row, types::Json};
 
@@ -22,8 +25,11 @@ use crate::{
 /// Rows to be written, each key once.
 #[derive(Default)]
 pub(super) struct Batch {
+    certificates: BTreeMap<String, CertificateRecord>,
     domains: BTreeMap<String, BTreeSet<String>>,
+    domain_endpoints: BTreeMap<String, (DomainEndpointRow, BTreeSet<String>)>,
     endpoints: BTreeMap<String, EndpointRow>,
+    endpoint_certificates: BTreeMap<String, EndpointCertificateRow>,
     targets: BTreeMap<String, TargetRow>,
 }
 
@@ -33,6 +39,25 @@ impl Batch {
         for row in rows {
             let key = row.key();
             match row {
+                ModelRow::Certificate(row) => {
+                    let known =
+                        batch.certificates.entry(key).or_insert_with(|| row.certificate.clone());
+                    if known.der.is_none() {
+                        known.der.clone_from(&row.certificate.der);
+                    }
+                }
+                ModelRow::DomainEndpoint(row) => {
+                    let (_, sources) = batch
+                        .domain_endpoints
+                        .entry(key)
+                        .or_insert_with(|| (row.clone(), BTreeSet::new()));
+                    sources.extend(row.sources.iter().cloned());
+                }
+                ModelRow::EndpointCertificate(row) => {
+                    let known =
+                        batch.endpoint_certificates.entry(key).or_insert_with(|| row.clone());
+                    known.position = known.position.min(row.position);
+                }
                 ModelRow::Domain(row) => {
                     batch.domains.entry(key).or_default().extend(row.sources.iter().cloned());
                 }
@@ -54,16 +79,134 @@ impl Batch {
         now: Timestamp,
     ) -> Result<SeenCount, Failure> {
         let mut seen = SeenCount::default();
+        if !self.certificates.is_empty() {
+            self.put_certificates(session, now, &mut seen)?;
+        }
         if !self.domains.is_empty() {
             self.put_domains(session, now, &mut seen)?;
         }
+        if !self.domain_endpoints.is_empty() {
+            self.put_domain_endpoints(session, now, &mut seen)?;
+        }
         if !self.endpoints.is_empty() {
             self.put_endpoints(session, now, &mut seen)?;
+        }
+        if !self.endpoint_certificates.is_empty() {
+            self.put_endpoint_certificates(session, now, &mut seen)?;
         }
         if !self.targets.is_empty() {
             self.put_targets(session, now, &mut seen)?;
         }
         Ok(seen)
+    }
+
+    fn put_certificates(
+        &self,
+        session: &mut Session<'_>,
+        now: Timestamp,
+        seen: &mut SeenCount,
+    ) -> Result<(), Failure> {
+        let rows = || self.certificates.values();
+        let column = |field: fn(&CertificateRecord) -> &Option<String>| -> Vec<_> {
+            rows().map(|row| field(row).as_deref().map(text)).collect()
+        };
+        let hashes: Vec<_> = self.certificates.keys().map(|hash| text(hash)).collect();
+        let records: Vec<_> =
+            rows().map(|row| Json(CertificateRecord { der: None, ..row.clone() })).collect();
+        write(
+            session,
+            "WITH put AS (
+                 INSERT INTO recon.certificate AS known
+                         (sha256, subject, issuer, not_before, not_after, record, der, first_seen, last_seen)
+                     SELECT sha256, subject, issuer, not_before, not_after, record, der, $8::timestamptz, $8::timestamptz
+                         FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::json[], $7::text[])
+                             WITH ORDINALITY AS found (sha256, subject, issuer, not_before, not_after, record, der, n)
+                         ORDER BY n
+                 ON CONFLICT (sha256) DO UPDATE SET last_seen = greatest(known.last_seen, excluded.last_seen),
+                     der = coalesce(excluded.der, known.der)
+                 RETURNING xmax = 0 AS is_new
+             )
+             SELECT count(*) FILTER (WHERE is_new), count(*) FROM put",
+            &[
+                &hashes,
+                &column(|row| &row.subject),
+                &column(|row| &row.issuer),
+                &column(|row| &row.not_before),
+                &column(|row| &row.not_after),
+                &records,
+                &column(|row| &row.der),
+                &moment(now),
+            ],
+            seen,
+        )
+    }
+
+    fn put_domain_endpoints(
+        &self,
+        session: &mut Session<'_>,
+        now: Timestamp,
+        seen: &mut SeenCount,
+    ) -> Result<(), Failure> {
+        let rows = || self.domain_endpoints.values();
+        let keys: Vec<_> = self.domain_endpoints.keys().map(|key| text(key)).collect();
+        let domains: Vec<_> = rows().map(|(row, _)| row.domain.as_str()).collect();
+        let ips: Vec<IpAddr> = rows().map(|(row, _)| row.ip).collect();
+        let ports: Vec<i32> = rows().map(|(row, _)| i32::from(row.port)).collect();
+        let transports: Vec<_> = rows().map(|(row, _)| text(&row.transport)).collect();
+        let sources: Vec<_> = rows()
+            .map(|(_, sources)| Json(sources.iter().map(|it| text(it)).collect::<Vec<_>>()))
+            .collect();
+        write(
+            session,
+            "WITH put AS (
+                 INSERT INTO recon.domain_endpoint AS known (key, domain, ip, port, transport, sources, first_seen, last_seen)
+                     SELECT key, domain, ip, port, transport, ARRAY(SELECT json_array_elements_text(sources)),
+                             $7::timestamptz, $7::timestamptz
+                         FROM unnest($1::text[], $2::text[], $3::inet[], $4::integer[], $5::text[], $6::json[])
+                             WITH ORDINALITY AS found (key, domain, ip, port, transport, sources, n)
+                         ORDER BY n
+                 ON CONFLICT (key) DO UPDATE SET last_seen = greatest(known.last_seen, excluded.last_seen),
+                     sources = CASE WHEN known.sources @> excluded.sources THEN known.sources
+                         ELSE ARRAY(SELECT DISTINCT source FROM unnest(known.sources || excluded.sources) AS source ORDER BY source)
+                     END
+                 RETURNING xmax = 0 AS is_new
+             )
+             SELECT count(*) FILTER (WHERE is_new), count(*) FROM put",
+            &[&keys, &domains, &ips, &ports, &transports, &sources, &moment(now)],
+            seen,
+        )
+    }
+
+    fn put_endpoint_certificates(
+        &self,
+        session: &mut Session<'_>,
+        now: Timestamp,
+        seen: &mut SeenCount,
+    ) -> Result<(), Failure> {
+        let rows = || self.endpoint_certificates.values();
+        let keys: Vec<_> = self.endpoint_certificates.keys().map(|key| text(key)).collect();
+        let ips: Vec<IpAddr> = rows().map(|row| row.ip).collect();
+        let ports: Vec<i32> = rows().map(|row| i32::from(row.port)).collect();
+        let transports: Vec<_> = rows().map(|row| text(&row.transport)).collect();
+        let hashes: Vec<_> = rows().map(|row| text(&row.sha256)).collect();
+        let positions: Vec<i32> = rows().map(|row| i32::from(row.position)).collect();
+        write(
+            session,
+            "WITH put AS (
+                 INSERT INTO recon.endpoint_certificate AS known
+                         (key, ip, port, transport, sha256, position, first_seen, last_seen)
+                     SELECT key, ip, port, transport, sha256, position, $7::timestamptz, $7::timestamptz
+                         FROM unnest($1::text[], $2::inet[], $3::integer[], $4::text[], $5::text[], $6::integer[])
+                             WITH ORDINALITY AS found (key, ip, port, transport, sha256, position, n)
+                         ORDER BY n
+                 ON CONFLICT (key) DO UPDATE SET last_seen = greatest(known.last_seen, excluded.last_seen),
+                     position = least(known.position, excluded.position)
+                 RETURNING xmax = 0 AS is_new
+             )
+             SELECT count(*) FILTER (WHERE is_new), count(*) FROM put",
+            &[&keys, &ips, &ports, &transports, &hashes, &positions, &moment(now)],
+            seen,
+        )
     }
 
     fn put_domains(
@@ -185,6 +328,18 @@ pub(super) fn known(
 ) -> Result<Vec<bool>, Failure> {
     let keys: Vec<_> = keys.iter().map(|key| text(key)).collect();
     let sql = match model {
+        Model::Certificate => {
+            "SELECT EXISTS (SELECT FROM recon.certificate WHERE sha256 = asked.key)
+             FROM unnest($1::text[]) WITH ORDINALITY AS asked (key, n) ORDER BY n"
+        }
+        Model::DomainEndpoint => {
+            "SELECT EXISTS (SELECT FROM recon.domain_endpoint WHERE key = asked.key)
+             FROM unnest($1::text[]) WITH ORDINALITY AS asked (key, n) ORDER BY n"
+        }
+        Model::EndpointCertificate => {
+            "SELECT EXISTS (SELECT FROM recon.endpoint_certificate WHERE key = asked.key)
+             FROM unnest($1::text[]) WITH ORDINALITY AS asked (key, n) ORDER BY n"
+        }
         Model::Domain => {
             "SELECT EXISTS (SELECT FROM recon.domain WHERE name = asked.key)
              FROM unnest($1::text[]) WITH ORDINALITY AS asked (key, n) ORDER BY n"
@@ -208,6 +363,17 @@ pub(super) fn list(
     limit: usize,
 ) -> Result<Vec<ModelRow>, Failure> {
     let sql = match model {
+        Model::Certificate => {
+            "SELECT record, der, first_seen, last_seen FROM recon.certificate WHERE sha256 > $1 ORDER BY sha256 LIMIT $2"
+        }
+        Model::DomainEndpoint => {
+            "SELECT domain, ip, port, transport, sources, first_seen, last_seen FROM recon.domain_endpoint
+             WHERE key > $1 ORDER BY key LIMIT $2"
+        }
+        Model::EndpointCertificate => {
+            "SELECT ip, port, transport, sha256, position, first_seen, last_seen FROM recon.endpoint_certificate
+             WHERE key > $1 ORDER BY key LIMIT $2"
+        }
         Model::Domain => {
             "SELECT name, sources, first_seen, last_seen FROM recon.domain WHERE name > $1 ORDER BY name LIMIT $2"
         }
@@ -227,6 +393,29 @@ pub(super) fn list(
 fn read(model: Model, row: &Row) -> Result<ModelRow, Failure> {
     let cells = &mut Cells::of(row);
     Ok(match model {
+        Model::Certificate => {
+            let certificate: CertificateRecord = cells.json()?;
+            ModelRow::Certificate(Box::new(CertificateRow {
+                certificate: CertificateRecord { der: cells.plain()?, ..certificate },
+                seen: seen(cells)?,
+            }))
+        }
+        Model::DomainEndpoint => ModelRow::DomainEndpoint(DomainEndpointRow {
+            domain: cells.text()?,
+            ip: cells.plain()?,
+            port: cells.small()?,
+            transport: cells.plain()?,
+            sources: cells.plain()?,
+            seen: seen(cells)?,
+        }),
+        Model::EndpointCertificate => ModelRow::EndpointCertificate(EndpointCertificateRow {
+            ip: cells.plain()?,
+            port: cells.small()?,
+            transport: cells.plain()?,
+            sha256: cells.plain()?,
+            position: cells.small()?,
+            seen: seen(cells)?,
+        }),
         Model::Domain => ModelRow::Domain(DomainRow {
             name: cells.text()?,
             sources: cells.plain()?,

@@ -41,11 +41,6 @@ impl Generations {
         Ok(row.try_get(0)?)
     }
 
-    pub(super) fn free(&self, connection: &mut Connection, instance: &str) -> Result<(), Failure> {
-        let Some(generation) = self.of(instance) else { return Ok(()) };
-        connection.rows("SELECT free_slot($1, $2)", &[&instance, &generation]).map(drop)
-    }
-
     fn of(&self, instance: &str) -> Option<i64> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).get(instance).copied()
     }

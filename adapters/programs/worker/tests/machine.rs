@@ -165,13 +165,13 @@ fn said(output: &Output) -> String {
 }
 
 #[test]
-fn a_machine_without_work_frees_its_slot_and_switches_itself_off() {
+fn a_machine_without_work_leaves_its_slot_draining_and_switches_itself_off() {
     let Some(mut world) = World::new() else { return };
     world.give_slot(INSTANCE);
     world.start(&[], &[("BARE_METAL_IDLE_TIMEOUT_SECS", "3")]);
     eventually("it takes up its slot", || world.slot() == SlotState::Live);
     assert_eq!(world.ended().code(), Some(0));
-    assert_eq!(world.slot(), SlotState::Free);
+    assert_eq!(world.slot(), SlotState::Draining);
     let systemctl = world.folder.path().join("systemctl");
     assert_eq!(world.said(), format!("{} poweroff\n", systemctl.display()));
     assert!(world.cloud.misuses().is_empty());
@@ -184,7 +184,7 @@ fn a_machine_that_is_to_be_kept_stays_on() {
     let arguments = ["--keep-machine", "--instance", "a-machine-of-our-own"];
     world.start(&arguments, &[("BARE_METAL_IDLE_TIMEOUT_SECS", "1")]);
     assert_eq!(world.ended().code(), Some(0));
-    assert_eq!((world.slot(), world.said().as_str()), (SlotState::Free, ""));
+    assert_eq!((world.slot(), world.said().as_str()), (SlotState::Draining, ""));
     assert!(world.imds.asked().is_empty(), "a machine with a name has no metadata service");
 }
 
@@ -196,7 +196,7 @@ fn a_spot_notice_ends_the_worker_and_sigterm_does_so_in_5_s() {
     eventually("it takes up its slot", || world.slot() == SlotState::Live);
     world.imds.give_spot_notice();
     assert_eq!(world.ended().code(), Some(0));
-    assert_eq!((world.slot(), world.said().as_str()), (SlotState::Free, ""));
+    assert_eq!((world.slot(), world.said().as_str()), (SlotState::Draining, ""));
 
     world.give_slot(INSTANCE);
     let looks = |(line, _): &(String, u16)| line.ends_with("/spot/instance-action");
@@ -210,7 +210,7 @@ fn a_spot_notice_ends_the_worker_and_sigterm_does_so_in_5_s() {
     kill(Pid::from_raw(i32::try_from(program).unwrap()), Signal::SIGTERM).unwrap();
     assert_eq!(world.ended().code(), Some(0));
     assert!(begin.elapsed() < Duration::from_secs(5), "{:?}", begin.elapsed());
-    assert_eq!((world.slot(), world.said().as_str()), (SlotState::Free, ""));
+    assert_eq!((world.slot(), world.said().as_str()), (SlotState::Draining, ""));
     // Whatever comes now finds nobody's poll open that would hide it.
     world.cloud.queues().send(&world.own, "a message");
     thread::sleep(Duration::from_millis(100));

@@ -1,10 +1,19 @@
 //! Tasks that send packets of their own.
 
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+};
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::{AddressRange, Check, task};
+use crate::{
+    AddressRange, Check, DomainName, Scope,
+    scope::{Refused, Targeted},
+    task,
+};
 
 task! {
     /// Says which TCP ports of some addresses answer a SYN, and keeps what it finds in recon.
@@ -47,18 +56,139 @@ impl Check for SynScanInput {
         if self.targets.is_empty() {
             return Err("targets: there are none".to_owned());
         }
-        if self.shard == 0 || self.shard > self.shards {
-            return Err(format!("shard: {} is none of 1 to {}", self.shard, self.shards));
-        }
-        check_scan(&self.ports, self.rate)
+        check_shard(self.shard, self.shards)?;
+        check_rate(self.rate)?;
+        check_ports(&self.ports)
     }
 }
 
-/// Checks what every scan has.
-pub(super) fn check_scan(ports: &str, rate: u64) -> Result<(), String> {
-    if rate == 0 {
-        return Err("rate: must be 1 or more".to_owned());
+impl Targeted for SynScanInput {
+    fn cut(&mut self, scope: &Scope, blocklist: &[AddressRange]) -> Vec<Refused> {
+        let cut = scope.cut(&self.targets, blocklist);
+        self.targets = cut.inside;
+        cut.refused
     }
+
+    fn has_no_target(&self) -> bool {
+        self.targets.is_empty()
+    }
+}
+
+task! {
+    /// Says what TLS tells on some ports of some addresses, and keeps certificates, and where they are shown, in recon.
+    pub struct TlsScan;
+    requires: [TaskDataAccess, ReconDataAccess, RawSocketAccess];
+    input: TlsScanInput;
+    output: Value;
+}
+
+/// See [`TlsScan`]. Its output are the records of `mrpf tls`. It has endpoints, or targets with ports, or both.
+#[derive(Clone, Debug, Deserialize, JsonSchema, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct TlsScanInput {
+    /// Ports of single addresses, each once, with the name that the address is asked for, which is one for all its ports. The
+    /// manager takes out what the workflow may not touch, and so does the worker.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub endpoints: Vec<TlsEndpoint>,
+    /// What is asked on `ports`, without a name. It is cut as `endpoints` are.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub targets: Vec<AddressRange>,
+    /// Ports of `targets`: `443`, `443,8443`, `-` for all.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub ports: String,
+    /// Frames a second.
+    pub rate: u64,
+    /// SYNs after the first.
+    pub retries: u8,
+    /// Seconds in which answers are taken after the last SYN.
+    pub cooldown_secs: u8,
+    /// Of the order: shards of one scan share it, and so does a scan that goes on.
+    pub seed: u64,
+    /// Which of `shards` parts, from 1.
+    #[serde(default = "one")]
+    pub shard: u32,
+    /// How many parts.
+    #[serde(default = "one")]
+    pub shards: u32,
+}
+
+/// A port of an address, for a [`TlsScan`].
+#[derive(Clone, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct TlsEndpoint {
+    /// The address.
+    pub ip: IpAddr,
+    /// The port.
+    pub port: u16,
+    /// The name that the hello asks for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub server_name: Option<DomainName>,
+}
+
+impl Check for TlsScanInput {
+    fn check(&self) -> Result<(), String> {
+        if self.has_no_target() {
+            return Err("endpoints: there are none, and no targets".to_owned());
+        }
+        if self.targets.is_empty() != self.ports.is_empty() {
+            return Err(
+                "ports: they are those of targets, so there must be both or neither".to_owned()
+            );
+        }
+        if !self.ports.is_empty() {
+            check_ports(&self.ports)?;
+        }
+        let (mut seen, mut names) = (BTreeSet::new(), BTreeMap::new());
+        for TlsEndpoint { ip, port, server_name } in &self.endpoints {
+            if *port == 0 {
+                return Err(format!("endpoints: {ip} has no port 0"));
+            }
+            if !seen.insert((ip, port)) {
+                return Err(format!("endpoints: port {port} of {ip} is there twice"));
+            }
+            if names.insert(ip, server_name).is_some_and(|known| known != server_name) {
+                return Err(format!(
+                    "endpoints: {ip} is asked for two names: that takes two scans"
+                ));
+            }
+        }
+        check_shard(self.shard, self.shards)?;
+        check_rate(self.rate)
+    }
+}
+
+impl Targeted for TlsScanInput {
+    fn cut(&mut self, scope: &Scope, blocklist: &[AddressRange]) -> Vec<Refused> {
+        let single: Vec<_> = self.endpoints.iter().map(|it| AddressRange::one(it.ip)).collect();
+        let mut cut = scope.cut(&AddressRange::merged(&single), blocklist);
+        let inside = AddressRange::merged(&cut.inside);
+        self.endpoints.retain(|endpoint| AddressRange::any_of(&inside, endpoint.ip));
+        let targets = scope.cut(&self.targets, blocklist);
+        self.targets = targets.inside;
+        if self.targets.is_empty() {
+            self.ports.clear();
+        }
+        cut.refused.extend(targets.refused);
+        cut.refused
+    }
+
+    fn has_no_target(&self) -> bool {
+        self.endpoints.is_empty() && self.targets.is_empty()
+    }
+}
+
+fn check_shard(shard: u32, shards: u32) -> Result<(), String> {
+    if shard == 0 || shard > shards {
+        return Err(format!("shard: {shard} is none of 1 to {shards}"));
+    }
+    Ok(())
+}
+
+pub(super) fn check_rate(rate: u64) -> Result<(), String> {
+    if rate == 0 { Err("rate: must be 1 or more".to_owned()) } else { Ok(()) }
+}
+
+pub(super) fn check_ports(ports: &str) -> Result<(), String> {
     match count_ports(ports) {
         Some(_) => Ok(()),
         None => Err(format!("ports: {ports:?} is no list of ports such as 80,443 or 1-1024 or -")),
@@ -88,7 +218,80 @@ pub fn count_ports(ports: &str) -> Option<u32> {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
+
+    fn tls(more: Value) -> TlsScanInput {
+        let mut input = json!({ "rate": 1, "retries": 0, "cooldown_secs": 1, "seed": 1 });
+        input.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        serde_json::from_value(input).unwrap()
+    }
+
+    #[test]
+    fn a_tls_scan_has_endpoints_or_targets_with_ports() {
+        let endpoints = json!([
+            { "ip": "198.19.0.1", "port": 443, "server_name": "a.example.org" },
+            { "ip": "198.19.0.1", "port": 8443, "server_name": "a.example.org" },
+            { "ip": "198.19.0.2", "port": 443 },
+        ]);
+        for good in [
+            json!({ "endpoints": endpoints }),
+            json!({ "targets": ["198.19.0.0/24"], "ports": "443" }),
+            json!({ "endpoints": endpoints, "targets": ["198.19.0.0/24"], "ports": "443" }),
+        ] {
+            assert_eq!(tls(good).check(), Ok(()));
+        }
+        let bad = [
+            (json!({}), "endpoints: there are none"),
+            (json!({ "targets": ["198.19.0.0/24"] }), "ports: "),
+            (json!({ "endpoints": endpoints, "ports": "443" }), "ports: "),
+            (json!({ "targets": ["198.19.0.0/24"], "ports": "https" }), "ports: \"https\""),
+            (json!({ "endpoints": [{ "ip": "198.19.0.1", "port": 0 }] }), "no port 0"),
+            (json!({ "endpoints": [endpoints[0], endpoints[0]] }), "is there twice"),
+            (
+                json!({ "endpoints": [endpoints[0], { "ip": "198.19.0.1", "port": 8443 }] }),
+                "two names",
+            ),
+            (json!({ "endpoints": endpoints, "shard": 2 }), "shard: "),
+            (json!({ "endpoints": endpoints, "rate": 0 }), "rate: "),
+        ];
+        for (bad, why) in bad {
+            let error = tls(bad.clone()).check().unwrap_err();
+            assert!(error.contains(why), "{bad}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_tls_scan_is_cut_to_what_may_be_touched() {
+        let scope: Scope = serde_json::from_value(json!({
+            "addresses": ["198.19.0.0/24", "2001:db8::/64"], "exclude": ["198.19.0.7"],
+        }))
+        .unwrap();
+        let blocklist = ["2001:db8::9".parse().unwrap()];
+        let endpoint = |ip: &str, port: u16| json!({ "ip": ip, "port": port });
+        let mut input = tls(json!({
+            "endpoints": [
+                endpoint("2001:db8::9", 443), endpoint("198.19.0.7", 443), endpoint("198.19.0.8", 443),
+                endpoint("10.0.0.1", 443), endpoint("10.0.0.1", 8443), endpoint("198.19.0.8", 8443),
+                endpoint("2001:db8::8", 443), endpoint("198.19.0.6", 443),
+            ],
+            "targets": ["10.0.0.0/8"],
+            "ports": "443",
+        }));
+        let refused = input.cut(&scope, &blocklist);
+        let left: Vec<_> = input.endpoints.iter().map(|it| (it.ip.to_string(), it.port)).collect();
+        let left: Vec<_> = left.iter().map(|(ip, port)| (ip.as_str(), *port)).collect();
+        let inside =
+            [("198.19.0.8", 443), ("198.19.0.8", 8443), ("2001:db8::8", 443), ("198.19.0.6", 443)];
+        assert_eq!(left, inside);
+        let refused: Vec<_> = refused.iter().map(|it| it.what.as_str()).collect();
+        assert_eq!(refused, ["10.0.0.1", "198.19.0.7", "2001:db8::9", "10.0.0.0/8"]);
+        assert_eq!((input.check(), input.has_no_target()), (Ok(()), false));
+        let mut outside = tls(json!({ "endpoints": [endpoint("10.0.0.1", 443)] }));
+        outside.cut(&scope, &[]);
+        assert!(outside.has_no_target());
+    }
 
     #[test]
     fn ports_are_counted() {

@@ -30,6 +30,24 @@ pub enum Model {
     Domain,
     /// A port of an address.
     Endpoint,
+    /// An X.509 certificate.
+    Certificate,
+    /// A certificate that a port of an address shows.
+    EndpointCertificate,
+    /// A name of a port of an address.
+    DomainEndpoint,
+}
+
+impl Model {
+    /// All of them.
+    pub const ALL: [Self; 6] = [
+        Self::Target,
+        Self::Domain,
+        Self::Endpoint,
+        Self::Certificate,
+        Self::EndpointCertificate,
+        Self::DomainEndpoint,
+    ];
 }
 
 /// A host name that a source knows.

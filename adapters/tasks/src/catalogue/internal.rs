@@ -6,7 +6,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{DataRef, Model};
+use super::{
+    DataRef, Model,
+    bare_metal::{check_ports, check_rate},
+};
 use crate::{AddressRange, Check, CollectionId, task};
 
 fn check_field(field: &str) -> Result<(), String> {
@@ -120,7 +123,7 @@ task! {
 pub struct FilterNewInput {
     /// The items.
     pub from: DataRef,
-    /// Which field: a target's value, a domain's name, or an endpoint's `ip:port`.
+    /// Which field: a target's value, a domain's name, an endpoint's `ip:port`, a certificate.
     pub field: String,
     /// The table.
     pub model: Model,
@@ -172,8 +175,9 @@ task! {
 #[derive(Clone, Debug, Deserialize, JsonSchema, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct UpsertInput {
-    /// The table. Items are names for `domain` (`NameFound`), records of scans or hosts for `endpoint` (`SynRecord`,
-    /// `HostFound`), `{kind, value}` for `target`.
+    /// The table. Items are names (`NameFound`) or TLS records for `domain`, records of scans or hosts for `endpoint` (`SynRecord`,
+    /// `TlsRecord`, `HostFound`), TLS records for `certificate`, `endpoint_certificate` and `domain_endpoint`, `{kind, value}` for
+    /// `target`.
     pub model: Model,
     /// The items.
     pub from: DataRef,
@@ -337,7 +341,7 @@ pub enum Condition {
 }
 
 task! {
-    /// Cuts addresses and ports into scans of ten minutes at most, each a TcpSynScan of its collection.
+    /// Cuts addresses and ports into scans of ten minutes at most, each a TcpSynScan or TlsScan of its collection.
     pub struct GenerateTargets;
     requires: [TaskDataAccess, QueueAccess, ReconDataAccess];
     input: GenerateInput;
@@ -348,6 +352,9 @@ task! {
 #[derive(Clone, Debug, Deserialize, JsonSchema, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct GenerateInput {
+    /// What scans.
+    #[serde(default)]
+    pub scan: ScanKind,
     /// What is scanned; the address ranges of the workflow's scope where neither this nor `from` is given.
     #[serde(default)]
     pub addresses: Vec<AddressRange>,
@@ -357,7 +364,9 @@ pub struct GenerateInput {
     /// Where an item has its address, or a list of them.
     #[serde(default = "ip_field")]
     pub field: String,
-    /// Ports: `80,443`, `1-1024`, `-` for all.
+    /// Ports: `80,443`, `1-1024`, `-` for all. A TLS scan without has the endpoints that `from` names: of each item the address, its
+    /// `/port`, and its `/server_name` if it has one.
+    #[serde(default)]
     pub ports: String,
     /// Frames a second for the whole scan, all its workers together.
     #[serde(default = "ten_thousand")]
@@ -368,6 +377,17 @@ pub struct GenerateInput {
     /// Seconds in which answers are taken after the last attempt.
     #[serde(default = "eight")]
     pub cooldown_secs: u8,
+}
+
+/// What kind of scan [`GenerateTargets`] makes.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ScanKind {
+    /// `TcpSynScan`.
+    #[default]
+    Syn,
+    /// `TlsScan`.
+    Tls,
 }
 
 fn ip_field() -> String {
@@ -389,7 +409,16 @@ fn eight() -> u8 {
 impl Check for GenerateInput {
     fn check(&self) -> Result<(), String> {
         check_field(&self.field)?;
-        super::bare_metal::check_scan(&self.ports, self.rate)
+        check_rate(self.rate)?;
+        let has_endpoints = self.scan == ScanKind::Tls && self.ports.is_empty();
+        if !has_endpoints {
+            return check_ports(&self.ports);
+        }
+        if self.from.is_none() || !self.addresses.is_empty() {
+            return Err("ports: without them, the endpoints are those of `from` and nothing else"
+                .to_owned());
+        }
+        Ok(())
     }
 }
 
@@ -398,7 +427,7 @@ impl Check for GenerateInput {
 pub struct Generated {
     /// Scans.
     pub shards: u32,
-    /// Addresses in all.
+    /// Addresses in all; of endpoints, how many.
     pub addresses: u64,
     /// Ports of each.
     pub ports: u32,

@@ -6,7 +6,7 @@ mod external;
 mod internal;
 
 pub use self::{
-    bare_metal::{SynScanInput, TcpSynScan, count_ports},
+    bare_metal::{SynScanInput, TcpSynScan, TlsEndpoint, TlsScan, TlsScanInput, count_ports},
     data::{DataRef, HostFound, Model, NameFound, ServiceFound},
     external::{
         CensysCertificates, CensysHosts, CensysQuery, CrtSh, CrtShInput, DomainInput, HostInput,
@@ -17,7 +17,7 @@ pub use self::{
         ConditionalInput, Counted, FilterDedupe, FilterEquals, FilterEqualsInput, FilterInScope,
         FilterInput, FilterNew, FilterNewInput, FilterRegex, FilterRegexInput, GenerateInput,
         GenerateTargets, Generated, InsertData, InsertInput, IntoCollection, ListInput, ListModels,
-        UnionInput, UpsertInput, UpsertModels, Upserted,
+        ScanKind, UnionInput, UpsertInput, UpsertModels, Upserted,
     },
 };
 use crate::Registry;
@@ -43,5 +43,6 @@ pub(crate) fn all() -> Registry {
         .with::<ShodanDomain>()
         .with::<ShodanHost>()
         .with::<TcpSynScan>()
+        .with::<TlsScan>()
         .with::<UpsertModels>()
 }

@@ -44,6 +44,12 @@ fn the_bundled_workflow_plans_over_any_scope() {
     assert_eq!(task(&plan, "shards").feeds, Some(scans.id));
     assert_eq!(waits(&plan, "in-scope"), [Waits::Collection(certificates.id)]);
     assert_eq!(waits(&plan, "endpoints"), [Waits::Task(task(&plan, "any-open").id, On::True)]);
+    let tls = collection(&plan, "tls-scans");
+    assert_eq!((tls.members, tls.feeders), (0, 1));
+    assert_eq!(task(&plan, "tls-shards").feeds, Some(tls.id));
+    let open = Waits::Task(task(&plan, "open").id, On::Succeeded);
+    assert_eq!(waits(&plan, "tls-shards"), [open]);
+    assert_eq!(waits(&plan, "store-tls-names"), [Waits::Collection(tls.id)]);
 
     let addresses_only: Scope = serde_json::from_value(json!({ "addresses": ["::1"] })).unwrap();
     let plan = recon(addresses_only).unwrap().plan(&Registry::shipped()).unwrap();

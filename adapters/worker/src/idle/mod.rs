@@ -4,7 +4,7 @@
 //!            message                      message: live again
 //!   Busy <------------ Waiting <----------------------------------- .
 //!    |  '- all let go ---^ | timeout: mark the slot as draining     |
-//!    |                     '-------------------------> Draining ----+--> Over: free the slot, power off
+//!    |                     '-------------------------> Draining ----+--> Over: power off
 //!    '- the timer stands still                         one more poll, nothing
 //! ```
 //!
@@ -19,6 +19,8 @@
 //!
 //! Each writes before it reads what the other writes, so at least one of them sees the other. `model.rs` tries all orders of
 //! these steps, with this very code. A queue may show a message late; then the manager's next reconciliation finds it.
+//!
+//! The slot of a worker that goes is still its machine's, which is not off yet. The manager frees it when the machine is gone.
 
 use std::{str::FromStr, time::Duration};
 
@@ -100,7 +102,7 @@ pub(crate) enum Step {
     Drain,
     /// Wait for messages a last time.
     LastPoll,
-    /// Free the slot and go.
+    /// Go.
     Off,
 }
 

@@ -2,8 +2,8 @@
 //!
 //! ```text
 //!  manager     send, then count live + launching and launch while there are too few       (one message after the other, any time)
-//!  worker      boot, poll, drain, poll a last time, run, go: what `Idle` says
-//!  reconciler  once a period: counts and launches as the manager does
+//!  worker      boot, poll, drain, poll a last time, run, go: what `Idle` says; then its machine takes a while to go off
+//!  reconciler  once a period, and when a machine is gone: frees its slot, counts and launches as the manager does
 //! ```
 //!
 //! Each step is atomic, as a transaction or a call to the queue is, and may be taken at once or up to [`SLACK`] or [`PAUSE`]
@@ -23,7 +23,11 @@ const LAUNCH: u64 = 3;
 /// Longer than the idle timeout.
 const TASK: u64 = 5;
 const TIMEOUT: u32 = 3;
-const PERIOD: u64 = 12;
+const PERIOD: u64 = 30;
+/// From the end of a worker to that of its machine.
+const OFF: u64 = 2;
+/// Longest until the manager sees that.
+const LOOK: u64 = 2;
 /// No message is sent later.
 const LAST_SEND: u64 = 14;
 /// By then every worker has gone.
@@ -39,8 +43,10 @@ struct Rules {
     counts_first: bool,
     /// Whether draining workers count as capacity.
     counts_draining: bool,
-    /// Whether there is a reconciler.
+    /// Whether there is a reconciler. Without one slots fall free all the same.
     reconciles: bool,
+    /// Whether a worker that goes frees its slot itself.
+    frees_early: bool,
     /// For how long after it was sent a message may be hidden from polls.
     late: u64,
 }
@@ -53,6 +59,7 @@ const PROTOCOL: Rules = Rules {
     counts_first: false,
     counts_draining: false,
     reconciles: false,
+    frees_early: false,
     late: 0,
 };
 
@@ -82,13 +89,38 @@ struct Worker {
 /// `by` is when a step is taken at the latest.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
 enum Does {
-    Boots { until: u64 },
-    Decides { by: u64 },
-    Drains { by: u64 },
-    Polls { until: u64 },
-    Starts { message: usize, revives: bool, by: u64 },
-    Runs { message: usize, until: u64 },
-    Goes { by: u64 },
+    Boots {
+        until: u64,
+    },
+    Decides {
+        by: u64,
+    },
+    Drains {
+        by: u64,
+    },
+    Polls {
+        until: u64,
+    },
+    Starts {
+        message: usize,
+        revives: bool,
+        by: u64,
+    },
+    Runs {
+        message: usize,
+        until: u64,
+    },
+    Goes {
+        by: u64,
+    },
+    /// The worker has ended, and its machine has not.
+    GoesOff {
+        until: u64,
+    },
+    /// Its machine is gone, and the manager has not seen that.
+    IsOff {
+        by: u64,
+    },
 }
 
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
@@ -110,15 +142,20 @@ struct World {
     now: u64,
     messages: Vec<Message>,
     slots: Vec<Slot>,
-    /// Those that have gone are removed.
+    /// Those whose machines are seen to be gone are removed.
     workers: Vec<Worker>,
     manager: Manager,
     reconciles_at: u64,
 }
 
-/// A message that nobody has taken, and how it came about.
+/// What must not be, and how it came about.
 #[derive(Debug)]
-struct Late(#[expect(dead_code, reason = "shown when a test fails")] World);
+enum Wrong {
+    /// A message that nobody has taken.
+    Late(#[expect(dead_code, reason = "shown when a test fails")] Box<World>),
+    /// More machines than there may be.
+    TooMany(#[expect(dead_code, reason = "shown when a test fails")] Box<World>),
+}
 
 impl World {
     /// One live worker that has just ended a task.
@@ -166,12 +203,15 @@ impl World {
         manager
             || (rules.reconciles && self.reconciles_at <= now)
             || self.workers.iter().any(|worker| match worker.does {
-                Does::Boots { until } | Does::Runs { until, .. } => until <= now,
+                Does::Boots { until } | Does::Runs { until, .. } | Does::GoesOff { until } => {
+                    until <= now
+                }
                 Does::Polls { until } => until <= now || shown,
                 Does::Decides { by }
                 | Does::Drains { by }
                 | Does::Starts { by, .. }
-                | Does::Goes { by } => by <= now,
+                | Does::Goes { by }
+                | Does::IsOff { by } => by <= now,
             })
     }
 
@@ -303,13 +343,27 @@ impl World {
                 worker.idle.let_go(true, world.time());
                 worker.does = Does::Decides { by: world.by() };
             }),
-            Does::Goes { .. } => {
+            Does::Goes { .. } => change(&|world, worker| {
+                if rules.frees_early {
+                    world.slots[worker.slot] = Slot::Free;
+                }
+                worker.does = Does::GoesOff { until: now + OFF };
+            }),
+            Does::GoesOff { until } if until <= now => change(&|_, worker| {
+                worker.does = Does::IsOff { by: now + LOOK };
+            }),
+            Does::IsOff { .. } => {
                 let mut world = self.clone();
-                world.slots[worker.slot] = Slot::Free;
+                if !rules.frees_early {
+                    world.slots[worker.slot] = Slot::Free;
+                }
                 world.workers.remove(at);
+                if rules.reconciles {
+                    world.launch(rules, 0);
+                }
                 next.push(world);
             }
-            Does::Boots { .. } | Does::Runs { .. } => {}
+            Does::Boots { .. } | Does::Runs { .. } | Does::GoesOff { .. } => {}
         }
     }
 
@@ -320,6 +374,12 @@ impl World {
             _ => 0,
         };
         self.messages.iter().map(wait).max().unwrap_or(0)
+    }
+
+    /// How many machines there are.
+    fn machines(&self) -> usize {
+        let is_there = |worker: &&Worker| !matches!(worker.does, Does::IsOff { .. });
+        self.workers.iter().filter(is_there).count()
     }
 
     /// Whether the timer has fired on a worker that has a message.
@@ -333,8 +393,8 @@ impl World {
 }
 
 /// The longest that a message waits in any order of steps, and how many worlds there are; or the first in which one waits
-/// longer than `most`.
-fn explore(rules: &Rules, most: u64) -> Result<(u64, usize), Box<Late>> {
+/// longer than `most`, or there are too many machines.
+fn explore(rules: &Rules, most: u64) -> Result<(u64, usize), Wrong> {
     let mut layer = HashSet::from([World::new(rules)]);
     let (mut longest, mut count) = (0, 0);
     for now in 0..=HORIZON {
@@ -343,7 +403,10 @@ fn explore(rules: &Rules, most: u64) -> Result<(u64, usize), Box<Late>> {
             assert!(!world.fires_in_a_task(), "the timer runs during a task: {world:?}");
             longest = longest.max(world.longest_wait());
             if world.longest_wait() > most {
-                return Err(Box::new(Late(world)));
+                return Err(Wrong::Late(Box::new(world)));
+            }
+            if world.machines() > rules.slots {
+                return Err(Wrong::TooMany(Box::new(world)));
             }
             for next in world.steps(rules) {
                 if !layer.contains(&next) {
@@ -368,7 +431,7 @@ fn explore(rules: &Rules, most: u64) -> Result<(u64, usize), Box<Late>> {
 /// From the moment a message is sent to a worker that was launched for it: the count, the launch, the first poll.
 const LAUNCHED: u64 = PAUSE + LAUNCH + SLACK;
 /// A worker that goes, from the first step of that to its free slot.
-const GOES: u64 = 3 * SLACK + LAST_POLL.as_secs();
+const GOES: u64 = 3 * SLACK + LAST_POLL.as_secs() + OFF + LOOK;
 
 #[test]
 fn no_message_waits_longer_than_a_launch_takes() {
@@ -379,28 +442,39 @@ fn no_message_waits_longer_than_a_launch_takes() {
 
 #[test]
 fn without_the_last_poll_a_message_waits_for_nobody() {
-    explore(&Rules { polls_again: false, ..PROTOCOL }, HORIZON / 2).unwrap_err();
+    let wrong = explore(&Rules { polls_again: false, ..PROTOCOL }, HORIZON / 2).unwrap_err();
+    assert!(matches!(wrong, Wrong::Late(_)), "{wrong:?}");
 }
 
 #[test]
 fn a_manager_that_counts_before_it_sends_sends_to_nobody() {
-    explore(&Rules { counts_first: true, ..PROTOCOL }, HORIZON / 2).unwrap_err();
+    let wrong = explore(&Rules { counts_first: true, ..PROTOCOL }, HORIZON / 2).unwrap_err();
+    assert!(matches!(wrong, Wrong::Late(_)), "{wrong:?}");
 }
 
 #[test]
 fn a_manager_that_counts_on_draining_workers_sends_to_nobody() {
-    explore(&Rules { counts_draining: true, ..PROTOCOL }, HORIZON / 2).unwrap_err();
+    let wrong = explore(&Rules { counts_draining: true, ..PROTOCOL }, HORIZON / 2).unwrap_err();
+    assert!(matches!(wrong, Wrong::Late(_)), "{wrong:?}");
 }
 
-/// A queue may show a message late, and there may be no free slot while a worker goes: the next reconciliation finds what was
+/// A queue may show a message late, and there may be no free slot while a worker goes: when it has gone the manager finds what was
 /// missed.
 #[test]
-fn no_message_waits_longer_than_a_reconcile_period_and_a_launch() {
+fn no_message_waits_longer_than_a_worker_takes_to_go_and_a_launch() {
     for (slots, messages) in [(1, 1), (2, 2)] {
         let rules =
             Rules { slots, messages, reconciles: true, late: LAST_POLL.as_secs() + 2, ..PROTOCOL };
-        let (longest, worlds) = explore(&rules, PERIOD + GOES + LAUNCHED).unwrap();
+        let (longest, worlds) = explore(&rules, GOES + LAUNCHED).unwrap();
         assert!(longest > LAUNCHED, "{longest} s: nothing was ever missed in {worlds} worlds");
-        explore(&Rules { reconciles: false, ..rules }, HORIZON / 2).unwrap_err();
+        let wrong = explore(&Rules { reconciles: false, ..rules }, HORIZON / 2).unwrap_err();
+        assert!(matches!(wrong, Wrong::Late(_)), "{wrong:?}");
     }
+}
+
+#[test]
+fn a_worker_that_frees_its_slot_itself_makes_one_machine_too_many() {
+    let rules = Rules { slots: 1, frees_early: true, ..PROTOCOL };
+    let wrong = explore(&rules, HORIZON).unwrap_err();
+    assert!(matches!(wrong, Wrong::TooMany(_)), "{wrong:?}");
 }

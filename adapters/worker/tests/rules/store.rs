@@ -215,9 +215,4 @@ impl WorkerStore for FakeStore {
         self.log.note("slot draining");
         Ok(self.has_slot.load(SeqCst))
     }
-
-    fn free_slot(&self, _: &str) -> Result<(), StoreError> {
-        self.log.note("slot free");
-        Ok(())
-    }
 }

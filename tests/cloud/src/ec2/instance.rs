@@ -1,6 +1,6 @@
 //! Instances, and what became of them when.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, ops::Range, time::Duration};
 
 use super::{
     catalog::VPC,
@@ -116,6 +116,15 @@ impl Machine {
         let is_forgotten = *state == InstanceState::Terminated && *since + REMEMBERED < moment;
         let (state, reason) = (*state, reason.clone());
         (!is_forgotten).then(|| Instance { state, reason, ..self.instance.clone() })
+    }
+
+    /// From its launch until it was gone or stopped, or now.
+    pub(super) fn life(&self, now: Moment) -> Range<Moment> {
+        let is_end = |state| matches!(state, InstanceState::Terminated | InstanceState::Stopped);
+        let end = self.history.iter().find(|(at, state, _)| is_end(*state) && *at <= now);
+        // One that is launched at this moment is there.
+        let end = end.map_or(now + Duration::from_nanos(1), |(at, ..)| *at);
+        self.instance.launched_at..end
     }
 
     /// Whether it will never live again, or has long not.

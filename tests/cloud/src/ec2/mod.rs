@@ -1,9 +1,9 @@
 //! EC2, its Query protocol: machines that are launched from templates, in subnets that may be full.
 //!
 //! ```text
-//!                     .--> pending --boot--> running --shuts itself down--> terminated, or stopped
+//!                     .--> pending --boot--> running --shuts itself down--> shutting-down --> terminated; or stopped
 //!   RunInstances -----'        '--capacity that was not there--> terminated, with a StateReason
-//!        | event                                  '--TerminateInstances--> terminated
+//!        | event                                  '--TerminateInstances--> shutting-down --> terminated
 //!        v
 //!   the test starts a worker                      what DescribeInstances sees is as old as the lag
 //! ```
@@ -89,6 +89,7 @@ struct State {
     listeners: Vec<Sender<Event>>,
     lag: Duration,
     boot: Duration,
+    shutdown: Duration,
     longest_page: usize,
 }
 
@@ -103,6 +104,7 @@ impl Ec2 {
             listeners: Vec::new(),
             lag: Duration::ZERO,
             boot: Duration::ZERO,
+            shutdown: Duration::ZERO,
             longest_page: usize::MAX,
         };
         Self { clock, state: Arc::new(Mutex::new(state)) }
@@ -196,6 +198,11 @@ impl Ec2 {
         self.lock().boot = boot;
     }
 
+    /// Says how long an instance that ends is shutting down.
+    pub fn set_shutdown_time(&self, shutdown: Duration) {
+        self.lock().shutdown = shutdown;
+    }
+
     /// Says how long a page is at most, whatever a client asks for.
     pub fn set_longest_page(&self, items: usize) {
         self.lock().longest_page = items;
@@ -222,6 +229,15 @@ impl Ec2 {
     pub fn instances(&self) -> Vec<Instance> {
         let now = self.clock.now();
         self.lock().machines.iter().filter_map(|machine| machine.at(now)).collect()
+    }
+
+    /// The most instances that there ever were at a moment: pending, running or shutting down.
+    pub fn most_at_a_time(&self) -> usize {
+        let now = self.clock.now();
+        let lives: Vec<_> = self.lock().machines.iter().map(|machine| machine.life(now)).collect();
+        // There were never more than at the beginning of one of them.
+        let at = |moment: Moment| lives.iter().filter(|life| life.contains(&moment)).count();
+        lives.iter().map(|life| at(life.start)).max().unwrap_or(0)
     }
 
     /// One of them.
@@ -255,7 +271,7 @@ impl State {
         self.machines.iter().find(|machine| machine.instance.id == id)?.at(now)
     }
 
-    /// Ends an instance that lives; its address and its place are free again.
+    /// Ends an instance that lives; its address and its place are free again at once.
     fn end(&mut self, id: &str, now: Moment, ended: InstanceState, (code, message): (&str, &str)) {
         let Some(machine) = self.machines.iter_mut().find(|machine| machine.instance.id == id)
         else {
@@ -264,7 +280,11 @@ impl State {
         if machine.is_over(now) {
             return;
         }
-        machine.become_at(now, ended, code, message);
+        if ended == InstanceState::Terminated && !self.shutdown.is_zero() {
+            machine.become_at(now, InstanceState::ShuttingDown, code, message);
+        }
+        let off = if ended == InstanceState::Terminated { self.shutdown } else { Duration::ZERO };
+        machine.become_at(now + off, ended, code, message);
         if ended != InstanceState::Terminated {
             return;
         }

@@ -227,6 +227,31 @@ fn an_instance_that_shuts_itself_down_stops_or_ends() {
 }
 
 #[test]
+fn an_instance_that_ends_is_there_until_it_has_shut_down() {
+    let bench = Bench::new();
+    bench.ec2.set_shutdown_time(Duration::from_secs(5));
+    assert_eq!(bench.ec2.most_at_a_time(), 0);
+    let terminate = [("InstanceInitiatedShutdownBehavior", "terminate")];
+    let [ends, ended] = [(); 2].map(|()| id_of(bench.run(&terminate)));
+    bench.ec2.shut_down(&ends);
+    bench.call("TerminateInstances", &[("InstanceId.1", &ended)]).unwrap();
+    for id in [&ends, &ended] {
+        let shown = bench.describe(&[("InstanceId.1", id)]);
+        assert_eq!(all(&shown, "name"), ["shutting-down"]);
+    }
+    bench.clock.advance(Duration::from_millis(4_999));
+    bench.run(&[]).unwrap();
+    assert_eq!(bench.ec2.most_at_a_time(), 3);
+    bench.clock.advance(Duration::from_millis(1));
+    let states = bench.describe(&[]);
+    assert_eq!(all(&states, "name"), ["terminated", "terminated", "running"]);
+    for _ in 0..2 {
+        bench.run(&[]).unwrap();
+    }
+    assert_eq!(bench.ec2.most_at_a_time(), 3, "two had gone");
+}
+
+#[test]
 fn termination_is_told_once_and_of_all_or_none() {
     let bench = Bench::new();
     let id = id_of(bench.run(&[]));

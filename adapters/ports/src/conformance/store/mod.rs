@@ -85,6 +85,7 @@ macro_rules! store_conformance {
         $crate::conformance_tests! { $make, store:
             a_repeat_changes_when_a_row_was_seen_last
             a_name_that_comes_twice_in_a_batch_is_one
+            a_certificate_on_10_000_endpoints_is_one_row
             upserts_of_the_same_names_at_once_make_each_once
             tables_are_listed_in_the_order_of_their_keys
             the_blocklist_grows

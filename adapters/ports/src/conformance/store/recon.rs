@@ -2,13 +2,17 @@
 
 use std::thread;
 
+use mrpf_records::CertificateRecord;
 use mrpf_tasks::catalogue::Model;
 
 use super::{Bench, now, seconds, within};
 use crate::{
     ManagerStore,
     clock::after,
-    store::{DomainRow, EndpointRow, ModelRow, Seen, SeenCount, TargetKind, TargetRow},
+    store::{
+        CertificateRow, DomainEndpointRow, DomainRow, EndpointCertificateRow, EndpointRow,
+        ModelRow, Seen, SeenCount, TargetKind, TargetRow,
+    },
 };
 
 fn domain(name: &str, sources: &[&str]) -> ModelRow {
@@ -30,13 +34,47 @@ fn target(kind: TargetKind, value: &str) -> ModelRow {
     ModelRow::Target(TargetRow { kind, value: value.to_owned(), seen: None })
 }
 
+fn certificate(hash: &str, der: Option<&str>) -> ModelRow {
+    let certificate = CertificateRecord {
+        sha256: hash.repeat(32),
+        subject: Some("CN=www.example.org".to_owned()),
+        issuer: Some("CN=\"A\u{0} CA\"".to_owned()),
+        not_before: Some("2026-01-01T00:00:00Z".to_owned()),
+        not_after: Some("9999-12-31T23:59:59Z".to_owned()),
+        sans: vec!["www.example.org".to_owned(), "*.example.org".to_owned()],
+        key_bits: Some(256),
+        self_signed: Some(false),
+        der: der.map(str::to_owned),
+        ..CertificateRecord::default()
+    };
+    ModelRow::Certificate(Box::new(CertificateRow { certificate, seen: None }))
+}
+
+fn shown(port: u16, hash: &str, position: u16) -> ModelRow {
+    ModelRow::EndpointCertificate(EndpointCertificateRow {
+        ip: "198.19.0.7".parse().unwrap(),
+        port,
+        transport: "tcp".to_owned(),
+        sha256: hash.repeat(32),
+        position,
+        seen: None,
+    })
+}
+
+fn named(domain: &str, port: u16, sources: &[&str]) -> ModelRow {
+    ModelRow::DomainEndpoint(DomainEndpointRow {
+        domain: domain.parse().unwrap(),
+        ip: "2001:db8::7".parse().unwrap(),
+        port,
+        transport: "tcp".to_owned(),
+        sources: sources.iter().map(|source| (*source).to_owned()).collect(),
+        seen: None,
+    })
+}
+
 fn seen_at(row: &ModelRow, seen: Seen) -> ModelRow {
     let mut row = row.clone();
-    *match &mut row {
-        ModelRow::Domain(row) => &mut row.seen,
-        ModelRow::Endpoint(row) => &mut row.seen,
-        ModelRow::Target(row) => &mut row.seen,
-    } = Some(seen);
+    *row.seen_mut() = Some(seen);
     row
 }
 
@@ -62,25 +100,37 @@ pub fn a_repeat_changes_when_a_row_was_seen_last(bench: &dyn Bench) {
         domain("www.example.org", &["crt.sh"]),
         endpoint("198.19.0.7", 443, Some("https")),
         target(TargetKind::Domain, "example.org"),
+        certificate("a4", Some("MAA=")),
+        shown(443, "a4", 1),
+        named("www.example.org", 443, &["tls"]),
     ];
-    let models = [Model::Domain, Model::Endpoint, Model::Target];
+    let models = rows.each_ref().map(ModelRow::model);
     let stored = || models.map(|model| all(store, model, 10));
-    assert_eq!(store.upsert(&rows, at).unwrap(), SeenCount { new: 3, known: 0 });
+    assert_eq!(store.upsert(&rows, at).unwrap(), SeenCount { new: 6, known: 0 });
     let first = Seen { first_seen: at, last_seen: at };
     assert_eq!(stored(), rows.clone().map(|row| vec![seen_at(&row, first)]));
-    assert_eq!(bench.other().upsert(&rows, later).unwrap(), SeenCount { new: 0, known: 3 });
+    assert_eq!(bench.other().upsert(&rows, later).unwrap(), SeenCount { new: 0, known: 6 });
     let again = Seen { first_seen: at, last_seen: later };
     assert_eq!(stored(), rows.clone().map(|row| vec![seen_at(&row, again)]));
     // Two workers' clocks differ a little: what was seen last stays.
     store.upsert(&rows, at).unwrap();
     assert_eq!(stored(), rows.clone().map(|row| vec![seen_at(&row, again)]));
-    let more = [domain("www.example.org", &["censys"]), endpoint("198.19.0.7", 443, None)];
+    let more = [
+        domain("www.example.org", &["censys"]),
+        endpoint("198.19.0.7", 443, None),
+        certificate("a4", None),
+        shown(443, "a4", 0),
+        named("www.example.org", 443, &["a", "tls"]),
+    ];
     store.upsert(&more, latest).unwrap();
     let last = Seen { first_seen: at, last_seen: latest };
-    let [mut domains, endpoints, targets] = stored();
+    let [mut domains, endpoints, targets, certificates, places, names] = stored();
     if let ModelRow::Domain(row) = &mut domains[0] {
         row.sources.sort();
     }
+    assert_eq!(certificates, [seen_at(&rows[3], last)], "its octets stay");
+    assert_eq!(places, [seen_at(&shown(443, "a4", 0), last)]);
+    assert_eq!(names, [seen_at(&named("www.example.org", 443, &["a", "tls"]), last)]);
     assert_eq!(domains, [seen_at(&domain("www.example.org", &["censys", "crt.sh"]), last)]);
     assert_eq!(endpoints, [seen_at(&rows[1], last)]);
     assert_eq!(targets, [seen_at(&rows[2], again)]);
@@ -106,6 +156,31 @@ pub fn a_name_that_comes_twice_in_a_batch_is_one(bench: &dyn Bench) {
     let mut sources = row.sources.clone();
     sources.sort();
     assert_eq!(sources, ["censys", "crt.sh"]);
+}
+
+/// However many endpoints show it; and whoever kept its octets gives them to all.
+pub fn a_certificate_on_10_000_endpoints_is_one_row(bench: &dyn Bench) {
+    let (store, at) = (bench.store(), now());
+    let mut rows: Vec<ModelRow> =
+        (1..=10_000).flat_map(|port| [certificate("a4", None), shown(port, "a4", 0)]).collect();
+    rows.push(certificate("5b", None));
+    let mut counts = SeenCount::default();
+    for batch in rows.chunks(5_000) {
+        let seen = store.upsert(batch, at).unwrap();
+        counts.new += seen.new;
+        counts.known += seen.known;
+    }
+    assert_eq!((counts.new, counts.known), (10_002, 3), "once a batch");
+    let found = all(store, Model::Certificate, 10);
+    assert_eq!(
+        found.iter().map(ModelRow::key).collect::<Vec<_>>(),
+        ["5b".repeat(32), "a4".repeat(32)]
+    );
+    assert_eq!(all(store, Model::EndpointCertificate, 5_000).len(), 10_000);
+    store.upsert(&[certificate("a4", None), certificate("a4", Some("MAA="))], at).unwrap();
+    let seen = Seen { first_seen: at, last_seen: at };
+    let found = all(store, Model::Certificate, 10);
+    assert_eq!(found[1], seen_at(&certificate("a4", Some("MAA=")), seen));
 }
 
 /// In whatever order each of them writes.
@@ -165,6 +240,14 @@ pub fn tables_are_listed_in_the_order_of_their_keys(bench: &dyn Bench) {
             target(TargetKind::Domain, "example.org"),
             target(TargetKind::Cidr, "198.19.0.0/24"),
             target(TargetKind::Ip, "198.19.0.1"),
+        ],
+        vec![certificate("b0", None), certificate("0b", None), certificate("a4", None)],
+        vec![shown(443, "b0", 0), shown(443, "0b", 0), shown(80, "b0", 0), shown(8443, "0b", 2)],
+        vec![
+            named("b.example.org", 443, &[]),
+            named("a-b.example.org", 443, &[]),
+            named("a.example.org", 8443, &[]),
+            named("a.example.org", 443, &[]),
         ],
     ];
     store.upsert(&rows.concat(), now()).unwrap();

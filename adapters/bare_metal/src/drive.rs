@@ -1,4 +1,4 @@
-//! Drives a SYN scan for a task: records out, checkpoints kept, a stop obeyed.
+//! Drives a scan for a task: records out, checkpoints kept, a stop obeyed.
 //!
 //! ```text
 //! order  0 ............ mark ................ reached ......... total
@@ -8,27 +8,27 @@
 //! The mark is read first, then everything that was handed out is stored, then the mark is saved: so a checkpoint never claims
 //! a record that is nowhere. A run that goes on finds again at most what lies between the mark and `reached`.
 
-use std::time::Duration;
-
-use mrpf_ports::{
-    Cx, Finished, Runs,
-    clock::between,
-    cx::Raw,
-    store::{Checkpoint, EndpointRow, ModelRow},
+use std::{
+    collections::{BTreeMap, btree_map::Entry},
+    time::Duration,
 };
-use mrpf_records::{Record, State, Timestamp};
-use mrpf_syn::{Next, Scan};
+
+use mrpf_engine::scan::{Failure, Progress, Stop};
+use mrpf_ports::{
+    Cx, Finished,
+    clock::between,
+    store::{Checkpoint, ModelRow},
+};
+use mrpf_records::{Record, Timestamp};
+use mrpf_syn::{Next, Summary};
 use mrpf_tasks::{
-    ErrorKind, TaskError,
-    catalogue::{SynScanInput, TcpSynScan},
+    ErrorKind, Requires, TaskDefinition, TaskError,
+    access::{ReconDataAccess, TaskDataAccess},
 };
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
-use crate::{
-    Settings,
-    error::{broken_off, not_started},
-    plan::Plan,
-};
+use crate::error::broken_off;
 
 /// How long to wait for a record before something else is looked after.
 const WAIT: Duration = Duration::from_millis(50);
@@ -36,13 +36,24 @@ const WAIT: Duration = Duration::from_millis(50);
 const SAVE: Duration = Duration::from_secs(5);
 /// From one word of progress to the next.
 const TELL: Duration = Duration::from_millis(500);
-/// Endpoints that go to recon together.
+/// Rows that go to recon together.
 const TOGETHER: usize = 1_000;
 
-/// Does [`TcpSynScan`]s.
-#[derive(Debug)]
-pub struct SynScan {
-    settings: Settings,
+/// A scan under way.
+pub(crate) trait Scans {
+    /// What its progress counts.
+    const NOTE: &'static str;
+
+    fn stop(&self) -> Stop;
+    fn next_within(&mut self, wait: Duration) -> Next;
+    fn mark(&self) -> u64;
+    fn progress(&self) -> Progress;
+    fn take_failure(&mut self) -> Option<Failure>;
+    fn summary(&self) -> Summary;
+    /// What a record tells recon.
+    fn rows(record: &Record) -> Vec<ModelRow>;
+    /// Takes out of a record what its task's output does without.
+    fn thin(item: &mut Value);
 }
 
 /// Where a scan was.
@@ -54,56 +65,41 @@ struct Position {
     fingerprint: u64,
 }
 
-impl SynScan {
-    /// Scans as `settings` say.
-    pub fn new(settings: Settings) -> Self {
-        Self { settings }
-    }
-
-    /// Opens the link and starts: from here on packets are sent, which takes the leave to.
-    fn start(&self, plan: &Plan, mark: u64, _: Raw) -> Result<Scan, TaskError> {
-        plan.builder(&self.settings.link, mark).build().map_err(|error| not_started(&error))
-    }
-}
-
-impl Runs<TcpSynScan> for SynScan {
-    fn run(&self, cx: &Cx<'_, TcpSynScan>, input: SynScanInput) -> Result<Finished, TaskError> {
-        let plan = Plan::make(cx, input, &self.settings)?;
-        let mark = resume_at(cx.task_data().checkpoint(), plan.fingerprint)?;
-        if cx.is_stopping() {
-            return Err(cx.stopped());
-        }
-        let scan = self.start(&plan, mark, cx.raw())?;
-        let now = cx.now();
-        Driving { cx, scan, plan: &plan, endpoints: Vec::new(), saved: now, told: now }.drive()
-    }
-}
-
 /// Where to begin. A blocklist that has grown, or a scope that has changed, makes another order, in which the mark means
 /// nothing; that scan begins anew.
-fn resume_at(checkpoint: Option<&Checkpoint>, fingerprint: u64) -> Result<u64, TaskError> {
+pub(crate) fn resume_at(
+    checkpoint: Option<&Checkpoint>,
+    fingerprint: u64,
+) -> Result<u64, TaskError> {
     let Some(checkpoint) = checkpoint else { return Ok(0) };
     let position = Position::deserialize(&checkpoint.position).map_err(|error| {
-        TaskError::new(
-            ErrorKind::Storage,
-            format!("the checkpoint is not one of a SYN scan: {error}"),
-        )
+        TaskError::new(ErrorKind::Storage, format!("the checkpoint is not one of a scan: {error}"))
     })?;
     Ok(if position.fingerprint == fingerprint { position.mark } else { 0 })
 }
 
-struct Driving<'a> {
-    cx: &'a Cx<'a, TcpSynScan>,
-    scan: Scan,
-    plan: &'a Plan,
-    /// Found, and not in recon yet.
-    endpoints: Vec<ModelRow>,
+/// See the [module](self).
+pub(crate) struct Driving<'a, T, S> {
+    cx: &'a Cx<'a, T>,
+    scan: S,
+    fingerprint: u64,
+    /// Found, and not in recon yet; each row once, since a certificate may be shown everywhere.
+    rows: BTreeMap<String, ModelRow>,
     saved: Timestamp,
     told: Timestamp,
 }
 
-impl Driving<'_> {
-    fn drive(mut self) -> Result<Finished, TaskError> {
+impl<'a, T, S> Driving<'a, T, S>
+where
+    T: TaskDefinition<Output = Value> + Requires<TaskDataAccess> + Requires<ReconDataAccess>,
+    S: Scans,
+{
+    pub(crate) fn new(cx: &'a Cx<'a, T>, scan: S, fingerprint: u64) -> Self {
+        let now = cx.now();
+        Self { cx, scan, fingerprint, rows: BTreeMap::new(), saved: now, told: now }
+    }
+
+    pub(crate) fn drive(mut self) -> Result<Finished, TaskError> {
         let stop = self.scan.stop();
         loop {
             match self.scan.next_within(WAIT) {
@@ -139,35 +135,38 @@ impl Driving<'_> {
     }
 
     fn take(&mut self, record: &Record) -> Result<(), TaskError> {
-        let item = serde_json::to_value(record)
+        let mut item = serde_json::to_value(record)
             .map_err(|error| TaskError::new(ErrorKind::Malformed, format!("a record: {error}")))?;
+        S::thin(&mut item);
         self.cx.emit(&item)?;
-        if let Record::Syn(record) = record
-            && record.state == State::Open
-        {
-            self.endpoints.push(ModelRow::Endpoint(EndpointRow {
-                ip: record.ip,
-                port: record.port,
-                transport: "tcp".to_owned(),
-                service: None,
-                seen: None,
-            }));
+        let scope = self.cx.scope();
+        for row in S::rows(record) {
+            // Whoever has the certificate of a name outside has it, and the name is nobody's to keep.
+            let is_outside =
+                matches!(&row, ModelRow::DomainEndpoint(row) if !scope.has_name(&row.domain));
+            if is_outside {
+                continue;
+            }
+            match self.rows.entry(row.key()) {
+                Entry::Vacant(entry) => drop(entry.insert(row)),
+                Entry::Occupied(mut known) => known.get_mut().absorb(&row),
+            }
         }
-        if self.endpoints.len() >= TOGETHER { self.merge() } else { Ok(()) }
+        if self.rows.len() >= TOGETHER { self.merge() } else { Ok(()) }
     }
 
     /// Adds what was found to recon; the same again changes when it was seen, and nothing else.
     fn merge(&mut self) -> Result<(), TaskError> {
-        if !self.endpoints.is_empty() {
-            self.cx.recon().upsert(&self.endpoints)?;
-            self.endpoints.clear();
+        let rows: Vec<ModelRow> = std::mem::take(&mut self.rows).into_values().collect();
+        if !rows.is_empty() {
+            self.cx.recon().upsert(&rows)?;
         }
         Ok(())
     }
 
     fn save(&mut self) -> Result<(), TaskError> {
         // In this order: see the module.
-        let position = Position { mark: self.scan.mark(), fingerprint: self.plan.fingerprint };
+        let position = Position { mark: self.scan.mark(), fingerprint: self.fingerprint };
         self.merge()?;
         let position = serde_json::to_value(position).map_err(|error| {
             TaskError::new(ErrorKind::Storage, format!("a checkpoint: {error}"))
@@ -177,6 +176,6 @@ impl Driving<'_> {
 
     fn tell(&self) {
         let progress = self.scan.progress();
-        self.cx.progress(progress.settled, Some(progress.total), "syn");
+        self.cx.progress(progress.settled, Some(progress.total), S::NOTE);
     }
 }
