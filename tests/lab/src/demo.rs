@@ -139,12 +139,13 @@ const fn block(third_octet: u8, len: u8) -> Prefix {
     Prefix::new([198, 19, third_octet, 0], len)
 }
 
-/// Makes the world, whose hosts show `certificates`, with [IPv6](ipv6) beside the table where this machine gives it; the calling thread is inside its scanner's namespace then.
+/// Makes the world, with [IPv6](ipv6) beside the table where this machine gives it; the calling thread is inside its scanner's namespace then.
 ///
 /// # Errors
 ///
 /// As [`Builder::start`](crate::Builder::start).
-pub fn start(certificates: &Certificates) -> Result<Lab, LabError> {
+pub fn start() -> Result<Lab, LabError> {
+    let certificates = Certificates::make()?;
     let mut builder = Lab::builder();
     if ipv6::is_possible() {
         builder = builder.ipv6();
@@ -158,7 +159,7 @@ pub fn start(certificates: &Certificates) -> Result<Lab, LabError> {
             By::Kernel => builder = builder.hosts(prefix),
             By::Nobody => builder = builder.silent(prefix),
             By::Responder(..) | By::Tls(..) | By::Strange(_) => {
-                for (ports, behaviour) in by.behaviours(certificates) {
+                for (ports, behaviour) in by.behaviours(&certificates) {
                     hosts = hosts.rule((prefix.first(), prefix.last()), ports, behaviour);
                 }
             }

@@ -56,8 +56,7 @@ const LOOK: Duration = Duration::from_millis(200);
 pub(crate) fn run(args: &DemoArgs) -> Result<u8, CliError> {
     let privileges = netns::gain_privileges()?;
     let folder = folder(args.data.as_deref())?;
-    let certificates = Certificates::make()?;
-    let lab = demo::start(&certificates)?;
+    let lab = demo::start()?;
     let log = CertificateLog::start()?;
     if !args.quiet {
         let how = match privileges {
@@ -84,7 +83,8 @@ pub(crate) fn run(args: &DemoArgs) -> Result<u8, CliError> {
         std::thread::sleep(LOOK);
     };
     watch.finish();
-    let verdict = Verdict::read(running.store(), plan.id, &EXCLUDED_PREFIX, &certificates)?;
+    let verdict =
+        Verdict::read(running.store(), plan.id, &EXCLUDED_PREFIX, &Certificates::make()?)?;
     let launched = watch.launched();
     drop(running);
     drop(log);
