@@ -52,6 +52,15 @@ macro_rules! counters {
             pub fn fields(&self) -> Vec<(&'static str, u64)> {
                 vec![$((stringify!($field), self.$field),)*]
             }
+
+            /// What two scans have counted together.
+            #[must_use]
+            pub fn plus(&self, other: &Self) -> Self {
+                Self { $($field: self.$field + other.$field,)*
+                    made_by_attempt: std::array::from_fn(|i| self.made_by_attempt[i] + other.made_by_attempt[i]),
+                    answered_by_attempt: std::array::from_fn(|i| self.answered_by_attempt[i] + other.answered_by_attempt[i]),
+                }
+            }
         }
     };
 }
@@ -243,6 +252,18 @@ mod tests {
         };
         assert!((counts.loss() - 0.004).abs() < 1e-9);
         assert!(Counts::default().loss().abs() < 1e-9);
+    }
+
+    #[test]
+    fn two_scans_add_up_field_by_field() {
+        let counters = Counters::default();
+        counters.batch(Sent { sent: 60, dropped: 4, errno: libc::EIO, ..Sent::default() });
+        counters.made_by_attempt[1].add(5);
+        let once = counters.counts();
+        let twice = once.plus(&once);
+        assert_eq!((twice.sent, twice.dropped(), twice.made_by_attempt[1]), (120, 8, 10));
+        let doubled = once.fields().into_iter().map(|(name, value)| (name, 2 * value));
+        assert_eq!(twice.fields(), doubled.collect::<Vec<_>>());
     }
 
     #[test]

@@ -11,6 +11,7 @@
 //! resume.rs    scans that are killed or interrupted, and go on
 //! killed.rs    such a scan
 //! tls.rs       certificates of nginx and of a faster far end, and `mrpf tls`
+//! jarm.rs      JARM of servers that nobody here wrote, beside kernel sockets
 //! platform.rs  `mrpf up` and the commands on its folder
 //! demo.rs      `mrpf demo` and `mrpf lab`, as root and as an ordinary user
 //! world.rs     what they share
@@ -25,6 +26,7 @@ mod command;
 mod demo;
 mod exact;
 mod hostile;
+mod jarm;
 mod killed;
 mod platform;
 mod resume;

@@ -27,17 +27,17 @@ use crate::world::{all, answer, run, scan, shared, states};
 mod merged;
 
 /// Offsets in an Ethernet frame with an IPv4 header of 20 octets.
-const IP: usize = 14;
-const TCP: usize = IP + 20;
-const SLOT_LEN: usize = 128;
+pub(crate) const IP: usize = 14;
+pub(crate) const TCP: usize = IP + 20;
+pub(crate) const SLOT_LEN: usize = 1_600;
 
 /// A second's work: some 100 ns each.
 const COUNT: u32 = 10_000_000;
 
 /// Keeps what is sent.
-struct Kept {
-    slots: Vec<u8>,
-    frames: Vec<Vec<u8>>,
+pub(crate) struct Kept {
+    pub(crate) slots: Vec<u8>,
+    pub(crate) frames: Vec<Vec<u8>>,
 }
 
 impl Tx for Kept {
@@ -68,12 +68,12 @@ impl Numbers {
     }
 }
 
-fn put(frame: &mut [u8], at: usize, octets: &[u8]) {
+pub(crate) fn put(frame: &mut [u8], at: usize, octets: &[u8]) {
     frame[at..at + octets.len()].copy_from_slice(octets);
 }
 
 /// From the host that `probe` asked to us: a segment of 20 octets with these numbers.
-fn segment(probe: &[u8], flags: u8, seq: u32, ack: u32) -> Vec<u8> {
+pub(crate) fn segment(probe: &[u8], flags: u8, seq: u32, ack: u32) -> Vec<u8> {
     let mut frame = probe[..TCP + 20].to_vec();
     answer(&mut frame);
     put(&mut frame, IP + 2, &40_u16.to_be_bytes());
@@ -84,7 +84,7 @@ fn segment(probe: &[u8], flags: u8, seq: u32, ack: u32) -> Vec<u8> {
 }
 
 /// From a router to us: destination unreachable, quoting `probe` with this sequence number.
-fn unreachable(probe: &[u8], code: u8, seq: u32) -> Vec<u8> {
+pub(crate) fn unreachable(probe: &[u8], code: u8, seq: u32) -> Vec<u8> {
     const ICMP: u8 = 1;
     const UNREACHABLE: u8 = 3;
     let mut frame = probe[..TCP].to_vec();

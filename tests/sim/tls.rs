@@ -2,6 +2,7 @@
 //!
 //! The hosts are rustls behind a small TCP of the simulated network, so both layers are read by somebody else's code.
 
+mod jarm;
 mod world;
 
 use std::{

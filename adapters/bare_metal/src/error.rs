@@ -44,7 +44,7 @@ fn failure_kind(failure: &Failure) -> ErrorKind {
     match failure {
         Failure::Link(link) => link_kind(link),
         Failure::Panicked => ErrorKind::WorkerLost,
-        Failure::Thread(_) => ErrorKind::Resource,
+        Failure::Thread(_) | Failure::Pass(_) => ErrorKind::Resource,
     }
 }
 

@@ -14,7 +14,7 @@ use mrpf_tasks::{
     TaskError,
     catalogue::{Model, TlsEndpoint, TlsScan, TlsScanInput},
 };
-use mrpf_tls::{Roots, Scan, ServerNames};
+use mrpf_tls::{Scan, ServerNames, trust::Roots};
 use serde_json::Value;
 
 use crate::{

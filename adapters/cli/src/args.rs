@@ -119,6 +119,7 @@ Examples:
   mrpf tls -f hosts.txt -p 443,8443 --chain -o out.jsonl with whole certificates, and whether they are trusted
   mrpf tls www.example --show all                        asks for the name that it was given
   mrpf tls 203.0.113.7 --sni www.example                 asks for that name
+  mrpf tls 203.0.113.0/24 --jarm -o out.jsonl            their fingerprints too, from ten connections more to each
   mrpf tls 203.0.113.0/24 --hello legacy --show ok       who still speaks TLS 1.0 or 1.1
   jq -r 'select(.outcome==\"ok\") | .certificates[0].sans[]' out.jsonl | sort -u
 
@@ -162,6 +163,9 @@ pub(crate) struct TlsArgs {
     /// As --chain, with the roots of a PEM file instead.
     #[arg(long, value_name = "FILE", help_heading = "TLS")]
     pub(crate) roots: Option<PathBuf>,
+    /// Asks hosts that speak TLS ten times more, after all others, to find their JARM fingerprint.
+    #[arg(long, help_heading = "TLS")]
+    pub(crate) jarm: bool,
     /// Most connections at once; what 4 s at the rate may open when not given.
     #[arg(long, value_name = "N", help_heading = "TLS",
         value_parser = clap::value_parser!(u32).range(1..=1 << 24))]

@@ -16,7 +16,7 @@ pub(crate) fn header(kind: Kind) -> &'static str {
             "ts,ip,port,state,reason,ttl,window,mss,options,rtt_us,attempts,responder,noise\n"
         }
         Kind::Tls => concat!(
-            "ts,ip,port,sni,outcome,stage,version,cipher,group,alpn,alert,service,client_auth,ja3s,",
+            "ts,ip,port,sni,outcome,stage,version,cipher,group,alpn,alert,service,client_auth,ja3s,jarm,",
             "sha256,subject,issuer,not_before,not_after,sans,self_signed,name_match,valid_now,chain\n"
         ),
     }
@@ -56,7 +56,7 @@ pub(crate) fn append_tls(lines: &mut Vec<u8>, tls: &TlsRecord) -> std::io::Resul
         field(&tls.alert),
         field(&tls.service)
     )?;
-    write!(lines, "{},{},", field(&tls.client_auth), field(&tls.ja3s))?;
+    write!(lines, "{},{},{},", field(&tls.client_auth), field(&tls.ja3s), field(&tls.jarm))?;
     let leaf = tls.certificates.first();
     let text = |value: Option<&String>| quoted(value.map(String::as_str));
     write!(lines, "{},", text(leaf.map(|leaf| &leaf.sha256)))?;

@@ -163,7 +163,8 @@ impl<S: Sink> Driving<'_, S> {
         }
         let is_full = self.output.push(record);
         self.saver.take(record);
-        if matches!(record, Record::Syn(_)) {
+        // What is said of a whole host is no result of its own.
+        if !matches!(record, Record::Host(_)) {
             self.results += 1;
         }
         if self.results == limit {
@@ -243,6 +244,7 @@ pub(crate) mod tests {
     use super::*;
     use crate::{
         args::Format,
+        kind::Kind,
         output::{Form, tests::Disk},
         progress::Wanted,
         summary,
@@ -307,6 +309,35 @@ pub(crate) mod tests {
         let driven = drive_quietly(&mut output, limits, &Signals::default());
         assert_eq!((driven.ended, driven.exit_code()), (Ended::MaxResults, INCOMPLETE));
         assert_eq!((driven.written, lines(&output)), (3, 3));
+    }
+
+    #[test]
+    fn records_of_every_scanner_count() {
+        let all = ([198, 19, 0, 0], [198, 19, 0, 255]);
+        let hosts = Hosts::new(7).rule(all, 0..=u16::MAX, Behaviour::closed());
+        let targets = mrpf_syn::Scan::builder()
+            .target("198.19.0.0/24")
+            .ports("443")
+            .allow_reserved(true)
+            .simulated(Network::new(7, hosts, Faults::default()));
+        let scan = mrpf_tls::Scan::builder(targets).show(mrpf_tls::Show::ALL).build();
+        let mut scan = Scan::Tls(Box::new(scan.unwrap()));
+        let form = Form { kind: Kind::Tls, format: Format::Csv };
+        let mut output = Output::new(
+            Disk { room: 1 << 20, piece: 100, ..Disk::default() },
+            "csv".to_owned(),
+            form,
+        );
+        let quiet = Wanted { quiet: true, verbose: false, records_on_terminal: false };
+        let driven = drive(
+            &mut scan,
+            &mut output,
+            Limits { results: NonZeroU64::new(3), time: None },
+            &mut Progress::new(quiet, &Settings::default()),
+            &Signals::default(),
+            &mut Saver::off(),
+        );
+        assert_eq!((driven.ended, driven.written), (Ended::MaxResults, 3));
     }
 
     #[test]

@@ -121,6 +121,9 @@ impl Scan {
                 let mut tally = vec![("certificates", summary.certificates)];
                 tally.extend(TlsOutcome::ALL.iter().map(outcome));
                 tally.push((State::Silent.as_str(), summary.base.count(State::Silent)));
+                if summary.without_jarm > 0 {
+                    tally.push(("without-jarm", summary.without_jarm));
+                }
                 tally
             }
         }

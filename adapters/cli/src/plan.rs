@@ -74,7 +74,7 @@ fn estimate(targets: u64, rate: u64, settings: &Settings) -> (Duration, Duration
     let sending = |frames: u64| {
         Duration::try_from_secs_f64(frames as f64 / rate as f64).unwrap_or(Duration::MAX)
     };
-    // A target that is open takes a reset too, and one that answers has no cooldown.
+    // A target that is open takes a reset too, or a hello and a reset; one that answers has no cooldown.
     let frames = 1 + u64::from(settings.retries.max(u8::from(settings.close)));
     let most =
         sending(targets.saturating_mul(frames)).max(settings.spacing * u32::from(settings.retries));

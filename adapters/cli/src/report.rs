@@ -65,6 +65,7 @@ pub(crate) struct TlsSettings {
     pub(crate) chain: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) roots: Option<String>,
+    pub(crate) jarm: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) connections: Option<u32>,
     pub(crate) deadline_s: f64,

@@ -339,7 +339,8 @@ fn describe_tls(args: &TlsArgs, targets: Builder) -> Result<mrpf_tls::Builder, C
         .hello(profile(&args.hello)?)
         .key_share(args.key_share)
         .show(args.show)
-        .der(args.chain)
+        .der(args.chain || args.roots.is_some())
+        .jarm(args.jarm)
         .deadline(args.deadline)
         .idle(args.idle);
     if let Some(name) = &args.sni {
@@ -436,6 +437,7 @@ fn told(all: &AnyArgs, output: &str, format: String) -> report::Settings {
                 key_share: args.key_share.to_string(),
                 chain: args.chain,
                 roots: args.roots.as_ref().map(path),
+                jarm: args.jarm,
                 connections: args.connections,
                 deadline_s: args.deadline.as_secs_f64(),
                 idle_s: args.idle.as_secs_f64(),

@@ -260,6 +260,23 @@ impl<P: Probe> Shared<P> {
         layer: LinkLayer,
         settings: Settings,
     ) -> Result<(Arc<Self>, channel::Receiver<Found<P::Reply>>), SettingsError> {
+        Self::stopped_by(Stop::default(), probe, walk, next_hops, layer, settings)
+    }
+
+    /// As [`new`](Self::new), for a scan that is one of several which a common `stop` ends, as does the failure of any of them.
+    ///
+    /// # Errors
+    ///
+    /// [`SettingsError`] when the settings contradict what the engine can tell apart.
+    #[expect(clippy::type_complexity, reason = "two handles, named where they are taken")]
+    pub fn stopped_by(
+        stop: Stop,
+        probe: P,
+        walk: Walk,
+        next_hops: NextHops,
+        layer: LinkLayer,
+        settings: Settings,
+    ) -> Result<(Arc<Self>, channel::Receiver<Found<P::Reply>>), SettingsError> {
         settings.check()?;
         let rate = settings.effective_rate(walk.targets().hosts());
         let lanes = settings.threads_at(rate);
@@ -286,7 +303,7 @@ impl<P: Probe> Shared<P> {
             governor: Governor::new(rate),
             answered,
             counters: Counters::default(),
-            stop: Stop::default(),
+            stop,
             exceeded: Mutex::new(None),
             rested,
             full: CachePadded::default(),

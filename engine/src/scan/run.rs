@@ -44,6 +44,9 @@ pub enum Failure {
     /// The system gave no thread.
     #[error("starting a packet thread: {0}")]
     Thread(io::Error),
+    /// A scan of several passes could not start one after the first.
+    #[error("asking the hosts again: {0}")]
+    Pass(Box<dyn std::error::Error + Send + Sync>),
 }
 
 impl<P: Probe> Running<P> {

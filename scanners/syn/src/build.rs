@@ -13,8 +13,8 @@ use std::{
 use mrpf_engine::{
     link::{LinkError, sim::Network},
     neighbour::NeighbourError,
-    port_guard::PortGuardError,
-    scan::{Failure, Settings, SettingsError},
+    port_guard::{PortGuard, PortGuardError},
+    scan::{Failure, Settings, SettingsError, Stop},
     sources::Sources,
     target::{Shard, TargetError, TargetsBuilder, Walk},
     tcp::FlowsError,
@@ -183,6 +183,8 @@ pub struct Builder {
     pub(crate) vlan: Option<u16>,
     pub(crate) network: Option<Network>,
     pub(crate) start_at: u64,
+    pub(crate) stop: Stop,
+    pub(crate) guard: Option<PortGuard>,
 }
 
 impl Builder {
@@ -371,6 +373,33 @@ impl Builder {
     pub fn simulated(mut self, network: Network) -> Self {
         self.network = Some(network);
         self
+    }
+
+    /// Sends from the ports of a scan that is over and [gave them away](Course::hand_over), on which the kernel has been silent
+    /// all along.
+    #[must_use]
+    pub fn port_guard(mut self, guard: PortGuard) -> Self {
+        self.guard = Some(guard);
+        self
+    }
+
+    /// Describes a further pass: the pace, packets and link of this scan, ended by the same handle, and no targets yet. Pass
+    /// `number` of a seed has an order and, on a simulated network, cookies of its own.
+    #[must_use]
+    pub fn pass(&self, number: u64) -> Self {
+        Self {
+            settings: self.settings,
+            profile: self.profile,
+            seed: self.seed.map(|seed| seed.wrapping_add(number)),
+            interface: self.interface.clone(),
+            sources: self.sources,
+            source_ports: self.source_ports,
+            gateway_mac: self.gateway_mac,
+            vlan: self.vlan,
+            network: self.network.clone(),
+            stop: self.stop.clone(),
+            ..Self::default()
+        }
     }
 
     /// A key for what else is to look random in this scan: from the system or, on a simulated network, from the seed.

@@ -177,6 +177,14 @@ impl<F: Follow> Course<F> {
         step
     }
 
+    /// Gives away the source ports of a scan that is over, so that [another pass](crate::Builder::port_guard) goes on with
+    /// them; `None` where the kernel has no say. The time of the scan goes on until [`next_within`](Self::next_within) says the
+    /// end once more.
+    pub fn hand_over(&mut self) -> Option<PortGuard> {
+        self.ended = None;
+        self.facts.guard.take()
+    }
+
     /// The handle that ends the scan early, from any thread. What was found until then still comes.
     pub fn stop(&self) -> Stop {
         self.shared().stop()

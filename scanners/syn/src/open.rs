@@ -88,15 +88,18 @@ impl Builder {
         key[..8].copy_from_slice(&seed.to_le_bytes());
         let probe = follow.probe(SynProbe::new(&ends, self.profile, ports, Cookie::from_key(&key)));
         let next_hops = NextHops::single(self.gateway_mac.unwrap_or(SIM_THEIRS));
-        let (shared, found) = Shared::new(probe, walk, next_hops, ends.layer, self.settings)?;
+        let (stop, settings) = (self.stop.clone(), self.settings);
+        let (shared, found) =
+            Shared::stopped_by(stop, probe, walk, next_hops, ends.layer, settings)?;
         let listener = follow.listener(&shared, 0, &ends, self.profile)?;
-        let facts = self.facts(targets, seed, "sim", source_ports);
+        let mut facts = self.facts(targets, seed, "sim", source_ports);
+        facts.began = network.now();
         Ok(Course::simulated(Simulated::new(shared, listener, network), found, facts))
     }
 
     /// Puts the scan on a real interface, and starts it.
     pub(crate) fn build_packet<F: Follow>(
-        self,
+        mut self,
         follow: &F,
         targets: &Arc<Targets>,
         walk: Walk,
@@ -119,9 +122,15 @@ impl Builder {
         };
         // Before anything else is taken: it is what a user without privileges is refused.
         let mut tx = PacketTx::open(interface, F::FRAME_LEN)?;
-        let guard =
-            PortGuard::claim(route.sources, interface.index(), self.source_ports, SOURCE_PORTS)?;
-        guard.self_test()?;
+        let guard = match self.guard.take() {
+            Some(guard) => guard,
+            None => {
+                let (ports, count) = (self.source_ports, SOURCE_PORTS);
+                let guard = PortGuard::claim(route.sources, interface.index(), ports, count)?;
+                guard.self_test()?;
+                guard
+            }
+        };
         let source_ports = guard.ports();
         let ports = self.cut_ports(source_ports)?;
         let before = interface.counters()?;
@@ -140,7 +149,9 @@ impl Builder {
             &mut rx,
             &clock,
         )?;
-        let (shared, found) = Shared::new(probe, walk, next_hops, ends.layer, self.settings)?;
+        let (stop, settings) = (self.stop.clone(), self.settings);
+        let (shared, found) =
+            Shared::stopped_by(stop, probe, walk, next_hops, ends.layer, settings)?;
         shared.count_neighbours(arp);
         let mut receivers = vec![rx];
         for _ in 1..shared.threads() {

@@ -10,6 +10,7 @@ use crate::{
     follow::{Connections, Greet},
     hello::{Hello, KeyShares, NoKeyPair, Profile},
     names::ServerNames,
+    passes::{Passes, Questions},
     row::Rows,
     salts::Salts,
     scan::Scan,
@@ -27,6 +28,7 @@ pub struct Builder {
     show: Show,
     roots: Option<Roots>,
     keeps_der: bool,
+    wants_jarm: bool,
     connections: Connections,
 }
 
@@ -90,6 +92,7 @@ impl Builder {
             show: Show::default(),
             roots: None,
             keeps_der: false,
+            wants_jarm: false,
             connections: Connections { most: None, settings: tcp::Settings::default() },
         }
     }
@@ -136,6 +139,19 @@ impl Builder {
         self
     }
 
+    /// Finds the JARM of hosts that speak TLS: see [`fingerprint::jarm`](crate::fingerprint::jarm). They are asked ten times
+    /// more, after all targets have been asked once, at the same rate.
+    ///
+    /// Their records are held until then, in memory: some 2 KiB a host, and the certificates once each. Records of others come
+    /// at once. While some are held, [`Scan::mark`] stands still. A scan that is stopped hands out what it holds, without
+    /// JARM where that is not known yet. A host that was silent to one of the ten hellos has a JARM of zeros alone, as the
+    /// published algorithm has it.
+    #[must_use]
+    pub fn jarm(mut self, find: bool) -> Self {
+        self.wants_jarm = find;
+        self
+    }
+
     /// Most connections at once; what a few seconds at the rate may open when not set. New targets wait while there is little
     /// room.
     #[must_use]
@@ -179,9 +195,17 @@ impl Builder {
             places,
             connections: self.connections,
         };
+        let further = match self.wants_jarm {
+            true => Some((self.targets.pass(0), Salts::new(&self.targets.key("jarm")?))),
+            false => None,
+        };
         let course = self.targets.silent(self.show.silent()).build_with(&mut greet)?;
+        let passes = further.map(|(base, salts)| {
+            let questions = Questions::new(greet.names.clone(), salts);
+            Passes::new(base, questions, greet.places, self.connections, course.stop())
+        });
         let describer = Describer::new(self.keeps_der);
         let rows = Rows::new(greet.names, describer, Truster::new(self.roots));
-        Ok(Scan::new(course, self.show, rows, greet.shadowed))
+        Ok(Scan::new(course, self.show, rows, greet.shadowed, passes))
     }
 }

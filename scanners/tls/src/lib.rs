@@ -13,6 +13,8 @@
 //! computed on this side: see [`hello::KeyShares`]. No signature of a host is verified and no handshake is finished: what can
 //! be learnt is learnt before.
 //!
+//! Asked for [JARM](Builder::jarm), hosts that spoke TLS are asked ten times more, in passes of their own after that one.
+//!
 //! Each target has one [`TlsRecord`], whatever happens: how it ended, how far it came, and all that was seen until then.
 //!
 //! Not here: packets and TCP (the engine's), files and terminals (the command's).
@@ -30,6 +32,7 @@ mod follow;
 pub mod handshake;
 pub mod hello;
 mod names;
+mod passes;
 mod probe;
 mod record;
 mod row;

@@ -11,11 +11,17 @@ use mrpf_engine::{
 use mrpf_records::{Record, State, TlsOutcome, TlsRecord, TlsStage};
 use mrpf_syn::{Course, Next, Step, Summary as Base};
 
-use crate::{build::Builder, follow::Greet, row::Rows, show::Show};
+use crate::{
+    build::Builder,
+    follow::Greet,
+    passes::{Passes, speaks},
+    row::Rows,
+    show::Show,
+};
 
 /// A TLS scan under way: an iterator over its records.
 ///
-/// Records come in the order in which connections end. A consumer that is slow makes the scan wait. Dropped, it stops.
+/// Records come in the order in which connections end, those with a [JARM](Builder::jarm) after all others. A consumer that is slow makes the scan wait. Dropped, it stops.
 #[derive(Debug)]
 pub struct Scan {
     course: Course<Greet>,
@@ -26,6 +32,9 @@ pub struct Scan {
     states: [u64; 4],
     certificates: u64,
     shadowed: u64,
+    passes: Option<Passes>,
+    /// All targets have been asked, and passes are under way.
+    is_passing: bool,
 }
 
 /// What a scan has done, for people and for programs.
@@ -38,6 +47,8 @@ pub struct Summary {
     pub outcomes: [u64; TlsOutcome::ALL.len()],
     /// Of them, those that showed a certificate.
     pub certificates: u64,
+    /// Records of hosts whose [JARM](Builder::jarm) was wanted and is not known, since the scan was ended early.
+    pub without_jarm: u64,
 }
 
 impl Summary {
@@ -53,7 +64,13 @@ impl Scan {
         Builder::new(targets)
     }
 
-    pub(crate) fn new(course: Course<Greet>, show: Show, rows: Rows, shadowed: u64) -> Self {
+    pub(crate) fn new(
+        course: Course<Greet>,
+        show: Show,
+        rows: Rows,
+        shadowed: u64,
+        passes: Option<Passes>,
+    ) -> Self {
         Self {
             course,
             show,
@@ -62,6 +79,8 @@ impl Scan {
             states: [0; 4],
             certificates: 0,
             shadowed,
+            passes,
+            is_passing: false,
         }
     }
 
@@ -70,19 +89,22 @@ impl Scan {
         self.course.stop()
     }
 
-    /// How far the scan is.
+    /// How far the scan is. A target whose record waits for its JARM is not settled.
     pub fn progress(&self) -> Progress {
-        self.course.progress()
+        let progress = self.course.progress();
+        let held = self.passes.as_ref().map_or(0, Passes::held);
+        Progress { settled: progress.settled.saturating_sub(held), ..progress }
     }
 
-    /// A copy of the engine's counters.
+    /// A copy of the engine's counters, of all passes together.
     pub fn counts(&self) -> Counts {
-        self.course.counts()
+        let counts = self.course.counts();
+        self.passes.as_ref().map_or(counts, |passes| counts.plus(&passes.counts()))
     }
 
-    /// See [`Course::mark`].
+    /// See [`Course::mark`]. It stands still while records wait for their JARM.
     pub fn mark(&self) -> u64 {
-        self.course.mark()
+        self.passes.as_ref().and_then(Passes::mark).unwrap_or_else(|| self.course.mark())
     }
 
     /// See [`Course::fingerprint`].
@@ -114,20 +136,42 @@ impl Scan {
     pub fn next_within(&mut self, wait: Duration) -> Next {
         let begin = std::time::Instant::now();
         loop {
+            if self.is_passing {
+                return self.next_of_passes(wait);
+            }
             let found = match self.course.next_within(wait) {
                 Step::Found(found) => found,
                 Step::Later => return Next::Later,
-                Step::End => return Next::End,
+                Step::End => match &mut self.passes {
+                    Some(passes) if passes.held() > 0 => {
+                        passes.guard(self.course.hand_over());
+                        self.is_passing = true;
+                        continue;
+                    }
+                    _ => return Next::End,
+                },
             };
             let row = self.rows.row(&found, self.course.timestamp(found.at));
             self.note(&row);
             if self.show.shows(&row) {
-                return Next::Record(Record::Tls(Box::new(row)));
+                match &mut self.passes {
+                    Some(passes) if speaks(&row) => passes.hold(row, self.course.mark()),
+                    _ => return Next::Record(Record::Tls(Box::new(row))),
+                }
             }
             if begin.elapsed() >= wait {
                 return Next::Later;
             }
         }
+    }
+
+    fn next_of_passes(&mut self, wait: Duration) -> Next {
+        let next = self.passes.as_mut().map_or(Next::End, |passes| passes.next_within(wait));
+        if matches!(next, Next::End) {
+            // Nothing is left of the first pass, but the time of the scan ends now.
+            self.course.next_within(Duration::ZERO);
+        }
+        next
     }
 
     /// Waits for the end, without the records that are left, and says what the scan has done.
@@ -145,7 +189,8 @@ impl Scan {
 
     /// What ended the scan early, if something did; asked once, after the last record.
     pub fn take_failure(&mut self) -> Option<Failure> {
-        self.course.take_failure()
+        let of_passes = self.passes.as_mut().and_then(Passes::take_failure);
+        self.course.take_failure().or(of_passes)
     }
 
     /// Targets by port state so far, in the order of [`State::ALL`].
@@ -157,10 +202,16 @@ impl Scan {
 
     /// What the scan has done so far.
     pub fn summary(&self) -> Summary {
+        let mut base = self.course.summary(self.states());
+        (base.counts, base.progress) = (self.counts(), self.progress());
+        if let Some(more) = self.passes.as_ref().and_then(Passes::exceeded) {
+            base.exceeded = Some(base.exceeded.map_or(more, |before| before.plus(&more)));
+        }
         Summary {
-            base: self.course.summary(self.states()),
+            base,
             outcomes: self.outcomes,
             certificates: self.certificates,
+            without_jarm: self.passes.as_ref().map_or(0, Passes::without_jarm),
         }
     }
 

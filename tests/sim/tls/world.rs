@@ -82,6 +82,19 @@ impl Pki {
         self.speaker(&TLS13, Some((octets, then)))
     }
 
+    /// What a host with TLS 1.3 says to one hello, without a network.
+    pub(crate) fn answer(&self, mut hello: &[u8]) -> Vec<u8> {
+        let mut connection = ServerConnection::new(self.config(&TLS13)).unwrap();
+        let mut said = Vec::new();
+        connection.read_tls(&mut hello).unwrap();
+        // A hello that it cannot answer gives an alert.
+        let _ = connection.process_new_packets();
+        while connection.wants_write() {
+            connection.write_tls(&mut said).unwrap();
+        }
+        said
+    }
+
     fn speaker(
         &self,
         version: &'static SupportedProtocolVersion,

@@ -14,7 +14,7 @@ pub(crate) struct ScanArgs {
     /// Networks, ranges, addresses, ADDRESS:PORT pairs or host names.
     #[arg(value_name = "TARGET", help_heading = "Targets")]
     pub(crate) targets: Vec<String>,
-    /// Ports of every target that names none: 80 or 80,443 or 8000-8100, or - for all.
+    /// Ports of every target that names none: 80 or 80,443 or 8000-8100, or - for all; tls takes 443 when none is given.
     #[arg(short, long, value_name = "PORTS", help_heading = "Targets", allow_hyphen_values = true)]
     pub(crate) ports: Vec<String>,
     /// Reads targets from a file, or from standard input with -; may be given again.

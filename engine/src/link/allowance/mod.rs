@@ -47,6 +47,12 @@ macro_rules! statistics {
                 [$(($name, self.$field)),*]
             }
 
+            /// What two scans have exceeded together; what one of them cannot tell is what the other tells.
+            #[must_use]
+            pub fn plus(&self, other: &Self) -> Self {
+                Self { $($field: self.$field.map(|own| own + other.$field.unwrap_or(0)).or(other.$field),)* }
+            }
+
             /// Counters from their values in the order of [`Self::NAMES`].
             pub(crate) fn from_values(values: [Option<u64>; Self::COUNT]) -> Self {
                 let [$($field),*] = values;

@@ -36,10 +36,10 @@ const CIPHERS: [u16; 69] = [
 ];
 
 /// What one connection gave. Its text is that of the published program.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
 pub struct Answer(Given);
 
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
 enum Given {
     Hello(Told),
     Nothing,
@@ -47,7 +47,7 @@ enum Given {
 }
 
 /// What a ServerHello tells, as far as it came.
-#[derive(Clone, Debug, Default, Eq, PartialEq)]
+#[derive(Clone, Debug, Default, Eq, Hash, PartialEq)]
 struct Told {
     /// 2 octets, or fewer where the answer ends.
     cipher: Vec<u8>,
