@@ -30,7 +30,7 @@
 //! | [`veth`] | the pair, its addresses, routes and neighbours, by netlink |
 //! | [`loss`] | nft rules that lose and double, and their counters |
 //! | `sink` | with the feature of that name: counts and drops all that comes, for rate runs |
-//! | `tls_responder` | with the feature `tls`: TLS 1.3 at every address and port, cheaper than any scanner |
+//! | [`tls_responder`] | TLS 1.3 at every address and port, cheaper than any scanner |
 //!
 //! # What holds
 //!
@@ -65,7 +65,6 @@ mod servers;
 #[cfg(feature = "sink")]
 pub mod sink;
 mod sysctl;
-#[cfg(feature = "tls")]
 pub mod tls_responder;
 pub mod veth;
 pub mod world;

@@ -8,7 +8,6 @@ mod processes;
 mod recorder;
 #[cfg(feature = "sink")]
 mod sink;
-#[cfg(feature = "tls")]
 mod tls;
 
 use std::{
