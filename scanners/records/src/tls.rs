@@ -186,7 +186,8 @@ words! {
         Reset = "reset",
         /// Silence, in any stage.
         Timeout = "timeout",
-        /// The host closed the connection before all was said, or said more than we keep.
+        /// The host closed the connection before all was said, or wanted more of us than we have: room for what it says, or a
+        /// second hello that cannot be sent.
         Truncated = "truncated",
         /// It began as TLS and then broke its rules.
         Malformed = "malformed",

@@ -124,3 +124,52 @@ fn hex(octets: &[u8]) -> String {
     }
     text
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        dialogue::tests::connections,
+        handshake::{
+            Cut, Handshake,
+            fuzzing::{SENT, certificate, clear, message, server_hello},
+        },
+        hello::KeyShares,
+    };
+
+    /// The row of a host that says `messages` in TLS 1.2.
+    fn row(messages: &[&[u8]]) -> TlsRecord {
+        let mut octets = Vec::new();
+        for part in messages.concat().chunks(16_384) {
+            clear(&mut octets, 22, part);
+        }
+        let mut handshake = Handshake::new();
+        handshake.read(&SENT, &KeyShares::identity(), &octets);
+        let (mut flows, abouts) = connections(1);
+        let report = flows.close(abouts[0].flow).unwrap();
+        let talk = Talk { capture: handshake.finish(Cut::Finished), report };
+        let mut rows = Rows::new(ServerNames::None, Describer::new(false), Truster::new(None));
+        let remote = abouts[0].remote;
+        let (ts, outcome) = (Timestamp::from_unix_micros(0), talk.capture.outcome());
+        let mut row = TlsRecord::new(ts, remote.addr, remote.port, outcome, stage(&talk));
+        rows.tell(&mut row, &talk, SystemTime::UNIX_EPOCH);
+        row
+    }
+
+    #[test]
+    fn no_more_is_told_than_a_row_holds() {
+        let numbers: Vec<[u8; 2]> = (0..300_u16).map(u16::to_be_bytes).collect();
+        let chain: Vec<&[u8]> = numbers.iter().map(|number| &number[..]).collect();
+        let names = vec![[0, 2, 0x30, 0]; 300].concat();
+        let request =
+            [&[1, 1, 0, 2, 4, 3][..], &(names.len() as u16).to_be_bytes(), &names].concat();
+        let row = row(&[
+            &server_hello(0x0303, 0x2f, &[]),
+            &certificate(&chain, None),
+            &message(13, &request),
+            &[14, 0, 0, 0],
+        ]);
+        assert_eq!((row.outcome, row.stage), (TlsOutcome::Ok, TlsStage::Done));
+        assert_eq!((row.certificates.len(), row.client_cas.len()), (64, 64));
+    }
+}
