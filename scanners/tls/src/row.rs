@@ -13,7 +13,7 @@ use mrpf_records::{Timestamp, Timings, TlsOutcome, TlsRecord, TlsStage};
 use mrpf_syn::{ReplyKind, State};
 
 use crate::{
-    certificate::{Describer, distinguished_name},
+    certificate::{Describer, distinguished_name, escaped},
     dialogue::Talk,
     fingerprint::ja3s,
     names::ServerNames,
@@ -77,7 +77,7 @@ impl Rows {
         row.version = capture.version().map(words::version);
         row.cipher = capture.cipher().map(words::cipher);
         row.group = capture.group().map(words::group);
-        row.alpn = capture.alpn().map(|octets| String::from_utf8_lossy(octets).into_owned());
+        row.alpn = capture.alpn().map(|octets| escaped(octets, &['\\']));
         row.alert = capture.alert().map(words::alert);
         row.client_auth = capture.client_auth().then_some(true);
         row.client_cas = capture.client_cas().take(MOST).map(distinguished_name).collect();
@@ -171,5 +171,12 @@ mod tests {
         ]);
         assert_eq!((row.outcome, row.stage), (TlsOutcome::Ok, TlsStage::Done));
         assert_eq!((row.certificates.len(), row.client_cas.len()), (64, 64));
+    }
+
+    #[test]
+    fn protocols_are_no_orders_to_a_terminal() {
+        let alpn = [&[0, 7, 6][..], b"\x1b[2J\\\n"].concat();
+        let row = row(&[&server_hello(0x0303, 0x2f, &[(16, &alpn)])]);
+        assert_eq!(row.alpn.as_deref(), Some("\\1B[2J\\5C\\0A"));
     }
 }
