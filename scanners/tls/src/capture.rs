@@ -168,7 +168,7 @@ impl Capture {
         self.get(self.first)
     }
 
-    /// Whether there was a HelloRetryRequest that could be answered (RFC 8446, section 4.1.4).
+    /// Whether there was a HelloRetryRequest (RFC 8446, section 4.1.4), and a second hello went out.
     pub fn retried(&self) -> bool {
         self.is_retried
     }

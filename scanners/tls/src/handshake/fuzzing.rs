@@ -81,6 +81,14 @@ pub fn server_hello(version: u16, cipher: u16, extensions: &[(u16, &[u8])]) -> V
     message(2, &[&version[..], &[9; 32], &[0], &cipher, &[0], &len, &list].concat())
 }
 
+/// A HelloRetryRequest: a ServerHello with a random of its own.
+pub fn retry(extensions: &[(u16, &[u8])]) -> Vec<u8> {
+    let mut hello = server_hello(0x0303, 0x1301, extensions);
+    let random = digest::digest(&digest::SHA256, b"HelloRetryRequest");
+    hello[6..38].copy_from_slice(random.as_ref());
+    hello
+}
+
 /// The message with `certificates`, of TLS 1.3 if each has extensions.
 pub fn certificate(certificates: &[&[u8]], extensions: Option<&[u8]>) -> Vec<u8> {
     let mut list = Vec::new();
@@ -125,7 +133,12 @@ impl Script {
                     unread.drain(..used);
                     match next {
                         Next::More => break,
-                        Next::Retry(_) => sent = hellos.next().unwrap_or(sent),
+                        Next::Retry(_) => {
+                            if let Some(second) = hellos.next() {
+                                sent = second;
+                                handshake.asked_again();
+                            }
+                        }
                         Next::Enough => {
                             let capture = handshake.finish(Cut::Enough);
                             check(&capture);

@@ -176,7 +176,7 @@ impl Exchange {
             Some(group) => offer.has_group(group) && !offer.has_share(group),
             None => !retry.cookie.is_empty(), // or nothing would change
         };
-        if self.capture.is_retried || !may_ask {
+        if self.retry_len > 0 || !may_ask {
             return Err(Fault::Retry);
         }
         if retry.group.is_some_and(|group| ours.shares.public(group).is_none()) {
@@ -192,7 +192,6 @@ impl Exchange {
         octets.extend_from_slice(&[messages::MESSAGE_HASH, 0, 0, hash.len() as u8]);
         octets.extend_from_slice(hash);
         octets.extend_from_slice(Cursor::new(&self.octets, span).rest());
-        self.capture.is_retried = true;
         self.retry_len = octets.len();
         self.parsed = octets.len();
         self.octets = octets;
