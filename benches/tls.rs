@@ -6,7 +6,7 @@ use std::{hint::black_box, sync::Arc};
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use mrpf_tls::{
-    capture::Capture,
+    Capture,
     handshake::{
         Cut, Handshake, Next,
         fuzzing::{Host, SENT, certificate, clear, message, server_hello},
