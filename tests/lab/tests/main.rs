@@ -6,6 +6,7 @@ mod demo;
 mod ipv6;
 mod processes;
 mod recorder;
+mod servers;
 #[cfg(feature = "sink")]
 mod sink;
 mod tls;
