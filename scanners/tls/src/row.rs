@@ -143,7 +143,7 @@ mod tests {
             Cut, Handshake,
             fuzzing::{SENT, certificate, clear, message, server_hello},
         },
-        hello::KeyShares,
+        hello::{KeyShares, Profile},
     };
 
     /// The row of a host that says `messages` in TLS 1.2.
@@ -157,7 +157,9 @@ mod tests {
         let (mut flows, abouts) = connections(1);
         let report = flows.close(abouts[0].flow).unwrap();
         let talk = Talk { capture: handshake.finish(Cut::Finished), report };
-        let mut rows = Rows::new(ServerNames::None, Describer::new(false), Truster::new(None));
+        let hello = Arc::new(Hello::new(Profile::Modern, Arc::new(KeyShares::identity())));
+        let (describer, truster) = (Describer::new(false), Truster::new(None));
+        let mut rows = Rows::new(ServerNames::None, hello, describer, truster);
         let remote = abouts[0].remote;
         let (ts, outcome) = (Timestamp::from_unix_micros(0), talk.capture.outcome());
         let mut row = TlsRecord::new(ts, remote.addr, remote.port, outcome, stage(&talk));
