@@ -196,8 +196,8 @@ fn workflows_are_named_by_prefixes_and_give_what_they_found() {
     assert_eq!(platform.rows("results --model domain").len(), names.len());
     assert_eq!(platform.rows("results --model endpoint"), [] as [Value; 0]);
     let status = platform.rows(&format!("status {first} --json"));
-    assert_eq!((&status[0]["state"], count(&status, "collection")), (&"succeeded".into(), 2));
-    assert_eq!(count(&status, "tasks"), 9, "{status:?}");
+    assert_eq!((&status[0]["state"], count(&status, "collection")), (&"succeeded".into(), 3));
+    assert_eq!(count(&status, "tasks"), 11, "{status:?}");
 
     for words in ["results --model domain", "status", "tasks"] {
         let (reader, writer) = std::io::pipe().unwrap();
