@@ -14,7 +14,7 @@ use mrpf_ports::{Cx, Finished, Runs};
 use mrpf_tasks::{
     AddressRange, ErrorKind, TaskError,
     catalogue::{
-        GenerateInput, GenerateTargets, Generated, ScanKind, SynScanInput, TcpSynScan, TlsEndpoint,
+        GenerateInput, GenerateTargets, Generated, ScanKind, SynScanInput, TcpSynScan, TlsHost,
         TlsScan, TlsScanInput, count_ports,
     },
 };
@@ -39,7 +39,7 @@ const FRAMES_OF_TLS: u128 = 8;
 /// What a number of shards has in common.
 struct Group {
     targets: Vec<AddressRange>,
-    endpoints: Vec<TlsEndpoint>,
+    hosts: Vec<TlsHost>,
     /// Ports of addresses.
     probes: u128,
 }
@@ -98,7 +98,7 @@ impl Runs<GenerateTargets> for Generator {
                         shards,
                     })?,
                     ScanKind::Tls => cx.queue().create::<TlsScan>(&TlsScanInput {
-                        endpoints: group.endpoints.clone(),
+                        hosts: group.hosts.clone(),
                         targets,
                         ports,
                         rate,
@@ -159,7 +159,7 @@ fn of_ranges(
     }
     let group = |ranges: &[AddressRange]| Group {
         targets: ranges.to_vec(),
-        endpoints: Vec::new(),
+        hosts: Vec::new(),
         probes: count(ranges).saturating_mul(ports.into()),
     };
     Ok((ranges.chunks(MOST_RANGES).map(group).collect(), count(&ranges), ports))
