@@ -23,8 +23,8 @@ use crate::item::{each, name_in, tell_malformed};
 const MOST: usize = 2_000_000;
 /// Most octets of a group as text, or hardly more: all of a message is below 900 KiB.
 const OCTETS: usize = 400_000;
-/// Octets of a host with the longest address, without ports and name.
-const OF_HOST: usize = 90;
+/// Octets of a host, without its address, ports and name.
+const OF_HOST: usize = 40;
 /// Octets of a port.
 const OF_PORT: usize = 6;
 
@@ -81,7 +81,7 @@ fn cut(found: BTreeMap<IpAddr, Host>) -> Vec<Group> {
             octets = 0;
             groups.push(Group { targets: Vec::new(), hosts: Vec::new(), probes: 0 });
         }
-        octets += OF_HOST + OF_PORT * ports.len();
+        octets += OF_HOST + ip.to_string().len() + OF_PORT * ports.len();
         octets += name.as_ref().map_or(0, |name| name.as_str().len());
         if let Some(group) = groups.last_mut() {
             group.probes += ports.len() as u128;
