@@ -37,17 +37,16 @@ use crate::{
 
 /// The port of nginx.
 const PORT: u16 = 443;
-/// Frames a second of mrpf against nginx, which takes about a quarter of them as hosts: more would only wait there.
-const NGINX_RATE: u32 = 4_000;
-/// Frames a second of mrpf against the far end that costs nothing: a third of them are hosts. On a machine that the two share,
-/// the last may be more than it can do; then rows are missing, and the CPU for each is still right.
-const RATES: [u32; 4] = [30_000, 60_000, 120_000, 240_000];
-/// The same where nobody says anything.
-const WAITING_RATE: u32 = 240_000;
+/// How many connections mrpf holds at once to nginx, which sets the pace then; the peers have their own numbers for it.
+const NGINX_CONNECTIONS: u32 = 4_000;
+/// Frames a second of mrpf against the far end that costs nothing, the last as fast as it goes: a third of them are hosts.
+const RATES: [Option<u32>; 4] = [Some(30_000), Some(60_000), Some(120_000), None];
 /// The exit code of mrpf when frames were lost.
 const INCOMPLETE: i32 = 3;
 /// How many connections mrpf may hold at once where nobody says anything: one to each host and port.
 const CONNECTIONS: u32 = 1 << 20;
+/// For how many seconds of silence they are held: longer than it takes to open them all.
+const PATIENCE: u32 = 40;
 /// Which leaf nginx has.
 const NGINX_LEAF: usize = 443;
 
@@ -154,8 +153,9 @@ fn limit(
     let work = |rate| Work {
         targets: targets(veth::HOSTS, options),
         ports: format!("{PORT}-{}", PORT + 3),
-        rate: Some(rate),
+        rate,
         connections: None,
+        patience: None,
     };
     report.part("A far end that costs nearly nothing");
     let lab = Lab::builder().silent(veth::HOSTS).start()?;
@@ -182,8 +182,9 @@ fn waiting(
     let work = Work {
         targets,
         ports: "1-16".to_owned(),
-        rate: Some(WAITING_RATE),
+        rate: None,
         connections: Some(CONNECTIONS),
+        patience: Some(PATIENCE),
     };
     report.part("Hosts that take the connection and say nothing");
     let lab = Lab::builder().silent(veth::HOSTS).start()?;
@@ -221,8 +222,11 @@ fn peers(
         .iter()
         .map(|program| {
             let targets = targets(program.tool.share(), options);
-            let rate = (program.tool == Tool::Mrpf).then_some(NGINX_RATE);
-            (program, Work { targets, ports: PORT.to_string(), rate, connections: None })
+            let connections = (program.tool == Tool::Mrpf).then_some(NGINX_CONNECTIONS);
+            (
+                program,
+                Work { targets, ports: PORT.to_string(), rate: None, connections, patience: None },
+            )
         })
         .collect();
     let truth = Truth::of(leaves, |_| NGINX_LEAF);

@@ -6,7 +6,7 @@ use std::{
 
 use mrpf_lab::{
     Prefix, certificate_log,
-    demo::{self, Truth},
+    demo::{self, Certificates, Spoken, Truth},
     gate::{self, Need},
 };
 use serde_json::Value;
@@ -45,7 +45,8 @@ fn check_demo(as_ordinary_user: bool) {
     assert!(said.lines().any(|line| says(&line)), "it says where the data lie: {said}");
     assert!(data.join("queue.db").exists() && data.join("store.db").exists());
 
-    let found = rows("results --data mrpf-demo-data --model endpoint");
+    let listed = |model: &str| rows(&format!("results --data mrpf-demo-data --model {model}"));
+    let found = listed("endpoint");
     let endpoint = |row: &Value| {
         let port = row["port"].as_u64().unwrap();
         (row["ip"].as_str().unwrap().parse().unwrap(), u16::try_from(port).unwrap())
@@ -56,10 +57,25 @@ fn check_demo(as_ordinary_user: bool) {
     let open = addrs.flat_map(|addr| demo::PORTS.map(|port| (addr, port)));
     let open: BTreeSet<_> = open.filter(|it| demo::truth(it.0, it.1) == Truth::Open).collect();
     assert!(found == open, "{} endpoints, and {} ports are open", found.len(), open.len());
-    let names = rows("results --data mrpf-demo-data --model domain");
-    let names: BTreeSet<&str> = names.iter().map(|row| row["name"].as_str().unwrap()).collect();
-    let truth = certificate_log::in_scope();
-    assert_eq!(names, truth.iter().map(String::as_str).collect());
+    let certificates = Certificates::make().unwrap();
+    let shown = listed("endpoint-certificate");
+    let shown = shown.iter().filter(|row| row["position"] == 0);
+    let hash = |row: &Value| row["sha256"].as_str().unwrap().to_owned();
+    let shown: BTreeSet<_> = shown.map(|row| (endpoint(row), hash(row))).collect();
+    let leaf = |port: &(Ipv4Addr, u16)| match demo::spoken(port.0, port.1) {
+        Some(Spoken::Certificate(number)) => Some((*port, certificates.leaf(number))),
+        _ => None,
+    };
+    let truth: BTreeSet<_> = open.iter().filter_map(leaf).collect();
+    assert!(shown == truth, "{} hosts show a leaf, and {} have one", shown.len(), truth.len());
+    let found: BTreeSet<_> = listed("certificate").iter().map(hash).collect();
+    let leaves = truth.into_iter().map(|(_, hash)| hash);
+    assert_eq!(found, leaves.chain([certificates.intermediate()]).collect());
+
+    let names = listed("domain");
+    let names = names.iter().map(|row| row["name"].as_str().unwrap().to_owned());
+    let truth = certificate_log::in_scope().into_iter().chain(demo::names_of_certificates());
+    assert_eq!(names.collect::<BTreeSet<_>>(), truth.collect());
 
     let status = rows("status --data mrpf-demo-data --json");
     let of = |kind: &str| status.iter().filter(|row| row["type"] == kind).collect::<Vec<_>>();
@@ -72,8 +88,9 @@ fn check_demo(as_ordinary_user: bool) {
     let id = workflow["id"].as_str().unwrap();
     let refused = rows(&format!("results --data mrpf-demo-data --refused {id}"));
     let refused: BTreeSet<&str> = refused.iter().map(|row| row["what"].as_str().unwrap()).collect();
-    let (out, addrs) = (certificate_log::out_of_scope(), OUT_OF_SCOPE.to_string());
-    assert_eq!(refused, out.iter().map(String::as_str).chain([addrs.as_str()]).collect());
+    let mut out = [certificate_log::out_of_scope(), demo::names_of_others()].concat();
+    out.push(OUT_OF_SCOPE.to_string());
+    assert_eq!(refused, out.iter().map(String::as_str).collect());
 }
 
 /// What the scope of the demo leaves out.

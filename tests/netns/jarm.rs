@@ -179,13 +179,14 @@ fn fingerprints_are_those_of_the_published_algorithm() {
     // They are told to end with the thread that started them, so that it has to stay.
     let (ready, started) = std::sync::mpsc::channel();
     let (finish, finished) = std::sync::mpsc::channel::<()>();
+    let (world, folder) = (lab.world().try_clone().unwrap(), pki.path());
     std::thread::scope(|scope| {
-        scope.spawn(|| {
-            let _inside = lab.world().enter().unwrap();
+        scope.spawn(move || {
+            let _inside = world.enter().unwrap();
             let servers: Vec<_> = SERVERS
                 .iter()
                 .filter_map(|(port, program, more)| {
-                    Some((*port, start(*port, program, more, pki.path())?))
+                    Some((*port, start(*port, program, more, folder)?))
                 })
                 .collect();
             ready.send(servers.iter().map(|(port, _)| *port).collect::<Vec<_>>()).unwrap();

@@ -12,6 +12,7 @@
 //! killed.rs    such a scan
 //! tls.rs       certificates of nginx and of a faster far end, and `mrpf tls`
 //! jarm.rs      JARM of servers that nobody here wrote, beside kernel sockets
+//! tls/matrix.rs  servers that nobody here wrote, each as it can be set up, and whether every field is right
 //! platform.rs  `mrpf up` and the commands on its folder
 //! demo.rs      `mrpf demo` and `mrpf lab`, as root and as an ordinary user
 //! world.rs     what they share

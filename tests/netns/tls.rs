@@ -1,5 +1,7 @@
 //! TLS over real links: every host's certificate, under loss too, while the kernel of the scanner says nothing.
 
+mod matrix;
+
 use std::{
     collections::BTreeMap,
     net::{IpAddr, Ipv4Addr, Ipv6Addr},

@@ -33,10 +33,13 @@ const ACK: u8 = 0x10;
 const FIN_ACK: u8 = 0x11;
 const HELLO: &[u8] = b"hello\n";
 
+/// How connections ended, and what was heard on each.
+type Told = Arc<Mutex<Vec<(End, Vec<u8>)>>>;
+
 /// Asks one line and is content with one.
 #[derive(Debug, Default)]
 struct OneLine {
-    ends: Arc<Mutex<Vec<(End, Vec<u8>)>>>,
+    ends: Told,
     heard: Vec<u8>,
     forgotten: Arc<Mutex<u32>>,
 }
@@ -74,7 +77,7 @@ struct World {
     talker: Talker<SynProbe, OneLine>,
     shared: Arc<Shared<SynProbe>>,
     found: Queue<Found<Reply>>,
-    ends: Arc<Mutex<Vec<(End, Vec<u8>)>>>,
+    ends: Told,
     wire: Kept,
     /// Our SYN.
     syn: Vec<u8>,
@@ -200,6 +203,20 @@ fn a_line_is_asked_and_heard_and_the_host_is_reset() {
 }
 
 #[test]
+fn a_host_that_does_not_listen_keeps_nobody_waiting() {
+    let mut world = World::new();
+    world.open();
+    world.hear(&world.says(PSH_ACK, 0, b"line\n"));
+    let late = world.says(PSH_ACK, 5, b"and on");
+    for _ in 0..1_000 {
+        let (at, wire_len) = (world.now, late.len() as u32);
+        world.talker.handle(Frame { bytes: &late, at, wire_len });
+    }
+    assert_eq!(world.said().len(), 1, "one reset for as many as have come");
+    world.ended(End::Closed, b"line\n");
+}
+
+#[test]
 fn a_syn_ack_that_comes_again_opens_nothing() {
     let mut world = World::new();
     world.open();
@@ -256,7 +273,7 @@ fn silence_ends_with_its_time_and_a_reset() {
     let mut world = World::new();
     world.open();
     for _ in 0..1_000 {
-        world.now = world.now + Duration::from_millis(10);
+        world.now += Duration::from_millis(10);
         for said in world.said() {
             let (flags, ..) = numbers(&said);
             assert!(flags == RST || said.ends_with(HELLO), "the hello again, then the end");

@@ -273,3 +273,37 @@ fn a_scan_that_is_stopped_tells_what_was_under_way() {
     assert_eq!(counts.abandoned, counts.connections);
     network.with_hosts(|hosts| assert_eq!(hosts.talks(), 0, "their hosts were told"));
 }
+
+/// Hosts that take longer than the cooldown: the window has passed those whose connections are given up.
+#[test]
+fn what_was_under_way_when_a_scan_was_stopped_is_asked_again() {
+    let slow = || {
+        let host = Speaker::answering(|target, asked| match asked {
+            [] => Say::nothing(),
+            _ if target.addr.is_ipv4() => Say::bytes(&b"SSH-2.0-slow\r\n"[..]).then(Then::Finish),
+            _ => Say::nothing(),
+        });
+        network(12, host.opens_after(Duration::from_secs(7)), Faults::default())
+    };
+    let describe = |mark| {
+        world::tls_from(slow(), "198.19.0.0/26", mark)
+            .deadline(Duration::from_secs(60))
+            .idle(Duration::from_secs(60))
+    };
+    let mut cut = describe(0).build().unwrap();
+    let stop = cut.stop();
+    let mut union = BTreeMap::new();
+    // The first are told after seven seconds, when the others are under way still.
+    if let Some(record) = cut.next() {
+        world::keep(&mut union, record);
+    }
+    stop.stop();
+    for record in &mut cut {
+        world::keep(&mut union, record);
+    }
+    let (mark, abandoned) = (cut.mark(), cut.summary().base.counts.abandoned);
+    drop(cut);
+    let (rest, _) = run(describe(mark));
+    union.extend(rest);
+    assert_eq!(union.len(), 64, "mark {mark}, {abandoned} were given up");
+}

@@ -166,9 +166,9 @@ pub(crate) struct TlsArgs {
     /// Asks hosts that speak TLS ten times more, after all others, to find their JARM fingerprint.
     #[arg(long, help_heading = "TLS")]
     pub(crate) jarm: bool,
-    /// Most connections at once; what 4 s at the rate may open when not given.
+    /// Most connections at once, 64 or more; what 4 s at the rate may open when not given.
     #[arg(long, value_name = "N", help_heading = "TLS",
-        value_parser = clap::value_parser!(u32).range(1..=1 << 24))]
+        value_parser = clap::value_parser!(u32).range(64..=1 << 24))]
     pub(crate) connections: Option<u32>,
     /// Seconds that a connection may take altogether.
     #[arg(long, value_name = "S", default_value = "8", help_heading = "TLS", value_parser = max_time)]

@@ -1,5 +1,8 @@
 //! Records as comma-separated values: a header, then a line a `syn` or `tls` record, quoted as RFC 4180 section 2 says.
 //!
+//! What hosts wrote may end up in a spreadsheet or on a terminal: its control characters become U+FFFD, and text that begins
+//! with `=`, `+`, `-` or `@`, which spreadsheets take for a formula, gets an apostrophe before it.
+//!
 //! The columns are the fields of the record, empty where one is unknown. `host` records have no line: what they say stands in
 //! the column `noise` of the records that follow them. Lines end with a line feed alone, as in every other format here.
 
@@ -77,14 +80,12 @@ fn field(value: &Option<impl Display>) -> String {
     value.as_ref().map(ToString::to_string).unwrap_or_default()
 }
 
-/// Text, in quotes where it holds a comma, a quote or a line end.
+/// Text, in quotes where it holds a comma or a quote; see the [module](self) for what else is done to it.
 fn quoted(text: Option<&str>) -> String {
     let text = text.unwrap_or_default();
-    if text.contains([',', '"', '\r', '\n']) {
-        format!("\"{}\"", text.replace('"', "\"\""))
-    } else {
-        text.to_owned()
-    }
+    let guard = if text.starts_with(['=', '+', '-', '@']) { "'" } else { "" };
+    let text = format!("{guard}{}", text.replace(char::is_control, "\u{fffd}"));
+    if text.contains([',', '"']) { format!("\"{}\"", text.replace('"', "\"\"")) } else { text }
 }
 
 #[cfg(test)]
@@ -148,7 +149,19 @@ mod tests {
     #[test]
     fn quotes_are_doubled() {
         assert_eq!(quoted(Some("a\"b")), "\"a\"\"b\"");
-        assert_eq!(quoted(Some("a\nb")), "\"a\nb\"");
         assert_eq!(quoted(Some("plain")), "plain");
+    }
+
+    #[test]
+    fn what_hosts_wrote_is_no_order_to_anyone() {
+        for formula in ["=1+1", "+1", "-1", "@a"] {
+            assert_eq!(quoted(Some(formula)), format!("'{formula}"));
+        }
+        assert_eq!(quoted(Some("=a,\"b\"")), "\"'=a,\"\"b\"\"\"");
+        assert_eq!(quoted(Some("a=b")), "a=b");
+        assert_eq!(
+            quoted(Some("a\r\n\0\u{1b}\u{7f}\u{9b}b")),
+            format!("a{}b", "\u{fffd}".repeat(6))
+        );
     }
 }

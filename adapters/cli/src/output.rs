@@ -359,9 +359,13 @@ fn pretty_tls(tls: &TlsRecord) -> String {
 /// Names that a line shows.
 const NAMES: usize = 4;
 
-/// What strangers wrote, without what a terminal would obey.
+/// What strangers wrote, without what a terminal would obey, and without what is not seen, or turns around what is.
 fn plain(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+    let is_odd = |c: char| {
+        c.is_control()
+            || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
+    };
+    text.replace(is_odd, "\u{fffd}")
 }
 
 #[cfg(test)]
@@ -422,6 +426,17 @@ pub(crate) mod tests {
         check(Format::Pretty, &v6, "[::1]:22               silent       no-answer\n");
         check(Format::Csv, &v6, "1970-01-01T00:00:00.000000Z,::1,22,silent,no-answer,,,,,,,,\n");
         check(Format::Csv, &host(), "");
+    }
+
+    #[test]
+    fn what_strangers_wrote_is_plain() {
+        let odd =
+            "\u{1b}\u{9b}\u{200b}\u{200f}\u{2028}\u{2029}\u{202a}\u{202e}\u{2066}\u{2069}\u{feff}";
+        for c in odd.chars() {
+            assert_eq!(plain(&format!("a{c}é")), "a\u{fffd}é", "{c:?}");
+        }
+        let seen = "\u{200a}\u{2010}\u{2027}\u{202f}\u{2065}\u{206a}ü漢";
+        assert_eq!(plain(seen), seen);
     }
 
     #[test]

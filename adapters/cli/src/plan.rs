@@ -58,6 +58,11 @@ pub(crate) fn plan(all: &AnyArgs) -> Result<String, CliError> {
             args.rate, args.host_rate.0
         ));
     }
+    if matches!(all, AnyArgs::Tls(args) if args.jarm) {
+        lines.push(
+            "then ten connections more to each target that speaks TLS, for its JARM".to_owned(),
+        );
+    }
     let order = if args.seed.is_some() {
         "first targets"
     } else {

@@ -106,7 +106,9 @@ impl Progress {
 
     fn left(&self, now: Instant, reached: &Reached) -> Option<Duration> {
         if let Some(since) = self.all_started {
-            return Some(self.tail.saturating_sub(now.duration_since(since)));
+            // What comes after the last cooldown takes its own time, which nobody knows.
+            let left = self.tail.saturating_sub(now.duration_since(since));
+            return Some(left).filter(|left| !left.is_zero());
         }
         let per_second =
             self.pace.per_second.map(|(_, targets)| targets).filter(|targets| *targets >= 0.01)?;

@@ -290,8 +290,9 @@ pub(crate) mod tests {
 
     #[test]
     fn words_of_tls_come_back_too_and_a_file_of_a_hello_from_any_folder() {
-        let first =
-            tls("a --sni www.example --hello x.bin --key-share fresh --chain --show ok,silent");
+        let first = tls(
+            "a --sni www.example --hello x.bin --key-share fresh --chain --jarm --show ok,silent",
+        );
         let text = first.words.to_text().unwrap();
         assert_eq!(Asked::parse(Kind::Tls, &text).unwrap().words, first.words);
         let here = std::env::current_dir().unwrap();

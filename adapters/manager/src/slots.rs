@@ -229,7 +229,7 @@ pub(crate) fn reconcile(
         }
     }
     ask_all(outside, desk, &plan.ask, now)?;
-    failed.map_or(Ok(Going::of(plan.is_any_going)), Err)
+    failed.map_or_else(|| Ok(Going::of(plan.is_any_going)), Err)
 }
 
 /// Frees all slots. For whoever knows that no machine that was ever launched for them is left: one whose machines end with it, before

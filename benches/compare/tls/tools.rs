@@ -79,6 +79,8 @@ pub(super) struct Work {
     pub(super) rate: Option<u32>,
     /// The most connections of mrpf at once, where that is not left to it.
     pub(super) connections: Option<u32>,
+    /// For how many seconds of silence a connection is held, if not for as long as is usual.
+    pub(super) patience: Option<u32>,
 }
 
 impl Work {
@@ -147,6 +149,9 @@ impl Program {
                 let rate = work.rate.map_or_else(|| "max".to_owned(), |rate| rate.to_string());
                 args.add(&["tls", "--allow-reserved", "-q", "-i", device, "--rate", &rate]);
                 args.maybe("--connections", work.connections.map(|most| most.to_string()));
+                for flag in ["--idle", "--deadline"] {
+                    args.maybe(flag, work.patience.map(|seconds| seconds.to_string()));
+                }
                 args.add(&["--format", "jsonl", "-o", found, "-p", ports]);
                 args.add(&[&work.targets.to_string()]);
             }
@@ -182,6 +187,7 @@ mod tests {
             ports: ports.to_owned(),
             rate: None,
             connections: None,
+            patience: None,
         };
         assert_eq!((work("443").asked(), work("443-446").asked()), (256, 1_024));
     }

@@ -32,10 +32,10 @@ pub struct TlsRecord {
     /// The group of the key exchange: `x25519`, `secp256r1`; or its number as `0x1234`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub group: Option<Cow<'static, str>>,
-    /// The protocol that the host chose (RFC 7301).
+    /// The protocol that the host chose (RFC 7301); control characters and backslashes as in RFC 4514.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub alpn: Option<String>,
-    /// The certificates as they were sent, the host's own first.
+    /// The certificates as they were sent, the host's own first; 64 at most.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub certificates: Vec<Arc<CertificateRecord>>,
     /// What the certificates are worth.
@@ -44,7 +44,7 @@ pub struct TlsRecord {
     /// The host asked for a certificate of ours.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub client_auth: Option<bool>,
-    /// The issuers that it would accept, as RFC 4514 strings.
+    /// The issuers that it would accept, as RFC 4514 strings; 64 at most.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub client_cas: Vec<String>,
     /// An OCSP response came with the certificate.
@@ -128,7 +128,8 @@ pub struct Timings {
 /// What the certificates of a host are worth.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct Trust {
-    /// The host's certificate is for the name that was asked (RFC 9525); left out when no name was.
+    /// The host's certificate is for the name that was asked (RFC 9525). Where no name was, true when it is for the address
+    /// that answered, and else left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name_match: Option<bool>,
     /// The host's certificate is within its dates; left out when they cannot be read.
@@ -186,7 +187,8 @@ words! {
         Reset = "reset",
         /// Silence, in any stage.
         Timeout = "timeout",
-        /// The host closed the connection before all was said, or said more than we keep.
+        /// The host closed the connection before all was said, or wanted more of us than we have: room for what it says, or a
+        /// second hello that cannot be sent.
         Truncated = "truncated",
         /// It began as TLS and then broke its rules.
         Malformed = "malformed",

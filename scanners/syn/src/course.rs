@@ -298,6 +298,8 @@ impl<F: Follow> Course<F> {
 
     fn next_found(&mut self, wait: Duration) -> Step<<F::Probe as Probe>::Reply> {
         match &mut self.drive {
+            // Nothing comes once the end was told.
+            Drive::Threads { running: None, .. } => Step::End,
             Drive::Threads { running, .. } => match self.found.recv_timeout(wait) {
                 Ok(found) => Step::Found(found),
                 Err(RecvTimeoutError::Timeout)

@@ -142,7 +142,7 @@ impl Builder {
     /// Finds the JARM of hosts that speak TLS: see [`fingerprint::jarm`](crate::fingerprint::jarm). They are asked ten times
     /// more, after all targets have been asked once, at the same rate.
     ///
-    /// Their records are held until then, in memory: some 2 KiB a host, and the certificates once each. Records of others come
+    /// Their records are held until then, in memory: less than 1 KiB a host, and certificates and answers that differ once each. Records of others come
     /// at once. While some are held, [`Scan::mark`] stands still. A scan that is stopped hands out what it holds, without
     /// JARM where that is not known yet. A host that was silent to one of the ten hellos has a JARM of zeros alone, as the
     /// published algorithm has it.
@@ -152,11 +152,11 @@ impl Builder {
         self
     }
 
-    /// Most connections at once; what a few seconds at the rate may open when not set. New targets wait while there is little
-    /// room.
+    /// Most connections at once, 64 or more; what a few seconds at the rate may open when not set. New targets wait while there is
+    /// little room, and with less of it those that answer meanwhile would find none.
     #[must_use]
     pub fn connections(mut self, most: u32) -> Self {
-        self.connections.most = Some(most);
+        self.connections.most = Some(most.max(64));
         self
     }
 

@@ -120,11 +120,11 @@ impl Capture {
     }
 
     /// The certificates in DER as they were sent, the host's own first. Of a message that did not arrive whole they are those
-    /// that did.
+    /// that did, and of a list that is not well-formed those before its fault.
     pub fn certificates(&self) -> impl Iterator<Item = &[u8]> + Clone {
         let mut list = Cursor::new(&self.octets, self.certificates);
         std::iter::repeat_with(move || {
-            let certificate = list.vec24()?;
+            let certificate = list.vec24().filter(|certificate| !certificate.is_empty())?;
             if self.has_extensions && list.vec16().is_none() {
                 list = Cursor::new(&[], Span::default()); // what follows did not arrive whole
             }
@@ -168,7 +168,7 @@ impl Capture {
         self.get(self.first)
     }
 
-    /// Whether there was a HelloRetryRequest that could be answered (RFC 8446, section 4.1.4).
+    /// Whether there was a HelloRetryRequest (RFC 8446, section 4.1.4), and a second hello went out.
     pub fn retried(&self) -> bool {
         self.is_retried
     }

@@ -12,7 +12,7 @@ use mrpf_engine::{
 use mrpf_syn::{Follow, ScanError, SynProbe};
 
 use crate::{
-    dialogue::{Talk, TlsDialogue},
+    dialogue::{BUDGET, Talk, TlsDialogue},
     hello::{Hello, KeyShares},
     names::{ServerNames, shadowed},
     probe::ConnectProbe,
@@ -93,6 +93,7 @@ impl Follow for Greet {
             Arc::clone(&self.shares),
             self.names.clone(),
             self.salts.clone(),
+            BUDGET,
         );
         let frames = Frames::new(ends, profile);
         Ok(Talker::new(Arc::clone(shared), number, flows, frames, dialogue))

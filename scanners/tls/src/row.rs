@@ -14,7 +14,7 @@ use mrpf_records::{Timestamp, Timings, TlsOutcome, TlsRecord, TlsStage};
 use mrpf_syn::{ReplyKind, State};
 
 use crate::{
-    certificate::{Describer, distinguished_name},
+    certificate::{Describer, distinguished_name, escaped},
     dialogue::Talk,
     fingerprint::ja3s,
     hello::Hello,
@@ -24,6 +24,10 @@ use crate::{
     trust::Truster,
     words,
 };
+
+/// So many certificates, and names of issuers, are told of one host: chains have ten at most, and what a host may send has
+/// room for thousands, each of which would cost us more than it costs the host.
+const MOST: usize = 64;
 
 /// Writes rows; knows the certificates that it has seen.
 pub(crate) struct Rows {
@@ -81,15 +85,15 @@ impl Rows {
         row.version = capture.version().map(words::version);
         row.cipher = capture.cipher().map(words::cipher);
         row.group = capture.group().map(words::group);
-        row.alpn = capture.alpn().map(|octets| String::from_utf8_lossy(octets).into_owned());
+        row.alpn = capture.alpn().map(|octets| escaped(octets, &['\\']));
         row.alert = capture.alert().map(words::alert);
         row.client_auth = capture.client_auth().then_some(true);
-        row.client_cas = capture.client_cas().map(distinguished_name).collect();
+        row.client_cas = capture.client_cas().take(MOST).map(distinguished_name).collect();
         row.ocsp_stapled = capture.ocsp().map(|_| true);
         row.scts = Some(capture.scts().count() as u32).filter(|count| *count > 0);
         row.ja3s = capture.server_hello().and_then(ja3s);
         row.retried = capture.retried().then_some(true);
-        let chain: Vec<&[u8]> = capture.certificates().collect();
+        let chain: Vec<&[u8]> = capture.certificates().take(MOST).collect();
         row.certificates = chain.iter().map(|der| self.describer.describe(der)).collect();
         let name = self.hello.server_name(self.names.of(row.ip));
         row.trust = self.truster.trust(&chain, name, row.ip, now);
@@ -128,4 +132,62 @@ fn hex(octets: &[u8]) -> String {
         let _ = write!(text, "{octet:02x}");
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        dialogue::tests::connections,
+        handshake::{
+            Cut, Handshake,
+            fuzzing::{SENT, certificate, clear, message, server_hello},
+        },
+        hello::{KeyShares, Profile},
+    };
+
+    /// The row of a host that says `messages` in TLS 1.2.
+    fn row(messages: &[&[u8]]) -> TlsRecord {
+        let mut octets = Vec::new();
+        for part in messages.concat().chunks(16_384) {
+            clear(&mut octets, 22, part);
+        }
+        let mut handshake = Handshake::new();
+        handshake.read(&SENT, &KeyShares::identity(), &octets);
+        let (mut flows, abouts) = connections(1);
+        let report = flows.close(abouts[0].flow).unwrap();
+        let talk = Talk { capture: handshake.finish(Cut::Finished), report };
+        let hello = Arc::new(Hello::new(Profile::Modern, Arc::new(KeyShares::identity())));
+        let (describer, truster) = (Describer::new(false), Truster::new(None));
+        let mut rows = Rows::new(ServerNames::None, hello, describer, truster);
+        let remote = abouts[0].remote;
+        let (ts, outcome) = (Timestamp::from_unix_micros(0), talk.capture.outcome());
+        let mut row = TlsRecord::new(ts, remote.addr, remote.port, outcome, stage(&talk));
+        rows.tell(&mut row, &talk, SystemTime::UNIX_EPOCH);
+        row
+    }
+
+    #[test]
+    fn no_more_is_told_than_a_row_holds() {
+        let numbers: Vec<[u8; 2]> = (0..300_u16).map(u16::to_be_bytes).collect();
+        let chain: Vec<&[u8]> = numbers.iter().map(|number| &number[..]).collect();
+        let names = vec![[0, 2, 0x30, 0]; 300].concat();
+        let request =
+            [&[1, 1, 0, 2, 4, 3][..], &(names.len() as u16).to_be_bytes(), &names].concat();
+        let row = row(&[
+            &server_hello(0x0303, 0x2f, &[]),
+            &certificate(&chain, None),
+            &message(13, &request),
+            &[14, 0, 0, 0],
+        ]);
+        assert_eq!((row.outcome, row.stage), (TlsOutcome::Ok, TlsStage::Done));
+        assert_eq!((row.certificates.len(), row.client_cas.len()), (64, 64));
+    }
+
+    #[test]
+    fn protocols_are_no_orders_to_a_terminal() {
+        let alpn = [&[0, 7, 6][..], b"\x1b[2J\\\n"].concat();
+        let row = row(&[&server_hello(0x0303, 0x2f, &[(16, &alpn)])]);
+        assert_eq!(row.alpn.as_deref(), Some("\\1B[2J\\5C\\0A"));
+    }
 }

@@ -7,12 +7,19 @@
 use std::{
     env,
     ffi::OsStr,
+    io::Read,
+    net::{Ipv4Addr, SocketAddrV4, TcpStream},
     os::unix::fs::PermissionsExt,
     path::PathBuf,
     process::{Child, Command, ExitStatus},
+    thread,
+    time::{Duration, Instant},
 };
 
 use crate::{LabError, error::asking};
+
+/// How long a server may take to listen.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Where servers and tools lie: an ordinary user's PATH often lacks the first ones.
 pub(crate) const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -50,10 +57,6 @@ impl Guard {
         Self(child)
     }
 
-    pub(crate) fn child(&mut self) -> &mut Child {
-        &mut self.0
-    }
-
     pub(crate) fn id(&self) -> u32 {
         self.0.id()
     }
@@ -61,6 +64,38 @@ impl Guard {
     /// How it ended, if it did.
     pub(crate) fn ended(&mut self) -> Result<Option<ExitStatus>, LabError> {
         self.0.try_wait().map_err(asking("waiting for a process of the lab"))
+    }
+
+    /// Waits until `port` takes connections, in the calling thread's namespace.
+    ///
+    /// # Errors
+    ///
+    /// [`LabError::Server`] with the last words of `program`, as far as its stderr is piped.
+    pub(crate) fn listens(&mut self, program: &str, port: u16) -> Result<(), LabError> {
+        let failed = |why| LabError::Server { program: program.to_owned(), why };
+        let start = Instant::now();
+        // By lo, so that the scanner's device counts nothing.
+        let addr = SocketAddrV4::new(Ipv4Addr::LOCALHOST, port).into();
+        while TcpStream::connect_timeout(&addr, PATIENCE).is_err() {
+            if self.ended()?.is_some() {
+                return Err(failed(self.last_words()));
+            }
+            if start.elapsed() > PATIENCE {
+                return Err(failed(format!("nothing listened on port {port} after {PATIENCE:?}")));
+            }
+            thread::sleep(Duration::from_millis(5));
+        }
+        Ok(())
+    }
+
+    fn last_words(&mut self) -> String {
+        let mut words = String::new();
+        if let Some(stderr) = &mut self.0.stderr {
+            // What cannot be read is not said.
+            let _ = stderr.read_to_string(&mut words);
+        }
+        let words = words.trim();
+        if words.is_empty() { "it ended without a word".to_owned() } else { words.to_owned() }
     }
 }
 

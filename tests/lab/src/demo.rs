@@ -1,13 +1,25 @@
 //! The world of `mrpf demo`, and what is true in it.
 //!
 //! 65,536 hosts, three ports each. One table says for each block of addresses who answers and how; the lab is made from it
-//! and so is the truth, which a scan is held against.
+//! and so is the truth, which a scan is held against. Which certificate a host of TLS shows, and for which names, is in
+//! `shown.rs`.
 
-use std::{net::Ipv4Addr, time::Duration};
+mod shown;
 
-use mrpf_engine::link::sim::hosts::{Behaviour, Hosts, Odd, OpenHost};
+use std::{
+    net::{IpAddr, Ipv4Addr},
+    time::Duration,
+};
 
-use crate::{Lab, LabError, Prefix, ipv6, veth};
+use mrpf_engine::link::sim::hosts::{Behaviour, Hosts, Odd, OpenHost, Speaker};
+
+use self::shown::Pool;
+pub use self::shown::{Certificates, names_of_certificates, names_of_others};
+use crate::{
+    Lab, LabError, Prefix, ipv6,
+    tls_responder::{refusing, showing},
+    veth,
+};
 
 /// Every host of the demo.
 pub const HOSTS: Prefix = veth::HOSTS;
@@ -27,6 +39,19 @@ pub enum Truth {
     Unreachable,
 }
 
+/// What a TLS scan should find at an open port.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Spoken {
+    /// The leaf certificate of this number among the demo's [`Certificates`], and the intermediate one.
+    Certificate(usize),
+    /// An alert.
+    Alert,
+    /// HTTP, whatever is asked.
+    Http,
+    /// Nothing.
+    Nothing,
+}
+
 /// Who answers for a block, and how.
 #[derive(Clone, Copy, Debug)]
 enum By {
@@ -34,8 +59,10 @@ enum By {
     Kernel,
     /// Nobody.
     Nobody,
-    /// The responder: the ports that are open, the system it resembles, what comes on top.
+    /// The responder: the ports that are open and silent, the system it resembles, what comes on top.
     Responder(&'static [u16], System, Quirk),
+    /// The same, and port 443 of the hosts speaks TLS.
+    Tls(&'static [u16], System, Quirk, Voice),
     /// The responder, with this one strange answer for port 80; the others are closed.
     Strange(Odd),
     /// A router, with ICMP host unreachable.
@@ -49,6 +76,13 @@ enum System {
     Windows,
 }
 
+/// What a host of TLS says.
+#[derive(Clone, Copy, Debug)]
+enum Voice {
+    Alert,
+    Shows(Pool),
+}
+
 #[derive(Clone, Copy, Debug)]
 enum Quirk {
     None,
@@ -60,6 +94,8 @@ enum Quirk {
     Slow(u64),
 }
 
+/// The port that TLS is spoken on.
+const TLS: u16 = PORTS[1];
 /// What the kernel of the world listens on.
 const KERNEL_OPEN: [u16; 2] = [80, 443];
 /// The responder draws what is random from it: a demo is the same each time.
@@ -68,15 +104,21 @@ const SEED: u64 = 0x6d72_7066;
 const RESPONDER: Prefix = Prefix::new([198, 19, 128, 0], 17);
 
 /// All of [`HOSTS`], in order, each address once.
-const BLOCKS: [(Prefix, By); 20] = [
+const BLOCKS: [(Prefix, By); 21] = [
     (block(0, 18), By::Kernel),
     (block(64, 18), By::Nobody),
-    (block(128, 19), By::Responder(&[443], System::Windows, Quirk::None)),
+    (block(128, 19), By::Tls(&[], System::Windows, Quirk::None, Voice::Shows(Pool::Logged))),
     (block(160, 20), By::Router),
     (block(176, 21), By::Responder(&[80], System::Linux, Quirk::Slow(300))),
-    (block(184, 22), By::Responder(&PORTS, System::Linux, Quirk::None)),
+    (
+        block(184, 22),
+        By::Tls(&[80, 8080], System::Linux, Quirk::None, Voice::Shows(Pool::Unlogged)),
+    ),
     (block(188, 23), By::Responder(&[80, 8080], System::Bsd, Quirk::Copies(3))),
-    (block(190, 23), By::Responder(&[443, 8080], System::Bsd, Quirk::Overtaking(50))),
+    (
+        block(190, 23),
+        By::Tls(&[8080], System::Bsd, Quirk::Overtaking(50), Voice::Shows(Pool::Shared)),
+    ),
     (block(192, 24), By::Strange(Odd::BadDataOffset(4))),
     (block(193, 24), By::Strange(Odd::ForeignQuote)),
     (block(194, 24), By::Strange(Odd::Fragment)),
@@ -89,7 +131,8 @@ const BLOCKS: [(Prefix, By); 20] = [
     (block(208, 20), By::Responder(&[8080], System::Linux, Quirk::None)),
     // A blackhole of its own, so the responder does not even see it.
     (block(224, 20), By::Nobody),
-    (block(240, 20), By::Responder(&[80, 443], System::Windows, Quirk::None)),
+    (block(240, 21), By::Tls(&[80], System::Windows, Quirk::None, Voice::Alert)),
+    (block(248, 21), By::Responder(&[80, 443], System::Windows, Quirk::None)),
 ];
 
 const fn block(third_octet: u8, len: u8) -> Prefix {
@@ -102,6 +145,7 @@ const fn block(third_octet: u8, len: u8) -> Prefix {
 ///
 /// As [`Builder::start`](crate::Builder::start).
 pub fn start() -> Result<Lab, LabError> {
+    let certificates = Certificates::make()?;
     let mut builder = Lab::builder();
     if ipv6::is_possible() {
         builder = builder.ipv6();
@@ -114,8 +158,8 @@ pub fn start() -> Result<Lab, LabError> {
         match by {
             By::Kernel => builder = builder.hosts(prefix),
             By::Nobody => builder = builder.silent(prefix),
-            By::Responder(..) | By::Strange(_) => {
-                for (ports, behaviour) in by.behaviours() {
+            By::Responder(..) | By::Tls(..) | By::Strange(_) => {
+                for (ports, behaviour) in by.behaviours(&certificates) {
                     hosts = hosts.rule((prefix.first(), prefix.last()), ports, behaviour);
                 }
             }
@@ -128,20 +172,40 @@ pub fn start() -> Result<Lab, LabError> {
 /// What is true of `port` of the host `addr`. Ports that nobody asks for are as [`PORTS`] that are not open.
 pub fn truth(addr: Ipv4Addr, port: u16) -> Truth {
     let open = |is_open| if is_open { Truth::Open } else { Truth::Closed };
-    match BLOCKS.iter().find(|(prefix, _)| prefix.contains(addr)) {
-        None | Some((_, By::Nobody)) => Truth::Silent,
-        Some((_, By::Kernel)) => open(KERNEL_OPEN.contains(&port)),
-        Some((_, By::Responder(ports, ..))) => open(ports.contains(&port)),
-        Some((_, By::Router)) => Truth::Unreachable,
-        Some((_, By::Strange(odd))) if port == PORTS[0] => {
+    match who(addr) {
+        None | Some(By::Nobody) => Truth::Silent,
+        Some(By::Kernel) => open(KERNEL_OPEN.contains(&port)),
+        Some(By::Responder(ports, ..)) => open(ports.contains(&port)),
+        Some(By::Tls(ports, ..)) => open(port == TLS || ports.contains(&port)),
+        Some(By::Router) => Truth::Unreachable,
+        Some(By::Strange(odd)) if port == PORTS[0] => {
             if odd.is_open() {
                 Truth::Open
             } else {
                 Truth::Silent
             }
         }
-        Some((_, By::Strange(_))) => Truth::Closed,
+        Some(By::Strange(_)) => Truth::Closed,
     }
+}
+
+/// What `port` of the host `addr` says; `None` where it is not open.
+pub fn spoken(addr: Ipv4Addr, port: u16) -> Option<Spoken> {
+    if truth(addr, port) != Truth::Open {
+        return None;
+    }
+    Some(match who(addr) {
+        Some(By::Kernel) => Spoken::Http,
+        Some(By::Tls(.., voice)) if port == TLS => match voice {
+            Voice::Alert => Spoken::Alert,
+            Voice::Shows(pool) => Spoken::Certificate(pool.number_of(addr)),
+        },
+        _ => Spoken::Nothing,
+    })
+}
+
+fn who(addr: Ipv4Addr) -> Option<By> {
+    BLOCKS.iter().find(|(prefix, _)| prefix.contains(addr)).map(|(_, by)| *by)
 }
 
 /// How many of all [`HOSTS`] and [`PORTS`] are open, closed, silent and unreachable.
@@ -157,7 +221,10 @@ pub fn totals() -> [u64; 4] {
 
 impl By {
     /// What the responder's hosts do, the most specific ports first.
-    fn behaviours(self) -> Vec<(std::ops::RangeInclusive<u16>, Behaviour)> {
+    fn behaviours(
+        self,
+        certificates: &Certificates,
+    ) -> Vec<(std::ops::RangeInclusive<u16>, Behaviour)> {
         let all = 0..=u16::MAX;
         match self {
             Self::Responder(ports, system, quirk) => {
@@ -167,10 +234,29 @@ impl By {
                 behaviours.push((all, quirk.of(Behaviour::closed())));
                 behaviours
             }
+            Self::Tls(ports, system, quirk, voice) => {
+                let speaks = Behaviour::Speaks(voice.speaker(certificates));
+                let mut behaviours = vec![(TLS..=TLS, quirk.of(speaks))];
+                behaviours.extend(Self::Responder(ports, system, quirk).behaviours(certificates));
+                behaviours
+            }
             Self::Strange(odd) => {
                 vec![(PORTS[0]..=PORTS[0], Behaviour::Odd(odd)), (all, Behaviour::closed())]
             }
             Self::Kernel | Self::Nobody | Self::Router => Vec::new(),
+        }
+    }
+}
+
+impl Voice {
+    fn speaker(self, certificates: &Certificates) -> Speaker {
+        match self {
+            Self::Alert => refusing(),
+            Self::Shows(pool) => showing(certificates.leaves(), move |addr| match addr {
+                IpAddr::V4(addr) => pool.number_of(addr),
+                // Nothing of the demo's is there.
+                IpAddr::V6(_) => 0,
+            }),
         }
     }
 }
@@ -215,7 +301,7 @@ mod tests {
     #[test]
     fn the_responder_holds_the_blocks_that_it_answers_for() {
         for (prefix, by) in BLOCKS {
-            let is_responders = matches!(by, By::Responder(..) | By::Strange(_));
+            let is_responders = matches!(by, By::Responder(..) | By::Tls(..) | By::Strange(_));
             assert!(!is_responders || RESPONDER.covers(prefix), "{prefix}");
         }
     }

@@ -71,7 +71,7 @@ pub enum LabError {
     #[error("{program} did not start in the lab: {why}")]
     Server {
         /// Which.
-        program: &'static str,
+        program: String,
         /// Its last words.
         why: String,
     },

@@ -21,6 +21,10 @@ pub enum Need {
     /// BPF programs, as root of the machine: the sink.
     #[cfg(feature = "sink")]
     Bpf,
+    /// GnuTLS's server.
+    Gnutls,
+    /// The go command.
+    Go,
     /// Network namespaces, as root or inside of a user namespace.
     Netns,
     /// IPv6 in network namespaces.
@@ -29,6 +33,8 @@ pub enum Need {
     Nft,
     /// nginx.
     Nginx,
+    /// The openssl command.
+    Openssl,
     /// User namespaces for ordinary users.
     Userns,
 }
@@ -81,6 +87,9 @@ impl Need {
             Self::Netns => in_new_namespace(|| Ok(())),
             Self::Ipv6 => in_new_namespace(ipv6::try_out),
             Self::Nft => in_new_namespace(|| loss::nft(&["list", "ruleset"], "").map(drop)),
+            Self::Gnutls => child::find("gnutls-serv", "gnutls-bin").map(drop),
+            Self::Go => child::find("go", "golang-go").map(drop),
+            Self::Openssl => child::find("openssl", "openssl").map(drop),
             Self::Nginx => child::find("nginx", "nginx-light").map(drop),
             Self::Userns => match netns::user_namespaces_forbidden() {
                 Some((why, or)) => Err(LabError::UserNamespace { why, or }),
@@ -101,10 +110,13 @@ impl fmt::Display for Need {
         f.write_str(match self {
             #[cfg(feature = "sink")]
             Self::Bpf => "bpf",
+            Self::Gnutls => "gnutls",
+            Self::Go => "go",
             Self::Ipv6 => "ipv6",
             Self::Netns => "netns",
             Self::Nft => "nft",
             Self::Nginx => "nginx",
+            Self::Openssl => "openssl",
             Self::Userns => "userns",
         })
     }

@@ -24,12 +24,13 @@
 //! | [`gate`] | what this machine permits, and tests that are skipped aloud |
 //! | [`Recorder`] | when frames arrive at the far end, and [how evenly](Arrivals) |
 //! | [`Injector`] | frames that no kernel would send |
+//! | [`Servers`] | programs of a test that serve in the world |
 //! | [`pull()`] | merged segments of a kernel, to a port of a scan |
 //! | [`netns`] | namespaces by guard; root without being root |
 //! | [`veth`] | the pair, its addresses, routes and neighbours, by netlink |
 //! | [`loss`] | nft rules that lose and double, and their counters |
 //! | `sink` | with the feature of that name: counts and drops all that comes, for rate runs |
-//! | `tls_responder` | with the feature `tls`: TLS 1.3 at every address and port, cheaper than any scanner |
+//! | [`tls_responder`] | TLS 1.3 at every address and port, cheaper than any scanner |
 //!
 //! # What holds
 //!
@@ -60,10 +61,10 @@ mod pull;
 mod recorder;
 mod responder;
 mod rtnl;
+mod servers;
 #[cfg(feature = "sink")]
 pub mod sink;
 mod sysctl;
-#[cfg(feature = "tls")]
 pub mod tls_responder;
 pub mod veth;
 pub mod world;
@@ -80,5 +81,6 @@ pub use self::{
     pull::{Pulled, pull},
     recorder::Recorder,
     responder::Responder,
+    servers::{Server, Servers},
     world::{Builder, Lab},
 };

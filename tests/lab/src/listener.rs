@@ -194,7 +194,9 @@ impl Server {
 
     fn drop_oldest(&mut self) {
         while let Some((_, token)) = self.by_age.pop_front() {
-            if self.held.remove(&token).is_some() {
+            if let Some(mut connection) = self.held.remove(&token) {
+                // Its request may lie there already, and has not had its turn yet.
+                let _ = connection.serve();
                 return;
             }
         }

@@ -3,13 +3,7 @@
 //! One process, which the kernel kills when the world's thread ends. Its configuration and all that it writes lie in a
 //! tmpfs of a mount namespace of its own, which ends with it.
 
-use std::{
-    io::Read,
-    net::{Ipv4Addr, SocketAddrV4, TcpStream},
-    process::Stdio,
-    thread,
-    time::{Duration, Instant},
-};
+use std::process::Stdio;
 
 use crate::{
     LabError,
@@ -25,9 +19,6 @@ const IDENTITY: &str = "        ssl_certificate /run/chain.pem;
         ssl_session_cache off;
         ssl_session_tickets off;
 ";
-
-/// How long it may take to listen.
-const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Where its tmpfs is mounted, in the mount namespace that only it sees.
 const SCRIPT: &str = r#"mount -t tmpfs mrpf-lab /run && cd /run && printf %s "$1" >nginx.conf && printf %s "$2" >chain.pem &&
@@ -64,35 +55,10 @@ pub(crate) fn start(
         .spawn()
         .map_err(asking("starting nginx"))?;
     let mut guard = Guard::new(child);
-    let start = Instant::now();
     for port in ports.iter().chain(tls.map(|tls| &tls.port)) {
-        // By lo, so that the scanner's device counts nothing.
-        let addr = SocketAddrV4::new(Ipv4Addr::LOCALHOST, *port).into();
-        while TcpStream::connect_timeout(&addr, PATIENCE).is_err() {
-            if guard.ended()?.is_some() {
-                return Err(failed(last_words(&mut guard)));
-            }
-            if start.elapsed() > PATIENCE {
-                return Err(failed(format!("nothing listened on port {port} after {PATIENCE:?}")));
-            }
-            thread::sleep(Duration::from_millis(5));
-        }
+        guard.listens("nginx", *port)?;
     }
     Ok(guard)
-}
-
-fn failed(why: String) -> LabError {
-    LabError::Server { program: "nginx", why }
-}
-
-fn last_words(guard: &mut Guard) -> String {
-    let mut words = String::new();
-    if let Some(stderr) = &mut guard.child().stderr {
-        // What cannot be read is not said.
-        let _ = stderr.read_to_string(&mut words);
-    }
-    let words = words.trim();
-    if words.is_empty() { "it ended without a word".to_owned() } else { words.to_owned() }
 }
 
 fn configuration(ports: &[u16], tls: Option<&Tls>, families: &[Family]) -> String {

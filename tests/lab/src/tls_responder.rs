@@ -9,7 +9,7 @@
 //!
 //! It keeps no connections: each segment is answered by what is in it. What is lost on the way comes again when the client asks
 //! again, as it does when nothing acknowledged its ClientHello. What it presents is in [`Leaves`]; that nobody signed the
-//! handshake is in `flight.rs`. [`Accepts`] is the same without a word after the SYN-ACK: connections that are left to wait.
+//! handshake is in `flight.rs`; hosts of the engine say the same by `voice.rs`. [`Accepts`] is the same without a word after the SYN-ACK: connections that are left to wait.
 //!
 //! One thread, in the world's namespace, on the engine's links. The kernel must be [silent](crate::Builder::silent) about the
 //! addresses. It opens no connection and sends to nobody who did not send first.
@@ -18,6 +18,7 @@ mod flight;
 mod hello;
 mod leaves;
 mod segment;
+mod voice;
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -44,6 +45,7 @@ use mrpf_engine::{
 };
 
 pub use self::leaves::{LEAVES, Leaves};
+pub(crate) use self::voice::{refusing, showing};
 use self::{
     flight::{Flights, REFUSAL},
     hello::First,

@@ -264,7 +264,7 @@ impl Builder {
         let tls = self.nginx_tls.as_ref().map(|tls| &tls.port);
         if let Some(port) = self.nginx.iter().chain(tls).find(|port| self.open.contains(port)) {
             let why = format!("the built-in listener has port {port}");
-            return Err(LabError::Server { program: "nginx", why });
+            return Err(LabError::Server { program: "nginx".to_owned(), why });
         }
         if !self.nginx.is_empty() || tls.is_some() {
             child::find("nginx", "nginx-light")?;

@@ -6,9 +6,9 @@ mod demo;
 mod ipv6;
 mod processes;
 mod recorder;
+mod servers;
 #[cfg(feature = "sink")]
 mod sink;
-#[cfg(feature = "tls")]
 mod tls;
 
 use std::{

@@ -32,18 +32,18 @@ const BASE_POINT: [u8; 32] = {
 };
 
 /// A client's key share, and how it comes by what both share.
-enum Share {
+pub(crate) enum Share {
     /// The base point: what both share is the server's share.
     Identity,
     Fresh(agreement::PrivateKey),
 }
 
 impl Share {
-    fn fresh() -> Self {
+    pub(crate) fn fresh() -> Self {
         Self::Fresh(agreement::PrivateKey::generate(&agreement::X25519).unwrap())
     }
 
-    fn public(&self) -> Vec<u8> {
+    pub(crate) fn public(&self) -> Vec<u8> {
         match self {
             Self::Identity => BASE_POINT.to_vec(),
             Self::Fresh(key) => key.compute_public_key().unwrap().as_ref().to_vec(),
@@ -70,7 +70,7 @@ fn extension(kind: u16, content: &[u8]) -> Vec<u8> {
 }
 
 /// A record with a ClientHello of TLS 1.3, or of 1.2 without a share.
-fn client_hello(share: Option<&[u8]>, alpn: &[&str]) -> Vec<u8> {
+pub(crate) fn client_hello(share: Option<&[u8]>, alpn: &[&str]) -> Vec<u8> {
     const X25519: [u8; 2] = [0, 29];
     const ECDSA_SECP256R1_SHA256: [u8; 2] = [4, 3];
     let mut extensions = extension(10, &with_len::<2>(&X25519));
@@ -167,6 +167,16 @@ fn certificates(body: &[u8]) -> Vec<Vec<u8>> {
         rest = &rest[3 + len + 2..];
     }
     certificates
+}
+
+/// The certificates that a host presents, DER, its own first.
+pub(crate) fn presented(addr: IpAddr, port: u16, share: &Share) -> Vec<Vec<u8>> {
+    let hello = client_hello(Some(&share.public()), &[]);
+    let mut stream = connect(addr, port);
+    stream.write_all(&hello).unwrap();
+    let messages = shake_hands(&mut stream, share, &hello);
+    let certificate = messages.iter().find(|(kind, _)| *kind == 11).unwrap();
+    certificates(&certificate.1)
 }
 
 fn connect(addr: IpAddr, port: u16) -> TcpStream {

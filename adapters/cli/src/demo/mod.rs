@@ -2,12 +2,13 @@
 //!
 //! ```text
 //!  lab: 65,536 hosts in a namespace, a certificate log on lo
-//!    ^ packets, HTTP of this machine alone
+//!    ^ packets, HTTP and TLS of this machine alone
 //!  platform: manager, external and internal workers, bare-metal workers on demand     watch: what they do, as they do it
 //!    |
 //!    '--> recon tables ---> verdict: held against what is true of the lab
 //! ```
 
+mod findings;
 mod verdict;
 mod watch;
 
@@ -25,7 +26,7 @@ use mrpf_console::{
 use mrpf_environment::{IdleTimeout, Scans};
 use mrpf_lab::{
     CertificateLog, certificate_log,
-    demo::{self, HOSTS, PORTS},
+    demo::{self, Certificates, HOSTS, PORTS},
     netns::{self, Privileges},
 };
 use mrpf_manager::submit;
@@ -82,7 +83,8 @@ pub(crate) fn run(args: &DemoArgs) -> Result<u8, CliError> {
         std::thread::sleep(LOOK);
     };
     watch.finish();
-    let verdict = Verdict::read(running.store(), plan.id, &EXCLUDED_PREFIX)?;
+    let verdict =
+        Verdict::read(running.store(), plan.id, &EXCLUDED_PREFIX, &Certificates::make()?)?;
     let launched = watch.launched();
     drop(running);
     drop(log);

@@ -1,39 +1,30 @@
 //! What the platform found, held against what is true of the lab.
 
-use std::{
-    collections::BTreeSet,
-    fmt::Write as _,
-    net::{IpAddr, Ipv4Addr},
-    path::Path,
-    time::Duration,
-};
+use std::{fmt::Write as _, path::Path, time::Duration};
 
 use indicatif::HumanCount;
 use mrpf_console::called;
 use mrpf_lab::{
-    Prefix, certificate_log,
-    demo::{self, HOSTS, PORTS, Truth},
+    Prefix,
+    demo::{Certificates, PORTS},
 };
 use mrpf_ports::{
     ManagerStore,
-    store::{ModelRow, RefusalRow, TaskFilter, TaskState, WorkflowRow},
+    store::{TaskFilter, TaskState, WorkflowRow},
 };
-use mrpf_tasks::{WorkflowId, catalogue::Model};
+use mrpf_tasks::WorkflowId;
 
+use super::findings::Findings;
 use crate::platform::PlatformError;
 
-/// Rows read at a time.
-const ROWS: usize = 5_000;
 /// Most differences that are listed.
 const LISTED: usize = 10;
 
 /// Everything that the demo shows and is judged by.
 #[derive(Debug)]
 pub(super) struct Verdict {
-    endpoints: Compared<(Ipv4Addr, u16)>,
-    names: Compared<String>,
-    /// Names that were refused as out of scope.
-    refused_names: Compared<String>,
+    found: Findings,
+    truth: Findings,
     /// Whether each address that the scope excludes is among the refusals.
     has_refused_addresses: bool,
     /// Endpoints among the excluded addresses.
@@ -44,48 +35,15 @@ pub(super) struct Verdict {
     failed: Vec<String>,
 }
 
-/// What was found and what is true.
-#[derive(Debug)]
-struct Compared<T> {
-    found: BTreeSet<T>,
-    truth: BTreeSet<T>,
-}
-
-impl<T: Ord> Compared<T> {
-    fn wrong(&self) -> impl Iterator<Item = &T> {
-        self.found.difference(&self.truth)
-    }
-
-    fn missing(&self) -> impl Iterator<Item = &T> {
-        self.truth.difference(&self.found)
-    }
-
-    fn is_true(&self) -> bool {
-        self.found == self.truth
-    }
-}
-
 impl Verdict {
-    /// Reads what a workflow has found; `excluded` is not to be touched.
+    /// Reads what a workflow has found, of hosts that show `certificates`; `excluded` is not to be touched.
     pub(super) fn read(
         store: &dyn ManagerStore,
         id: WorkflowId,
         excluded: &Prefix,
+        certificates: &Certificates,
     ) -> Result<Self, PlatformError> {
-        let (mut endpoints, mut names) = (BTreeSet::new(), BTreeSet::new());
-        for model in [Model::Domain, Model::Endpoint] {
-            each(store, model, |row| match row {
-                ModelRow::Endpoint(row) => {
-                    if let IpAddr::V4(ip) = row.ip {
-                        endpoints.insert((ip, row.port));
-                    }
-                }
-                ModelRow::Domain(row) => {
-                    names.insert(row.name.to_string());
-                }
-                _ => {}
-            })?;
-        }
+        let found = Findings::stored(store, id)?;
         let refusals = store.refusals(id)?;
         let (mut workflow, mut tasks) = (None, Vec::new());
         store.transaction(&mut |tx| {
@@ -98,19 +56,10 @@ impl Verdict {
             Some(error) => format!("{}: {error}", called(task)),
             None => called(task).to_owned(),
         });
-        let touched = endpoints.iter().filter(|(ip, _)| excluded.contains(*ip)).count();
-        let is_name = |row: &&RefusalRow| row.what.contains(|c: char| c.is_ascii_alphabetic());
-        let refused = refusals.iter().filter(is_name).map(|row| row.what.clone()).collect();
+        let touched = found.endpoints.iter().filter(|(ip, _)| excluded.contains(*ip)).count();
         Ok(Self {
-            endpoints: Compared { found: endpoints, truth: open_ports(excluded) },
-            names: Compared {
-                found: names,
-                truth: certificate_log::in_scope().into_iter().collect(),
-            },
-            refused_names: Compared {
-                found: refused,
-                truth: certificate_log::out_of_scope().into_iter().collect(),
-            },
+            found,
+            truth: Findings::truth(excluded, certificates),
             has_refused_addresses: refusals.iter().any(|row| row.what == excluded.to_string()),
             touched,
             workflow,
@@ -129,11 +78,12 @@ impl Verdict {
             }
         };
         add(!has_ended, &"not come to its end");
-        let wrong = self.endpoints.wrong().count() + self.names.wrong().count();
+        let wrong = self.found.beyond(&self.truth).len();
         add(wrong > 0, &format!("{wrong} wrong answers"));
-        let missing = self.endpoints.missing().count() + self.names.missing().count();
+        let missing = self.truth.beyond(&self.found).len();
         add(missing > 0, &format!("{missing} answers missing"));
-        add(!self.refused_names.is_true(), &"refused other names than it should");
+        let is_refused = self.found.refused_names == self.truth.refused_names;
+        add(!is_refused, &"refused other names than it should");
         add(!self.has_refused_addresses, &"no record of the addresses that it was not to touch");
         add(self.touched > 0, &"touched what it was not to touch");
         add(!self.failed.is_empty(), &format!("{} tasks that failed", self.failed.len()));
@@ -148,46 +98,40 @@ impl Verdict {
         folder: &Path,
         asked: Option<&Path>,
     ) -> String {
-        let mut text = format!("{:<24} {:>8} {:>8}\n", "", "found", "true");
+        let mut text = format!("{:<30} {:>8} {:>8}\n", "", "found", "true");
         // A string takes every write.
-        let mut row = |name: &str, found: usize, truth: usize| {
-            let (found, truth) = (HumanCount(found as u64), HumanCount(truth as u64));
-            let _ = writeln!(text, "{name:<24} {:>8} {:>8}", found.to_string(), truth.to_string());
+        let mut row = |name: &str, count: &dyn Fn(&Findings) -> usize| {
+            let [found, truth] = [&self.found, &self.truth]
+                .map(|findings| HumanCount(count(findings) as u64).to_string());
+            let _ = writeln!(text, "{name:<30} {found:>8} {truth:>8}");
         };
-        row("names", self.names.found.len(), self.names.truth.len());
-        row("names out of scope", self.refused_names.found.len(), self.refused_names.truth.len());
+        row("names", &|it| it.names.len());
+        row("names of certificates alone", &|it| it.shown_names.len());
+        row("names out of scope", &|it| it.refused_names.len());
         for port in PORTS {
-            let count =
-                |all: &BTreeSet<(Ipv4Addr, u16)>| all.iter().filter(|it| it.1 == port).count();
-            row(
-                &format!("hosts with port {port} open"),
-                count(&self.endpoints.found),
-                count(&self.endpoints.truth),
-            );
+            row(&format!("hosts with port {port} open"), &|it| it.hosts_with(port));
         }
+        row("ports that speak HTTP", &|it| it.speaking("http"));
+        row("ports that speak TLS", &|it| it.speaking("tls"));
+        row("hosts that show a certificate", &Findings::hosts_with_certificate);
+        row("certificates", &|it| it.certificates.len());
         text.push('\n');
         let mut add = |name: &str, value: &str| {
             let _ = writeln!(text, "{name:<16} {value}");
         };
-        let total = HumanCount((self.endpoints.truth.len() + self.names.truth.len()) as u64);
-        let wrong = self.endpoints.wrong().count() + self.names.wrong().count();
-        add("wrong", &wrong.to_string());
-        let missing = self.endpoints.missing().count() + self.names.missing().count();
-        add("missing", &format!("{missing} of {total}"));
-        let lists = [
-            ("wrong", self.endpoints.wrong().collect::<Vec<_>>()),
-            ("missing", self.endpoints.missing().collect()),
-        ];
-        for (what, ports) in lists {
-            for (ip, port) in ports.into_iter().take(LISTED) {
-                add("", &format!("{ip}:{port} is {what}"));
+        let (wrong, missing) = (self.found.beyond(&self.truth), self.truth.beyond(&self.found));
+        add("wrong", &wrong.len().to_string());
+        add("missing", &format!("{} of {}", missing.len(), HumanCount(self.truth.count() as u64)));
+        for (what, findings) in [("wrong", wrong), ("missing", missing)] {
+            for finding in findings.into_iter().take(LISTED) {
+                add("", &format!("{finding} is {what}"));
             }
         }
         add(
             "refused",
             &format!(
                 "{} names of others and the addresses that the scope excludes; {} of these touched",
-                self.refused_names.found.len(),
+                self.found.refused_names.len(),
                 self.touched
             ),
         );
@@ -205,6 +149,7 @@ impl Verdict {
         let data = asked.unwrap_or(folder).display();
         let id = self.workflow.as_ref().map(|row| row.id.to_string()).unwrap_or_default();
         add("to try next", &format!("{program} results --data {data} --model endpoint"));
+        add("", &format!("{program} results --data {data} --model certificate"));
         add("", &format!("{program} results --data {data} {id} --refused"));
         add("", &format!("{program} status --data {data} {id}"));
         text.truncate(text.trim_end().len());
@@ -212,47 +157,27 @@ impl Verdict {
     }
 }
 
-fn each(
-    store: &dyn ManagerStore,
-    model: Model,
-    mut take: impl FnMut(ModelRow),
-) -> Result<(), PlatformError> {
-    let mut after: Option<String> = None;
-    loop {
-        let rows = store.list(model, after.as_deref(), ROWS)?;
-        let Some(last) = rows.last() else { return Ok(()) };
-        after = Some(last.key());
-        rows.into_iter().for_each(&mut take);
-    }
-}
-
-/// What is open in the lab, but for `excluded`.
-fn open_ports(excluded: &Prefix) -> BTreeSet<(Ipv4Addr, u16)> {
-    let addrs = (HOSTS.first().to_bits()..=HOSTS.last().to_bits()).map(Ipv4Addr::from_bits);
-    addrs
-        .filter(|addr| !excluded.contains(*addr))
-        .flat_map(|addr| PORTS.map(|port| (addr, port)))
-        .filter(|(addr, port)| demo::truth(*addr, *port) == Truth::Open)
-        .collect()
-}
-
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use std::net::Ipv4Addr;
 
-    fn compared<T: Ord + Clone>(all: &[T]) -> Compared<T> {
-        Compared { found: all.iter().cloned().collect(), truth: all.iter().cloned().collect() }
-    }
+    use super::*;
 
     /// Of a demo in which all went well.
     fn good() -> Verdict {
+        let port = |last, port| (Ipv4Addr::new(198, 19, 0, last), port);
+        let findings = Findings {
+            endpoints: [port(1, 80), port(2, 443)].into(),
+            services: [(port(2, 443), "tls".to_owned())].into(),
+            shown: [(port(2, 443), 0, "a4".to_owned())].into(),
+            certificates: ["a4".to_owned()].into(),
+            names: ["a.example".to_owned()].into(),
+            refused_names: ["b.example".to_owned()].into(),
+            ..Findings::default()
+        };
         Verdict {
-            endpoints: compared(&[
-                (Ipv4Addr::new(198, 19, 0, 1), 80),
-                (Ipv4Addr::new(198, 19, 0, 2), 443),
-            ]),
-            names: compared(&["a.example".to_owned()]),
-            refused_names: compared(&["b.example".to_owned()]),
+            found: findings.clone(),
+            truth: findings,
             has_refused_addresses: true,
             touched: 0,
             workflow: None,
@@ -274,10 +199,14 @@ mod tests {
         assert_eq!(good().faults(true), None);
         assert_eq!(good().faults(false).as_deref(), Some("not come to its end"));
         let other = (Ipv4Addr::new(198, 19, 0, 9), 80);
-        check_fault(|it| it.endpoints.found.extend([other]), "1 wrong answers");
-        check_fault(|it| it.endpoints.truth.extend([other]), "1 answers missing");
-        check_fault(|it| it.names.found.clear(), "1 answers missing");
-        check_fault(|it| it.refused_names.found.clear(), "refused other names than it should");
+        check_fault(|it| it.found.endpoints.extend([other]), "1 wrong answers");
+        check_fault(|it| it.truth.endpoints.extend([other]), "1 answers missing");
+        check_fault(|it| it.found.names.clear(), "1 answers missing");
+        check_fault(|it| it.found.shown.clear(), "1 answers missing");
+        check_fault(|it| it.found.services.clear(), "1 answers missing");
+        check_fault(|it| it.truth.certificates.clear(), "1 wrong answers");
+        check_fault(|it| it.truth.shown_names = it.truth.names.clone(), "1 answers missing");
+        check_fault(|it| it.found.refused_names.clear(), "refused other names than it should");
         check_fault(
             |it| it.has_refused_addresses = false,
             "no record of the addresses that it was not to touch",
@@ -289,12 +218,13 @@ mod tests {
     #[test]
     fn the_table_says_what_was_found_and_where_it_lies() {
         let mut verdict = good();
-        verdict.endpoints.found.remove(&(Ipv4Addr::new(198, 19, 0, 1), 80));
+        verdict.found.endpoints.remove(&(Ipv4Addr::new(198, 19, 0, 1), 80));
         let table = verdict.table(3, Duration::from_millis(20_500), Path::new("/x/data"), None);
         for line in [
-            "hosts with port 80 open         0        1",
-            "hosts with port 443 open        1        1",
-            "missing          1 of 3",
+            "hosts with port 80 open               0        1",
+            "hosts with port 443 open              1        1",
+            "hosts that show a certificate         1        1",
+            "missing          1 of 6",
             "                 198.19.0.1:80 is missing",
             "workers          3 bare-metal workers launched on demand; idle, all have gone",
             "time             20.5 s",
@@ -303,13 +233,5 @@ mod tests {
             assert!(table.lines().any(|it| it == line), "{line:?} is missing:\n{table}");
         }
         assert!(table.contains("results --data /x/data --model endpoint"), "{table}");
-    }
-
-    #[test]
-    fn the_truth_leaves_out_what_is_excluded() {
-        let excluded = Prefix::new([198, 19, 0, 0], 16);
-        assert!(open_ports(&excluded).is_empty());
-        let all = open_ports(&Prefix::new([192, 0, 2, 0], 24));
-        assert_eq!(all.len() as u64, demo::totals()[0]);
     }
 }

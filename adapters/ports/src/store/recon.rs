@@ -47,10 +47,10 @@ impl ModelRow {
             }
         };
         match (self, other) {
-            (Self::Certificate(known), Self::Certificate(row)) => {
-                if known.certificate.der.is_none() {
-                    known.certificate.der.clone_from(&row.certificate.der);
-                }
+            (Self::Certificate(known), Self::Certificate(row))
+                if known.certificate.der.is_none() =>
+            {
+                known.certificate.der.clone_from(&row.certificate.der);
             }
             (Self::Domain(known), Self::Domain(row)) => add(&mut known.sources, &row.sources),
             (Self::DomainEndpoint(known), Self::DomainEndpoint(row)) => {
@@ -62,7 +62,7 @@ impl ModelRow {
             (Self::EndpointCertificate(known), Self::EndpointCertificate(row)) => {
                 known.position = known.position.min(row.position);
             }
-            // A target has nothing but its key.
+            // A target has nothing but its key, and a certificate that is here whole nothing more to say.
             _ => {}
         }
     }

@@ -58,25 +58,15 @@ pub(crate) fn read(extension: &[u8]) -> impl Iterator<Item = Result<Alternative<
 impl Alternative<'_> {
     /// The text of records: DNS names and addresses as they are, others behind their kind.
     ///
-    /// A DNS name with what no DNS name has, a colon or a space or worse, is escaped there as in RFC 4514, so that it can
-    /// not pass for another kind or for two.
+    /// Spaces, commas, backslashes and control characters are escaped as in RFC 4514, and colons of DNS names, so that none
+    /// can pass for another kind or for two, whatever stands between them.
     pub(crate) fn text(&self) -> String {
         match self {
-            Self::Dns(name) => {
-                let mut text = String::with_capacity(name.len());
-                for c in name::text(name).chars() {
-                    if c.is_control() || matches!(c, ':' | ' ' | ',' | '\\') {
-                        name::push_escaped(&mut text, c);
-                    } else {
-                        text.push(c);
-                    }
-                }
-                text
-            }
+            Self::Dns(name) => name::escaped(name, &[':', ' ', ',', '\\']),
             Self::Ip(address) => address.to_string(),
             Self::Email(value) => behind("email:", value),
             Self::Uri(value) => behind("uri:", value),
-            Self::Directory(value) => format!("dir:{}", name::distinguished_name(value)),
+            Self::Directory(value) => behind("dir:", name::distinguished_name(value).as_bytes()),
             Self::Registered(value) => format!("rid:{}", Oid::new((*value).into()).to_id_string()),
             Self::Other(0x87, value) => format!("ip:#{}", hex(value)),
             Self::Other(_, value) => format!("other:#{}", hex(value)),
@@ -85,11 +75,7 @@ impl Alternative<'_> {
 }
 
 fn behind(kind: &str, value: &[u8]) -> String {
-    let mut text = kind.to_owned();
-    for c in name::text(value).chars() {
-        if c.is_control() { name::push_escaped(&mut text, c) } else { text.push(c) }
-    }
-    text
+    format!("{kind}{}", name::escaped(value, &[' ', ',', '\\']))
 }
 
 #[cfg(test)]
@@ -133,6 +119,11 @@ mod tests {
     fn a_name_passes_for_nothing_else() {
         assert_eq!(texts(b"\x30\x0b\x82\x09uri:a, b\0").unwrap(), ["uri\\3Aa\\2C\\20b\\00"]);
         assert_eq!(texts(b"\x30\x06\x82\x04\xc3\xa9.b").unwrap(), ["é.b"]);
+        assert_eq!(texts(b"\x30\x08\x81\x06a b,\\c").unwrap(), ["email:a\\20b\\2C\\5Cc"]);
+        assert_eq!(texts(b"\x30\x08\x86\x06x:a b,").unwrap(), ["uri:x:a\\20b\\2C"]);
+        let directory =
+            b"\x30\x14\xa4\x12\x30\x10\x31\x0e\x30\x0c\x06\x03\x55\x04\x03\x0c\x05a b,c";
+        assert_eq!(texts(directory).unwrap(), ["dir:CN=a\\20b\\5C\\2Cc"]);
     }
 
     #[test]

@@ -43,6 +43,7 @@ pub(crate) use self::{
     fields::{Fields, SUBJECT_ALT_NAME},
     key::Key,
     moment::read as read_moment,
+    name::escaped,
     signature::is_self_signed,
 };
 use crate::cache::{Cache, Digest, sha256};

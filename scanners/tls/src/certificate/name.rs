@@ -146,8 +146,22 @@ fn escape(text: &mut String, value: &str) {
     }
 }
 
+/// The text of octets that a stranger wrote, its control characters and those of `others` as the hex of their octets, each
+/// behind a backslash.
+pub(crate) fn escaped(value: &[u8], others: &[char]) -> String {
+    let mut escaped = String::with_capacity(value.len());
+    for c in text(value).chars() {
+        if c.is_control() || others.contains(&c) {
+            push_escaped(&mut escaped, c);
+        } else {
+            escaped.push(c);
+        }
+    }
+    escaped
+}
+
 /// Appends a character as the hex of its octets, each behind a backslash.
-pub(crate) fn push_escaped(text: &mut String, c: char) {
+fn push_escaped(text: &mut String, c: char) {
     let mut octets = [0; 4];
     for octet in c.encode_utf8(&mut octets).bytes() {
         // A string takes every write.

@@ -84,10 +84,10 @@ pub(super) fn nothing(cut: Cut) -> Capture {
 /// How a connection ended that was not done.
 fn outcome(cut: Cut) -> TlsOutcome {
     match cut {
-        Cut::Finished | Cut::Full => TlsOutcome::Truncated,
+        Cut::Enough | Cut::Finished | Cut::Full => TlsOutcome::Truncated,
         Cut::Reset => TlsOutcome::Reset,
         Cut::Unreachable => TlsOutcome::Unreachable,
-        Cut::Enough | Cut::Idle | Cut::Deadline => TlsOutcome::Timeout,
+        Cut::Idle | Cut::Deadline => TlsOutcome::Timeout,
     }
 }
 
@@ -181,6 +181,14 @@ impl Exchange {
         self.phase = Phase::Done;
     }
 
+    pub(super) fn asked_again(&mut self) {
+        self.capture.is_retried = self.retry_len > 0;
+    }
+
+    pub(super) fn held(&self) -> usize {
+        self.octets.capacity()
+    }
+
     pub(super) fn finish(mut self, cut: Cut) -> Capture {
         match self.phase {
             Phase::Done => {}
@@ -200,6 +208,10 @@ impl Exchange {
             let first = self.first.get(..self.first_len).unwrap_or_default();
             capture.first = Span { at: self.octets.len() as u32, len: first.len() as u32 };
             self.octets.extend_from_slice(first);
+        }
+        // Captures wait for who writes rows; what a message promised and did not bring need not wait with them.
+        if self.octets.capacity() / 2 > self.octets.len() {
+            self.octets.shrink_to_fit();
         }
         capture.octets = self.octets;
         capture

@@ -36,13 +36,20 @@ pub enum Fault {
     /// A version that does not exist or was not offered.
     #[error("ServerHello: version {0:#06x}")]
     Version(u16),
+    /// A cipher suite of TLS 1.3 that was not offered.
+    #[error("ServerHello: cipher suite {0:#06x} was not offered")]
+    Suite(u16),
+    /// A key share of a group that none was sent of (RFC 8446, section 4.2.8).
+    #[error("ServerHello: a key share of group {0:#06x}, and none was sent")]
+    Group(u16),
     /// A point that is none on the curve of the group.
     #[error("ServerHello: the key share is no point of group {0:#06x}")]
     Share(u16),
-    /// A HelloRetryRequest that nothing can be answered to: a second one, or for a group that was not offered.
-    #[error("HelloRetryRequest: a second one, or one for what was not offered")]
+    /// A HelloRetryRequest that nothing can be answered to: a second one, one that changes nothing, or one for a group that was
+    /// not offered or that it has a share of (RFC 8446, section 4.1.4).
+    #[error("HelloRetryRequest: a second one, or one for what was not offered or is there")]
     Retry,
-    /// No fault of the host: the hello was not made with our key shares, or offers a cipher suite that we cannot open.
-    #[error("no keys: the hello offers a cipher suite or a key share that is not ours")]
+    /// No fault of the host: the hello was not made with our key shares, or offers a cipher suite or a group that is not ours.
+    #[error("no keys: the hello offers a cipher suite, a group or a key share that is not ours")]
     NoKeys,
 }

@@ -81,6 +81,14 @@ pub fn server_hello(version: u16, cipher: u16, extensions: &[(u16, &[u8])]) -> V
     message(2, &[&version[..], &[9; 32], &[0], &cipher, &[0], &len, &list].concat())
 }
 
+/// A HelloRetryRequest: a ServerHello with a random of its own.
+pub fn retry(extensions: &[(u16, &[u8])]) -> Vec<u8> {
+    let mut hello = server_hello(0x0303, 0x1301, extensions);
+    let random = digest::digest(&digest::SHA256, b"HelloRetryRequest");
+    hello[6..38].copy_from_slice(random.as_ref());
+    hello
+}
+
 /// The message with `certificates`, of TLS 1.3 if each has extensions.
 pub fn certificate(certificates: &[&[u8]], extensions: Option<&[u8]>) -> Vec<u8> {
     let mut list = Vec::new();
@@ -125,7 +133,12 @@ impl Script {
                     unread.drain(..used);
                     match next {
                         Next::More => break,
-                        Next::Retry(_) => sent = hellos.next().unwrap_or(sent),
+                        Next::Retry(_) => {
+                            if let Some(second) = hellos.next() {
+                                sent = second;
+                                handshake.asked_again();
+                            }
+                        }
                         Next::Enough => {
                             let capture = handshake.finish(Cut::Enough);
                             check(&capture);
@@ -181,13 +194,22 @@ fn check(capture: &Capture) {
     }
 }
 
-/// A hello that nothing but the hash of all messages depends on, with the identity share.
-pub const SENT: [u8; 41] = {
-    let mut sent = [0; 41];
-    (sent[0], sent[1], sent[2], sent[4]) = (22, 3, 1, 36);
-    (sent[5], sent[8], sent[9]) = (1, 32, 9); // the base point of x25519 and nothing else
+/// A hello of TLS 1.3 with its three suites, x25519 and P-384, and the identity share of the first.
+pub const SENT: [u8; 115] = {
+    let mut sent = [0; 115];
+    put(&mut sent, 0, &[22, 3, 1, 0, 110, 1, 0, 0, 106, 3, 3]); // a random and no session id follow
+    put(&mut sent, 44, &[0, 6, 0x13, 1, 0x13, 2, 0x13, 3, 1, 0, 0, 59]);
+    put(&mut sent, 56, &[0, 43, 0, 3, 2, 3, 4]);
+    put(&mut sent, 63, &[0, 10, 0, 6, 0, 4, 0, 29, 0, 24]);
+    put(&mut sent, 73, &[0, 51, 0, 38, 0, 36, 0, 29, 0, 32, 9]); // the base point of x25519: 9, and 31 zeros
     sent
 };
+
+const fn put(all: &mut [u8], at: usize, octets: &[u8]) {
+    let (_, behind) = all.split_at_mut(at);
+    let (place, _) = behind.split_at_mut(octets.len());
+    place.copy_from_slice(octets);
+}
 
 const CUTS: [Cut; 6] =
     [Cut::Finished, Cut::Reset, Cut::Unreachable, Cut::Full, Cut::Idle, Cut::Deadline];

@@ -131,7 +131,8 @@ pub(super) fn certificate(mut body: Cursor<'_>, capture: &mut Capture) -> Option
     capture.certificates = list.span();
     let mut is_leaf = true;
     while !list.is_empty() {
-        list.vec24()?;
+        // None is empty (RFC 8446, section 4.4.2; RFC 5246, section 7.4.2).
+        list.vec24().filter(|certificate| !certificate.is_empty())?;
         if capture.has_extensions {
             let extensions = list.vec16()?;
             if is_leaf {

@@ -51,7 +51,7 @@ pub enum Next {
 /// Why no more octets come.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Cut {
-    /// There was [enough](Next::Enough), or we gave up.
+    /// There was [enough](Next::Enough), or we gave up on a host that wants more of us than we have.
     Enough,
     /// The host has no more to say.
     Finished,
@@ -101,6 +101,18 @@ impl Handshake {
         }
         let exchange = self.0.get_or_insert_with(|| Box::new(Exchange::new(data.len())));
         exchange.read(sent, shares, data)
+    }
+
+    /// The second hello, which the host [asked for](Next::Retry), goes out.
+    pub fn asked_again(&mut self) {
+        if let Some(exchange) = &mut self.0 {
+            exchange.asked_again();
+        }
+    }
+
+    /// Octets of memory that the host takes by what it says.
+    pub fn held(&self) -> usize {
+        self.0.as_ref().map_or(0, |exchange| exchange.held())
     }
 
     /// What was learnt.

@@ -32,6 +32,7 @@
 mod custom;
 mod jarm;
 mod key_shares;
+mod offer;
 mod ours;
 mod profile;
 pub(crate) mod reader;
@@ -39,6 +40,7 @@ mod template;
 
 use std::{net::IpAddr, sync::Arc};
 
+pub(crate) use self::offer::Offer;
 use self::template::{Change, Template};
 pub use self::{
     custom::{BadHello, CustomHello},

@@ -120,6 +120,6 @@ fn before_signatures(draft: Draft) -> Draft {
 /// supported_groups, and the one point format (RFC 8422 section 5.1).
 fn groups(draft: Draft) -> Draft {
     draft
-        .extension(10, |e| e.list16(|list| list.u16s(&GROUPS)))
+        .extension(extension::SUPPORTED_GROUPS, |e| e.list16(|list| list.u16s(&GROUPS)))
         .extension(11, |e| e.list8(|list| list.octets(&[0])))
 }

@@ -17,6 +17,7 @@ use super::Salt;
 /// Kinds of extensions that the code names.
 pub(super) mod extension {
     pub(in crate::hello) const SERVER_NAME: u16 = 0;
+    pub(in crate::hello) const SUPPORTED_GROUPS: u16 = 10;
     pub(in crate::hello) const PADDING: u16 = 21;
     pub(in crate::hello) const PRE_SHARED_KEY: u16 = 41;
     pub(in crate::hello) const EARLY_DATA: u16 = 42;

@@ -11,6 +11,11 @@ use crate::certificate::{Fields, Key, is_self_signed, sequence};
 /// crossed signatures.
 const ISSUERS: usize = 10;
 
+/// So many moments beside now are asked about at most: each costs what the first look did, which is up to a hundred signatures,
+/// and a host may send certificates with as many dates as it likes. Keys that take long are no matter: AWS-LC looks at the size
+/// first, and takes no RSA key of more than 8,192 bits.
+const MOMENTS: usize = 3;
+
 /// Whether `chain`, the host's own certificate first, leads to one of `roots` at `now`.
 pub(super) fn judge(chain: &[&[u8]], roots: &[TrustAnchor<'_>], now: UnixTime) -> ChainTrust {
     let Some((leaf, rest)) = chain.split_first() else { return ChainTrust::Malformed };
@@ -77,8 +82,8 @@ fn issuers<'a>(leaf: &Fields<'_>, sent: &[&'a [u8]]) -> Vec<CertificateDer<'a>> 
 }
 
 /// What is in the way beside a date: `None` when there is a moment at which nothing is, or when the dates leave none to ask
-/// about. Moments at which a certificate begins or ends are asked about, the nearest first, while the host's own is good.
-fn beside_dates(
+/// about. Moments at which a certificate begins or ends are asked about, the nearest first, while the host's own is good; a few.
+pub(super) fn beside_dates(
     leaf: &Fields<'_>,
     issuers: &[CertificateDer<'_>],
     now: UnixTime,
@@ -95,7 +100,7 @@ fn beside_dates(
     moments.sort_unstable_by_key(|moment| (moment.abs_diff(now.as_secs()), *moment));
     moments.dedup();
     let mut verdict = None;
-    for moment in moments {
+    for moment in moments.into_iter().take(MOMENTS) {
         match verify(UnixTime::since_unix_epoch(Duration::from_secs(moment))) {
             Ok(()) => return None,
             Err(error) if date(&error).is_some() => {}

@@ -4,7 +4,7 @@
 //! ServerHello               per connection: random, session id          in clear
 //! ChangeCipherSpec          always the same
 //! EncryptedExtensions       one of two                                   a record each,
-//! Certificate               one of 1,000                                 AES-128-GCM
+//! Certificate               one of many                                  AES-128-GCM
 //! CertificateVerify         one, which nobody signed
 //! Finished                  one, which is none
 //! ```
@@ -21,10 +21,7 @@ use aws_lc_rs::{
     digest, hmac,
 };
 
-use super::{
-    hello::Hello,
-    leaves::{LEAVES, Leaves},
-};
+use super::{hello::Hello, leaves::Leaves};
 
 /// X25519's base point (RFC 7748, section 4.1).
 pub(super) const BASE_POINT: [u8; 32] = {
@@ -78,7 +75,7 @@ impl Flights {
                 ENCRYPTED_EXTENSIONS,
                 &[0, 9, 0, 16, 0, 5, 0, 3, 2, b'h', b'2'],
             )]),
-            identities: (0..LEAVES).map(|number| identity(leaves, number)).collect(),
+            identities: (0..leaves.count()).map(|number| identity(leaves, number)).collect(),
             derived,
             latest,
         }
@@ -110,7 +107,7 @@ impl Flights {
         let Ok(key) = UnboundKey::new(&AES_128_GCM, &key) else { return };
         let key = LessSafeKey::new(key);
         let extensions = if hello.offers_h2 { &self.extensions_h2 } else { &self.extensions };
-        let identity = &self.identities[number % LEAVES];
+        let identity = &self.identities[number % self.identities.len()];
         let mut sequence = 0;
         for records in [extensions, identity] {
             records.seal(out, &key, &iv, &mut sequence);

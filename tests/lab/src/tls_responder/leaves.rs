@@ -10,12 +10,13 @@ use rcgen::{
 
 use crate::{LabError, error::asking};
 
-/// How many leaves there are.
+/// How many leaves [`Leaves::make`] makes.
 pub const LEAVES: usize = 1_000;
-/// Names in each leaf.
+/// Names in each of these.
 const NAMES: usize = 16;
+const MAKING: &str = "making certificates for the lab";
 
-/// [`LEAVES`] leaf certificates and the intermediate one that signed them, with one P-256 key; made anew each time.
+/// Leaf certificates and the intermediate one that signed them, all with one key.
 #[derive(Debug)]
 pub struct Leaves {
     leaves: Vec<Box<[u8]>>,
@@ -24,26 +25,36 @@ pub struct Leaves {
 }
 
 impl Leaves {
-    /// Makes them, which takes some tenths of a second.
+    /// Makes [`LEAVES`] of them with a P-256 key, anew each time, which takes some tenths of a second.
     ///
     /// # Errors
     ///
     /// [`LabError::System`] when no certificate can be made.
     pub fn make() -> Result<Self, LabError> {
-        Self::try_make()
-            .map_err(std::io::Error::other)
-            .map_err(asking("making certificates for the lab"))
+        let make =
+            || Self::signed((0..LEAVES).map(names), KeyPair::generate()?, KeyPair::generate()?);
+        make().map_err(std::io::Error::other).map_err(asking(MAKING))
     }
 
-    fn try_make() -> Result<Self, rcgen::Error> {
-        let key = KeyPair::generate()?;
-        let root = Issuer::new(authority("mrpf lab root"), KeyPair::generate()?);
+    /// Makes one for each list of names, the same each time: their keys are known to everybody, and Ed25519 draws nothing when it
+    /// signs (RFC 8032, section 5.1.6).
+    pub(crate) fn known(names: impl Iterator<Item = Vec<String>>) -> Result<Self, LabError> {
+        let make = || Self::signed(names, known_key(1)?, known_key(2)?);
+        make().map_err(std::io::Error::other).map_err(asking(MAKING))
+    }
+
+    fn signed(
+        names: impl Iterator<Item = Vec<String>>,
+        key: KeyPair,
+        root: KeyPair,
+    ) -> Result<Self, rcgen::Error> {
+        let root = Issuer::new(authority("mrpf lab root"), root);
         let mut params = authority("mrpf lab intermediate");
         params.custom_extensions = vec![timestamps(0)];
         let intermediate = params.signed_by(&key, &root)?;
         let issuer = Issuer::from_params(&params, &key);
-        let leaves = (0..LEAVES).map(|number| {
-            let leaf = leaf(number)?.signed_by(&key, &issuer)?;
+        let leaves = (0..).zip(names).map(|(number, names)| {
+            let leaf = leaf(number, &names)?.signed_by(&key, &issuer)?;
             Ok(leaf.der().as_ref().into())
         });
         Ok(Self {
@@ -53,7 +64,12 @@ impl Leaves {
         })
     }
 
-    /// Which of the leaves the host `addr` has.
+    /// How many leaves there are.
+    pub(crate) fn count(&self) -> usize {
+        self.leaves.len()
+    }
+
+    /// Which of [`LEAVES`] the host `addr` of a [`TlsResponder`](super::TlsResponder) has.
     pub fn number_of(addr: IpAddr) -> usize {
         let low = match addr {
             IpAddr::V4(addr) => u64::from(addr.to_bits()),
@@ -62,15 +78,19 @@ impl Leaves {
         (low % LEAVES as u64) as usize
     }
 
-    /// The leaf certificate of the host `addr`, DER.
+    /// The leaf certificate of that host, DER.
     pub fn leaf_of(&self, addr: IpAddr) -> &[u8] {
         self.leaf(Self::number_of(addr))
     }
 
     /// The SHA-256 of the DER of one leaf, in hex.
     pub fn sha256(&self, number: usize) -> String {
-        let digest = digest::digest(&digest::SHA256, self.leaf(number));
-        digest.as_ref().iter().map(|octet| format!("{octet:02x}")).collect()
+        sha256(self.leaf(number))
+    }
+
+    /// That of the certificate that follows every leaf.
+    pub fn intermediate_sha256(&self) -> String {
+        sha256(&self.intermediate)
     }
 
     /// The certificate that follows every leaf, DER.
@@ -88,10 +108,21 @@ impl Leaves {
         &self.key_pem
     }
 
-    /// Leaf `number` modulo [`LEAVES`].
+    /// Leaf `number` modulo how many there are.
     pub(super) fn leaf(&self, number: usize) -> &[u8] {
-        &self.leaves[number % LEAVES]
+        &self.leaves[number % self.leaves.len()]
     }
+}
+
+/// A key that is no secret: PKCS #8 (RFC 8410, section 7) around 32 octets of `seed`.
+fn known_key(seed: u8) -> Result<KeyPair, rcgen::Error> {
+    const BEFORE: [u8; 16] = [48, 46, 2, 1, 0, 48, 5, 6, 3, 43, 101, 112, 4, 34, 4, 32];
+    KeyPair::try_from([&BEFORE[..], &[seed; 32]].concat().as_slice())
+}
+
+fn sha256(der: &[u8]) -> String {
+    let digest = digest::digest(&digest::SHA256, der);
+    digest.as_ref().iter().map(|octet| format!("{octet:02x}")).collect()
 }
 
 fn authority(name: &str) -> CertificateParams {
@@ -101,15 +132,21 @@ fn authority(name: &str) -> CertificateParams {
     params
 }
 
-fn leaf(number: usize) -> Result<CertificateParams, rcgen::Error> {
+/// Those of leaf `number` of [`Leaves::make`].
+fn names(number: usize) -> Vec<String> {
     let host = format!("host-{number:03}.mrpf-lab.example");
-    let mut params = named(&host, 1_000 + number as u64);
-    let names = (0..NAMES).map(|n| if n == 0 { host.clone() } else { format!("alt-{n}.{host}") });
-    params.subject_alt_names = CertificateParams::new(names.collect::<Vec<_>>())?.subject_alt_names;
+    let name = |n| if n == 0 { host.clone() } else { format!("alt-{n}.{host}") };
+    (0..NAMES).map(name).collect()
+}
+
+fn leaf(number: u64, names: &[String]) -> Result<CertificateParams, rcgen::Error> {
+    let host = names.first().map(String::as_str).unwrap_or_default();
+    let mut params = named(host, 1_000 + number);
+    params.subject_alt_names = CertificateParams::new(names)?.subject_alt_names;
     params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
     params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
     params.use_authority_key_identifier_extension = true;
-    params.custom_extensions = vec![timestamps(number as u64)];
+    params.custom_extensions = vec![timestamps(number)];
     Ok(params)
 }
 
@@ -181,6 +218,18 @@ mod tests {
         // What a server of the Web sends.
         let chain = leaves.leaf(7).len() + leaves.intermediate().len();
         assert!((1_800..2_600).contains(&chain), "{chain}");
+    }
+
+    #[test]
+    fn known_ones_are_the_same_each_time() {
+        let make = || Leaves::known((0..2).map(names)).unwrap();
+        let (first, second) = (make(), make());
+        assert_eq!(first.count(), 2);
+        for number in 0..2 {
+            assert_eq!(first.leaf(number), second.leaf(number));
+        }
+        assert_eq!(first.intermediate(), second.intermediate());
+        assert_ne!(first.sha256(0), first.sha256(1));
     }
 
     #[test]

@@ -7,7 +7,7 @@ use super::{Exchange, Ours, Phase};
 use crate::{
     capture::Span,
     handshake::{Cursor, Fault, LIMIT, messages},
-    hello::Retry,
+    hello::{Offer, Retry},
     record,
     schedule::{LONGEST_HASH, Opener, Suite},
 };
@@ -120,12 +120,21 @@ impl Exchange {
         if is_new && self.rest.len > 0 {
             return Err(Fault::KeyChange);
         }
+        let sent: Vec<u8> = record::fragments(ours.sent).flatten().copied().collect();
+        let offer = Offer::of(&sent);
+        // Up to TLS 1.2 all is in clear, and a host that picks what it likes shows its certificate all the same.
+        if is_new && !offer.has_version(hello.version) {
+            return Err(Fault::Version(hello.version));
+        }
+        if is_new && !offer.has_suite(hello.cipher) {
+            return Err(Fault::Suite(hello.cipher));
+        }
         if hello.is_retry {
             let retry = Retry {
                 group: hello.group,
                 cookie: Cursor::new(&self.octets, hello.cookie).rest().to_vec(),
             };
-            return self.retry(ours, retry, span, hello.cipher).map(Some);
+            return self.retry(ours, &offer, retry, span, hello.cipher).map(Some);
         }
         self.capture.stage = TlsStage::ServerHello;
         self.capture.server_hello = Some(span);
@@ -137,6 +146,9 @@ impl Exchange {
         }
         self.capture.has_extensions = true;
         let group = hello.group.ok_or(Fault::Message(messages::SERVER_HELLO))?;
+        if !offer.has_share(group) {
+            return Err(Fault::Group(group));
+        }
         let suite = Suite::of(hello.cipher).ok_or(Fault::NoKeys)?;
         ours.shares.public(group).ok_or(Fault::NoKeys)?;
         let share = Cursor::new(&self.octets, hello.share).rest();
@@ -155,13 +167,20 @@ impl Exchange {
     fn retry(
         &mut self,
         ours: Ours<'_>,
+        offer: &Offer<'_>,
         retry: Retry,
         span: Span,
         cipher: u16,
     ) -> Result<Retry, Fault> {
-        let can_answer = retry.group.is_none_or(|group| ours.shares.public(group).is_some());
-        if self.capture.is_retried || !can_answer {
+        let may_ask = match retry.group {
+            Some(group) => offer.has_group(group) && !offer.has_share(group),
+            None => !retry.cookie.is_empty(), // or nothing would change
+        };
+        if self.retry_len > 0 || !may_ask {
             return Err(Fault::Retry);
+        }
+        if retry.group.is_some_and(|group| ours.shares.public(group).is_none()) {
+            return Err(Fault::NoKeys);
         }
         let suite = Suite::of(cipher).ok_or(Fault::NoKeys)?;
         let mut first = digest::Context::new(suite.digest);
@@ -173,7 +192,6 @@ impl Exchange {
         octets.extend_from_slice(&[messages::MESSAGE_HASH, 0, 0, hash.len() as u8]);
         octets.extend_from_slice(hash);
         octets.extend_from_slice(Cursor::new(&self.octets, span).rest());
-        self.capture.is_retried = true;
         self.retry_len = octets.len();
         self.parsed = octets.len();
         self.octets = octets;

@@ -218,6 +218,22 @@ fn a_certificate_that_lies_about_its_length() {
 }
 
 #[test]
+fn no_certificate_is_empty() {
+    let hello = server_hello(0x0303, 0x2f, &[]);
+    let capture = enough(&records(&[&hello, &certificate(&[LEAF, &[], ISSUER], None)]));
+    assert_eq!(
+        (capture.outcome(), capture.fault()),
+        (TlsOutcome::Malformed, Some(Fault::Message(11)))
+    );
+    assert_eq!(certificates(&capture), [LEAF]);
+    let many = vec![&[][..]; 13_000];
+    let whole = [hello, certificate(&many, None)].concat();
+    let parts: Vec<_> = whole.chunks(record::LONGEST_CLEAR).collect();
+    let (capture, _) = script(&records(&parts)).play(&KeyShares::identity(), || 1_460, Cut::Idle);
+    assert_eq!((capture.fault(), capture.certificates().count()), (Some(Fault::Message(11)), 0));
+}
+
+#[test]
 fn messages_that_may_not_come() {
     let hello = server_hello(0x0303, 0x2f, &[]);
     assert_eq!(fault(&records(&[&DONE])), Fault::Unexpected(14));

@@ -11,7 +11,9 @@ use proptest::prelude::*;
 
 use super::{
     Cut, Fault, Handshake, LIMIT, Next,
-    fuzzing::{self, Host, SENT, Script, certificate, clear as record_of, message, server_hello},
+    fuzzing::{
+        self, Host, SENT, Script, certificate, clear as record_of, message, retry, server_hello,
+    },
     messages,
 };
 use crate::{
@@ -108,7 +110,7 @@ fn a_host_that_says_nothing_ends_as_the_connection_did() {
     assert_eq!(end(Cut::Unreachable), TlsOutcome::Unreachable);
     assert_eq!(end(Cut::Idle), TlsOutcome::Timeout);
     assert_eq!(end(Cut::Deadline), TlsOutcome::Timeout);
-    assert_eq!(end(Cut::Enough), TlsOutcome::Timeout);
+    assert_eq!(end(Cut::Enough), TlsOutcome::Truncated);
 }
 
 proptest! {

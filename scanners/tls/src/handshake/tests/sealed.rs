@@ -1,7 +1,9 @@
 //! TLS 1.3, all but the ServerHello under keys.
 
+use std::sync::Arc;
+
 use super::*;
-use crate::hello::{Retry, group};
+use crate::hello::{Hello, Profile, Retry, Salt, group};
 
 const LEAF: &[u8] = &[0x30, 1, 2, 3, 4];
 const ISSUER: &[u8] = &[0x30, 9, 9];
@@ -171,6 +173,41 @@ fn a_record_that_was_changed_does_not_open() {
     }
 }
 
+/// As [`SENT`], with another suite in place of the last, and another group in place of x25519.
+fn offering(suite: u16, group: u16) -> Vec<u8> {
+    let mut sent = SENT.to_vec();
+    sent[50..52].copy_from_slice(&suite.to_be_bytes());
+    for at in [69, 79] {
+        sent[at..at + 2].copy_from_slice(&group.to_be_bytes());
+    }
+    sent
+}
+
+#[test]
+fn a_host_that_picks_what_was_not_offered() {
+    let hello = |cipher, group: u16| {
+        let share = [&group.to_be_bytes()[..], &[0, 32], &[7; 32]].concat();
+        records(&[&server_hello(0x0303, cipher, &[(43, &[3, 4]), (51, &share)])])
+    };
+    assert!(!capture(&hello(0x1303, group::X25519)).1);
+    assert_eq!(fault(&hello(0x1304, group::X25519)), Fault::Suite(0x1304));
+    assert_eq!(fault(&hello(0x1301, 0x11ec)), Fault::Group(0x11ec));
+    // Offered, but without a share.
+    assert_eq!(fault(&hello(0x1301, group::SECP384R1)), Fault::Group(group::SECP384R1));
+    for profile in [Profile::Tls12, Profile::Legacy] {
+        let mut sent = Vec::new();
+        let shares = KeyShares::identity();
+        let salt = Salt { random: [3; 32], session_id: [4; 32] };
+        Hello::new(profile, Arc::new(shares)).write(&mut sent, &salt, None);
+        let script = Script(vec![(sent, hello(0x1301, group::X25519))]);
+        let (capture, _) = script.play_all_ways(&KeyShares::identity(), &[9], Cut::Idle);
+        assert_eq!(
+            (capture.outcome(), capture.fault()),
+            (TlsOutcome::Malformed, Some(Fault::Version(0x0304)))
+        );
+    }
+}
+
 #[test]
 fn a_hello_that_we_have_no_keys_for() {
     let share = |group: u16, len: usize| {
@@ -179,8 +216,14 @@ fn a_hello_that_we_have_no_keys_for() {
     let hello = |cipher, share: &[u8]| {
         records(&[&server_hello(0x0303, cipher, &[(43, &[3, 4]), (51, share)])])
     };
-    for octets in [hello(0x1304, &share(group::X25519, 32)), hello(0x1301, &share(0x11ec, 1_120))] {
-        let capture = enough(&octets);
+    let foreign = [
+        (offering(0x1304, group::X25519), hello(0x1304, &share(group::X25519, 32))),
+        (offering(0x1303, 0x11ec), hello(0x1301, &share(0x11ec, 1_120))),
+    ];
+    for part in foreign {
+        let script = Script(vec![part]);
+        let (capture, is_enough) = script.play_all_ways(&KeyShares::identity(), &[9], Cut::Idle);
+        assert!(is_enough);
         assert_eq!((capture.outcome(), capture.stage()), (TlsOutcome::Ok, TlsStage::ServerHello));
         assert_eq!((capture.fault(), capture.version()), (Some(Fault::NoKeys), Some(0x0304)));
     }
@@ -197,14 +240,6 @@ fn a_hello_that_we_have_no_keys_for() {
     assert_eq!(fault(&records(&[&none])), Fault::Message(2));
 }
 
-/// A HelloRetryRequest: a ServerHello with a random of its own.
-fn retry(extensions: &[(u16, &[u8])]) -> Vec<u8> {
-    let mut hello = server_hello(0x0303, 0x1301, extensions);
-    let random = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, b"HelloRetryRequest");
-    hello[6..38].copy_from_slice(random.as_ref());
-    hello
-}
-
 #[test]
 fn another_hello_is_asked_for() {
     let request = retry(&[(43, &[3, 4]), (51, &[0, 24]), (44, &[0, 2, 5, 6])]);
@@ -216,7 +251,8 @@ fn another_hello_is_asked_for() {
     assert_eq!(next, Next::Retry(Retry { group: Some(24), cookie: vec![5, 6] }));
     let capture = handshake.finish(Cut::Finished);
     assert_eq!((capture.outcome(), capture.stage()), (TlsOutcome::Truncated, TlsStage::Hello));
-    assert!(capture.retried() && capture.server_hello().is_none());
+    assert!(!capture.retried(), "nothing was sent yet");
+    assert!(capture.server_hello().is_none());
     assert_eq!((capture.version(), capture.group()), (Some(0x0304), Some(24)));
 
     // The cookie alone.
@@ -231,7 +267,11 @@ fn requests_for_another_hello_that_lead_nowhere() {
     let twice = Script(vec![(SENT.to_vec(), records(&[&request])); 2]);
     let (capture, is_enough) = twice.play_all_ways(&KeyShares::identity(), &[7], Cut::Idle);
     assert_eq!((is_enough, capture.fault()), (true, Some(Fault::Retry)));
+    assert!(capture.retried());
     assert_eq!(fault(&records(&[&retry(&[(43, &[3, 4]), (51, &[0x11, 0xec])])])), Fault::Retry);
+    // What is there already, and what changes nothing.
+    assert_eq!(fault(&records(&[&retry(&[(43, &[3, 4]), (51, &[0, 29])])])), Fault::Retry);
+    assert_eq!(fault(&records(&[&retry(&[(43, &[3, 4])])])), Fault::Retry);
     assert_eq!(fault(&records(&[&retry(&[(51, &[0, 24])])])), Fault::Message(2));
     assert_eq!(fault(&records(&[&[&request[..], &[2]].concat()])), Fault::KeyChange);
 }

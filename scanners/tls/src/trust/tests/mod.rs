@@ -11,7 +11,7 @@ use std::{
 };
 
 use mrpf_records::{ChainTrust, Trust};
-use rustls_pki_types::{CertificateDer, ServerName};
+use rustls_pki_types::{CertificateDer, Der, ServerName, TrustAnchor};
 use webpki::EndEntityCert;
 
 use self::{
@@ -183,6 +183,48 @@ fn an_answer_holds_until_a_date_passes() {
     assert_eq!(chain(NOW), ChainTrust::Trusted);
     assert_eq!(chain(NOW - 11 * DAY), ChainTrust::NotYetValid);
     assert_eq!(chain(NOW), ChainTrust::Trusted);
+}
+
+/// Whatever a host sends, few looks are taken at it.
+#[test]
+fn many_dates_cost_no_more_than_few() {
+    let root = Authority::root("Root");
+    let leaf = root.issue(params("x", &[], -100..-10));
+    let other = |n: i64| root.issue(params("y", &[], -90 + n..-60 + n));
+    let others: Vec<CertificateDer<'_>> = (0..10).map(|n| other(n).into()).collect();
+    let now = UnixTime::since_unix_epoch(Duration::from_secs(NOW.try_into().unwrap()));
+    let asked = std::cell::Cell::new(0);
+    let verdict = chain::beside_dates(&Fields::of(&leaf), &others, now, |time| {
+        asked.set(asked.get() + 1);
+        Err(webpki::Error::CertExpired { time, not_after: time })
+    });
+    assert_eq!((verdict, asked.get()), (None, 3));
+}
+
+/// A key that would take long is refused before it is used.
+#[test]
+fn issuers_with_huge_keys_are_unsupported() {
+    let huge = include_bytes!("../../../testdata/certificates/self-rsa16384.der");
+    let fields = Fields::of(huge);
+    let key = rcgen::KeyPair::generate_for(&rcgen::PKCS_RSA_SHA256).unwrap();
+    let root = Authority::own(pki::issuing(params("Root", &[], -500..500)), key);
+    let leaf = root.issue_patched(params("x", &[], -10..10), |tbs| {
+        tbs.0[pki::Tbs::ISSUER] = fields.subject.unwrap().to_vec();
+    });
+    let mut issuer = TrustAnchor {
+        subject: Der::from_slice(crate::certificate::sequence(fields.subject.unwrap()).unwrap()),
+        subject_public_key_info: Der::from_slice(
+            crate::certificate::sequence(fields.key.unwrap()).unwrap(),
+        ),
+        name_constraints: None,
+    };
+    let now = UnixTime::since_unix_epoch(Duration::from_secs(NOW.try_into().unwrap()));
+    let verdict = chain::judge(&[&leaf], std::slice::from_ref(&issuer), now);
+    assert_eq!(verdict, ChainTrust::Unsupported);
+    let small = Fields::of(&root.der);
+    issuer.subject_public_key_info =
+        Der::from_slice(crate::certificate::sequence(small.key.unwrap()).unwrap());
+    assert_eq!(chain::judge(&[&leaf], &[issuer], now), ChainTrust::Trusted);
 }
 
 #[test]
