@@ -55,26 +55,26 @@ fn targets_outside_the_scope_and_on_the_blocklist_do_not_leave_the_manager() {
 }
 
 #[test]
-fn endpoints_outside_the_scope_and_on_the_blocklist_do_not_leave_the_manager() {
+fn hosts_outside_the_scope_and_on_the_blocklist_do_not_leave_the_manager() {
     let world = World::new();
     let now = world.now();
     world.within(|tx| tx.put_blocked("198.19.0.200".parse().unwrap(), now));
     let mut plan = Planner::new();
-    let endpoint = |ip: &str| json!({ "ip": ip, "port": 443, "server_name": "a.example.org" });
-    let endpoints = ["198.19.0.8", "198.19.0.200", "203.0.113.7"].map(endpoint);
+    let host = |ip: &str| json!({ "ip": ip, "ports": [443], "server_name": "a.example.org" });
+    let hosts = ["198.19.0.8", "198.19.0.200", "203.0.113.7"].map(host);
     let task = plan.task::<TlsScan>(json!({
-        "endpoints": endpoints, "targets": ["203.0.113.0/24"], "ports": "443",
+        "hosts": hosts, "targets": ["203.0.113.0/24"], "ports": "443",
         "rate": 100, "retries": 0, "cooldown_secs": 1, "seed": 1,
     }));
     let nothing = plan.task::<TlsScan>(json!({
-        "endpoints": [endpoints[2]], "rate": 100, "retries": 0, "cooldown_secs": 1, "seed": 1,
+        "hosts": [hosts[2]], "rate": 100, "retries": 0, "cooldown_secs": 1, "seed": 1,
     }));
     world.submit(&plan.0);
     let mut manager = world.manager(1);
     step(&mut manager, now);
     let delivery = Worker::new(&world, WorkerClass::BareMetal).receive().expect("an order");
     let input: TlsScanInput = serde_json::from_value(order(&delivery).input).unwrap();
-    assert_eq!(serde_json::to_value(&input.endpoints).unwrap(), json!([endpoints[0]]));
+    assert_eq!(serde_json::to_value(&input.hosts).unwrap(), json!([hosts[0]]));
     assert_eq!((input.targets.len(), input.ports.as_str()), (0, ""));
     let refusals = world.store.refusals(plan.id()).unwrap();
     let of = |id| {

@@ -57,7 +57,11 @@ impl From<&TlsScanInput> for Asked {
     fn from(input: &TlsScanInput) -> Self {
         Self {
             targets: input.targets.clone(),
-            endpoints: input.endpoints.iter().map(|it| SocketAddr::new(it.ip, it.port)).collect(),
+            endpoints: input
+                .hosts
+                .iter()
+                .flat_map(|host| host.ports.iter().map(|port| SocketAddr::new(host.ip, *port)))
+                .collect(),
             ports: input.ports.clone(),
             rate: input.rate,
             retries: input.retries,

@@ -12,7 +12,7 @@ use mrpf_records::Record;
 use mrpf_syn::{Next, Summary};
 use mrpf_tasks::{
     TaskError,
-    catalogue::{Model, TlsEndpoint, TlsScan, TlsScanInput},
+    catalogue::{Model, TlsHost, TlsScan, TlsScanInput},
 };
 use mrpf_tls::{Scan, ServerNames, trust::Roots};
 use serde_json::Value;
@@ -54,15 +54,15 @@ impl Runs<TlsScan> for CertificateScan {
         if cx.is_stopping() {
             return Err(cx.stopped());
         }
-        let scan = self.start(&plan, names(&input.endpoints), mark, cx.raw())?;
+        let scan = self.start(&plan, names(&input.hosts), mark, cx.raw())?;
         Driving::new(cx, scan, plan.fingerprint).drive()
     }
 }
 
 /// The name of each address that has one: all its ports are asked for the same.
-fn names(endpoints: &[TlsEndpoint]) -> ServerNames {
-    let name = |it: &TlsEndpoint| Some((it.ip, Arc::from(it.server_name.as_ref()?.as_str())));
-    let names: HashMap<IpAddr, Arc<str>> = endpoints.iter().filter_map(name).collect();
+fn names(hosts: &[TlsHost]) -> ServerNames {
+    let name = |it: &TlsHost| Some((it.ip, Arc::from(it.server_name.as_ref()?.as_str())));
+    let names: HashMap<IpAddr, Arc<str>> = hosts.iter().filter_map(name).collect();
     if names.is_empty() { ServerNames::None } else { ServerNames::ByAddress(Arc::new(names)) }
 }
 

@@ -14,7 +14,7 @@ use mrpf_ports::{Cx, Finished, Runs};
 use mrpf_tasks::{
     AddressRange, ErrorKind, TaskError,
     catalogue::{
-        GenerateInput, GenerateTargets, Generated, ScanKind, SynScanInput, TcpSynScan, TlsEndpoint,
+        GenerateInput, GenerateTargets, Generated, ScanKind, SynScanInput, TcpSynScan, TlsHost,
         TlsScan, TlsScanInput, count_ports,
     },
 };
@@ -39,7 +39,7 @@ const FRAMES_OF_TLS: u128 = 8;
 /// What a number of shards has in common.
 struct Group {
     targets: Vec<AddressRange>,
-    endpoints: Vec<TlsEndpoint>,
+    hosts: Vec<TlsHost>,
     /// Ports of addresses.
     probes: u128,
 }
@@ -65,7 +65,8 @@ impl Runs<GenerateTargets> for Generator {
             _ => of_ranges(cx, &input)?,
         };
         let rate = self.rate(input.rate);
-        let shards = groups.iter().map(|group| self.shards(group.probes, rate, &input));
+        let share = self.share(groups.len());
+        let shards = groups.iter().map(|group| self.shards(group.probes, rate, share, &input));
         let total = shards.clone().fold(0_u128, u128::saturating_add);
         if total > MOST_SHARDS {
             return Err(refused(format!(
@@ -98,7 +99,7 @@ impl Runs<GenerateTargets> for Generator {
                         shards,
                     })?,
                     ScanKind::Tls => cx.queue().create::<TlsScan>(&TlsScanInput {
-                        endpoints: group.endpoints.clone(),
+                        hosts: group.hosts.clone(),
                         targets,
                         ports,
                         rate,
@@ -128,10 +129,16 @@ impl Generator {
         part.min(self.bare_metal_max_rate).max(1)
     }
 
-    /// How many shards so many probes are: as many as ten minutes ask for, and as many as there may be workers where each of
+    /// How many workers there are for each of so many groups.
+    fn share(&self, groups: usize) -> u128 {
+        let groups = (groups as u128).max(1);
+        (u128::from(self.max_bare_metal_workers) / groups).max(1)
+    }
+
+    /// How many shards so many probes are: as many as ten minutes ask for, and as many as there are workers for them where each of
     /// them gets something worth its while. At one frame a second, 255 retries and the longest cooldown there is room for one
     /// probe in a shard, so each takes its time at most.
-    fn shards(&self, probes: u128, rate: u64, input: &GenerateInput) -> u128 {
+    fn shards(&self, probes: u128, rate: u64, share: u128, input: &GenerateInput) -> u128 {
         let talk = match input.scan {
             ScanKind::Syn => 0,
             ScanKind::Tls => FRAMES_OF_TLS,
@@ -140,7 +147,7 @@ impl Generator {
         let in_secs = |secs: u64| (u128::from(rate).saturating_mul(secs.into()) / frames).max(1);
         let needed = probes.div_ceil(in_secs(SHARD_SECS - u64::from(input.cooldown_secs)));
         let worth = probes / in_secs(WORTH_SECS);
-        needed.max(worth.min(self.max_bare_metal_workers.into()))
+        needed.max(worth.min(share))
     }
 }
 
@@ -159,7 +166,7 @@ fn of_ranges(
     }
     let group = |ranges: &[AddressRange]| Group {
         targets: ranges.to_vec(),
-        endpoints: Vec::new(),
+        hosts: Vec::new(),
         probes: count(ranges).saturating_mul(ports.into()),
     };
     Ok((ranges.chunks(MOST_RANGES).map(group).collect(), count(&ranges), ports))
@@ -360,7 +367,8 @@ mod tests {
             let rate = generator.rate(rate.max(1));
             prop_assert!(rate >= 1 && rate <= most);
             let input = json!({ "ports": "80", "retries": retries, "cooldown_secs": cooldown_secs });
-            let shards = generator.shards(probes, rate, &serde_json::from_value(input).unwrap());
+            let input = serde_json::from_value(input).unwrap();
+            let shards = generator.shards(probes, rate, generator.share(1), &input);
             let frames = probes.div_ceil(shards) * (1 + u128::from(retries));
             prop_assert!(frames.div_ceil(rate.into()) + u128::from(cooldown_secs) <= 600);
             let with_one_less = probes.div_ceil((shards - 1).max(1)) * (1 + u128::from(retries));

@@ -144,15 +144,15 @@ fn certificates_go_to_recon_once_each_and_names_outside_do_not() {
 }
 
 #[test]
-fn endpoints_are_asked_for_their_names_and_those_outside_are_not_asked() {
+fn hosts_are_asked_for_their_names_and_those_outside_are_not_asked() {
     let (network, asked) = net(&certificate(&["a.example.org"]));
     let store = Store { blocklist: vec!["198.19.0.3".parse().unwrap()], ..Store::default() };
-    let endpoint = |ip: &str, name: &str| json!({ "ip": ip, "port": 443, "server_name": name });
-    let mut run = run(json!({ "endpoints": [
-        endpoint("198.19.0.1", "a.example.org"),
-        { "ip": "198.19.0.2", "port": 443 },
-        endpoint("198.19.0.3", "c.example.org"),
-        endpoint("203.0.113.1", "d.example.org"),
+    let host = |ip: &str, name: &str| json!({ "ip": ip, "ports": [443], "server_name": name });
+    let mut run = run(json!({ "hosts": [
+        host("198.19.0.1", "a.example.org"),
+        { "ip": "198.19.0.2", "ports": [443] },
+        host("198.19.0.3", "c.example.org"),
+        host("203.0.113.1", "d.example.org"),
     ] }));
     run.work(&settings(100_000), network, &store).unwrap();
     assert_eq!(run.probed(), 2);

@@ -1,7 +1,7 @@
 //! Endpoints out of items, for a scan of ports that are known to be open.
 //!
 //! ```text
-//!  items --ip, port, server_name--> each endpoint once --scope, blocklist--> groups of a size that a message has room for
+//!  items --ip, port, server_name--> each endpoint once --scope, blocklist--> groups that a message has room for
 //! ```
 
 use std::{
@@ -11,8 +11,8 @@ use std::{
 
 use mrpf_ports::Cx;
 use mrpf_tasks::{
-    AddressRange, ErrorKind, TaskError,
-    catalogue::{DataRef, GenerateTargets, TlsEndpoint},
+    AddressRange, DomainName, ErrorKind, TaskError,
+    catalogue::{DataRef, GenerateTargets, TlsHost},
 };
 use serde_json::Value;
 
@@ -22,9 +22,11 @@ use crate::item::{each, name_in, tell_malformed};
 /// Most endpoints that are held in memory.
 const MOST: usize = 2_000_000;
 /// Most octets of a group as text, or hardly more: all of a message is below 900 KiB.
-const OCTETS: usize = 200_000;
-/// Octets of an endpoint with the longest address, without its name.
-const OF_ONE: usize = 100;
+const OCTETS: usize = 400_000;
+/// Octets of a host, without its address, ports and name.
+const OF_HOST: usize = 40;
+/// Octets of a port.
+const OF_PORT: usize = 6;
 
 /// The endpoints that the items of `from` name, as far as they may be touched. Each address has one name for all its ports: the first
 /// that an item gives it.
@@ -33,29 +35,36 @@ pub(super) fn groups(
     from: DataRef,
     field: &str,
 ) -> Result<Vec<Group>, TaskError> {
-    let (mut found, mut names) = (BTreeSet::new(), BTreeMap::new());
-    let mut malformed = 0;
+    let mut found: BTreeMap<IpAddr, Host> = BTreeMap::new();
+    let (mut count, mut malformed) = (0, 0);
     each(cx, from, |item| {
         let Some((ip, port)) = endpoint(&item, field) else {
             malformed += 1;
             return Ok(());
         };
-        found.insert((ip, port));
-        if let Some(name) = item.pointer("/server_name").and_then(Value::as_str).and_then(name_in) {
-            names.entry(ip).or_insert(name);
+        let host = found.entry(ip).or_default();
+        count += usize::from(host.ports.insert(port));
+        if host.name.is_none() {
+            host.name = item.pointer("/server_name").and_then(Value::as_str).and_then(name_in);
         }
-        if found.len() > MOST {
+        if count > MOST {
             let why = format!("more than {MOST} endpoints: filter them, or scan ports of ranges");
             return Err(TaskError::new(ErrorKind::Input, why));
         }
         Ok(())
     })?;
-    let addresses: Vec<_> = found.iter().map(|(ip, _)| AddressRange::one(*ip)).collect();
+    let addresses: Vec<_> = found.keys().map(|ip| AddressRange::one(*ip)).collect();
     let inside = allowed(cx, &addresses)?;
-    found.retain(|(ip, _)| AddressRange::any_of(&inside, *ip));
+    found.retain(|ip, _| AddressRange::any_of(&inside, *ip));
     tell_malformed(cx, malformed);
-    let endpoint = |(ip, port)| TlsEndpoint { ip, port, server_name: names.get(&ip).cloned() };
-    Ok(cut(found.into_iter().map(endpoint)))
+    Ok(cut(found))
+}
+
+/// What items say of an address.
+#[derive(Default)]
+struct Host {
+    ports: BTreeSet<u16>,
+    name: Option<DomainName>,
 }
 
 fn endpoint(item: &Value, field: &str) -> Option<(IpAddr, u16)> {
@@ -64,18 +73,20 @@ fn endpoint(item: &Value, field: &str) -> Option<(IpAddr, u16)> {
     (port > 0).then_some((ip, port))
 }
 
-fn cut(endpoints: impl Iterator<Item = TlsEndpoint>) -> Vec<Group> {
+fn cut(found: BTreeMap<IpAddr, Host>) -> Vec<Group> {
     let mut groups = Vec::new();
     let mut octets = OCTETS;
-    for endpoint in endpoints {
+    for (ip, Host { ports, name }) in found {
         if octets >= OCTETS {
             octets = 0;
-            groups.push(Group { targets: Vec::new(), endpoints: Vec::new(), probes: 0 });
+            groups.push(Group { targets: Vec::new(), hosts: Vec::new(), probes: 0 });
         }
-        octets += OF_ONE + endpoint.server_name.as_ref().map_or(0, |name| name.as_str().len());
+        octets += OF_HOST + ip.to_string().len() + OF_PORT * ports.len();
+        octets += name.as_ref().map_or(0, |name| name.as_str().len());
         if let Some(group) = groups.last_mut() {
-            group.endpoints.push(endpoint);
-            group.probes += 1;
+            group.probes += ports.len() as u128;
+            let ports = ports.into_iter().collect();
+            group.hosts.push(TlsHost { ip, ports, server_name: name });
         }
     }
     groups
@@ -124,11 +135,10 @@ mod tests {
         let scans = scans(&fake);
         assert_eq!(scans.len(), 1);
         assert_eq!(
-            serde_json::to_value(&scans[0].endpoints).unwrap(),
+            serde_json::to_value(&scans[0].hosts).unwrap(),
             json!([
-                { "ip": "198.19.0.6", "port": 8443 },
-                { "ip": "198.19.0.7", "port": 443, "server_name": "www.example.org" },
-                { "ip": "198.19.0.7", "port": 8443, "server_name": "www.example.org" },
+                { "ip": "198.19.0.6", "ports": [8443] },
+                { "ip": "198.19.0.7", "ports": [443, 8443], "server_name": "www.example.org" },
             ])
         );
         assert_eq!((scans[0].rate, scans[0].retries, scans[0].shards), (2_000, 2, 1));
@@ -168,15 +178,15 @@ mod tests {
         let fake = Fake::with_scope(json!({ "addresses": ["2001:db8::/32"] }));
         let name = format!("{}.example.org", ["a".repeat(60), "b".repeat(60)].join("."));
         let item = |n: u32| json!({ "ip": format!("2001:db8:ffff:ffff:ffff:ffff:{:x}:{:x}", n >> 16, n & 0xffff | 0x8000), "port": 65_535, "server_name": name });
-        let from = fake.stored((0..5_000).map(item).collect());
+        let from = fake.stored((0..10_000).map(item).collect());
         let input = json!({ "scan": "tls", "from": from });
         assert_eq!(fake.run::<GenerateTargets>(input), Ok(Finished::default()));
         let scans = scans(&fake);
-        assert_eq!(scans.iter().map(|scan| scan.endpoints.len()).sum::<usize>(), 5_000);
+        assert_eq!(scans.iter().map(|scan| scan.hosts.len()).sum::<usize>(), 10_000);
         assert!(scans.len() > 4);
         for scan in scans {
             let octets = serde_json::to_string(&scan).unwrap().len();
-            assert!(octets < mrpf_tasks::message::MOST_BODY / 4, "{octets}");
+            assert!(octets < mrpf_tasks::message::MOST_BODY / 2, "{octets}");
         }
     }
 }

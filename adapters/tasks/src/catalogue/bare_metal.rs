@@ -1,9 +1,6 @@
 //! Tasks that send packets of their own.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    net::IpAddr,
-};
+use std::{collections::BTreeSet, net::IpAddr};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -82,15 +79,14 @@ task! {
     output: Value;
 }
 
-/// See [`TlsScan`]. Its output are the records of `mrpf tls`. It has endpoints, or targets with ports, or both.
+/// See [`TlsScan`]. Its output are the records of `mrpf tls`. It has hosts, or targets with ports, or both.
 #[derive(Clone, Debug, Deserialize, JsonSchema, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct TlsScanInput {
-    /// Ports of single addresses, each once, with the name that the address is asked for, which is one for all its ports. The
-    /// manager takes out what the workflow may not touch, and so does the worker.
+    /// Single addresses with ports of their own. The manager takes out what the workflow may not touch, and so does the worker.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub endpoints: Vec<TlsEndpoint>,
-    /// What is asked on `ports`, without a name. It is cut as `endpoints` are.
+    pub hosts: Vec<TlsHost>,
+    /// What is asked on `ports`, without a name. It is cut as `hosts` are.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub targets: Vec<AddressRange>,
     /// Ports of `targets`: `443`, `443,8443`, `-` for all.
@@ -112,15 +108,15 @@ pub struct TlsScanInput {
     pub shards: u32,
 }
 
-/// A port of an address, for a [`TlsScan`].
+/// An address and what is asked of it by a [`TlsScan`].
 #[derive(Clone, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
 #[serde(deny_unknown_fields)]
-pub struct TlsEndpoint {
+pub struct TlsHost {
     /// The address.
     pub ip: IpAddr,
-    /// The port.
-    pub port: u16,
-    /// The name that the hello asks for.
+    /// The ports.
+    pub ports: Vec<u16>,
+    /// The name that hellos to all these ports ask for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub server_name: Option<DomainName>,
 }
@@ -128,7 +124,7 @@ pub struct TlsEndpoint {
 impl Check for TlsScanInput {
     fn check(&self) -> Result<(), String> {
         if self.has_no_target() {
-            return Err("endpoints: there are none, and no targets".to_owned());
+            return Err("hosts: there are none, and no targets".to_owned());
         }
         if self.targets.is_empty() != self.ports.is_empty() {
             return Err(
@@ -138,18 +134,14 @@ impl Check for TlsScanInput {
         if !self.ports.is_empty() {
             check_ports(&self.ports)?;
         }
-        let (mut seen, mut names) = (BTreeSet::new(), BTreeMap::new());
-        for TlsEndpoint { ip, port, server_name } in &self.endpoints {
-            if *port == 0 {
-                return Err(format!("endpoints: {ip} has no port 0"));
+        let mut seen = BTreeSet::new();
+        for TlsHost { ip, ports, .. } in &self.hosts {
+            if !seen.insert(ip) {
+                return Err(format!("hosts: {ip} is there twice"));
             }
-            if !seen.insert((ip, port)) {
-                return Err(format!("endpoints: port {port} of {ip} is there twice"));
-            }
-            if names.insert(ip, server_name).is_some_and(|known| known != server_name) {
-                return Err(format!(
-                    "endpoints: {ip} is asked for two names: that takes two scans"
-                ));
+            let distinct: BTreeSet<&u16> = ports.iter().collect();
+            if ports.is_empty() || distinct.len() < ports.len() || ports.contains(&0) {
+                return Err(format!("hosts: {ip} has no ports, or one twice, or port 0"));
             }
         }
         check_shard(self.shard, self.shards)?;
@@ -159,10 +151,10 @@ impl Check for TlsScanInput {
 
 impl Targeted for TlsScanInput {
     fn cut(&mut self, scope: &Scope, blocklist: &[AddressRange]) -> Vec<Refused> {
-        let single: Vec<_> = self.endpoints.iter().map(|it| AddressRange::one(it.ip)).collect();
+        let single: Vec<_> = self.hosts.iter().map(|it| AddressRange::one(it.ip)).collect();
         let mut cut = scope.cut(&AddressRange::merged(&single), blocklist);
         let inside = AddressRange::merged(&cut.inside);
-        self.endpoints.retain(|endpoint| AddressRange::any_of(&inside, endpoint.ip));
+        self.hosts.retain(|host| AddressRange::any_of(&inside, host.ip));
         let targets = scope.cut(&self.targets, blocklist);
         self.targets = targets.inside;
         if self.targets.is_empty() {
@@ -173,7 +165,7 @@ impl Targeted for TlsScanInput {
     }
 
     fn has_no_target(&self) -> bool {
-        self.endpoints.is_empty() && self.targets.is_empty()
+        self.hosts.is_empty() && self.targets.is_empty()
     }
 }
 
@@ -229,32 +221,30 @@ mod tests {
     }
 
     #[test]
-    fn a_tls_scan_has_endpoints_or_targets_with_ports() {
-        let endpoints = json!([
-            { "ip": "198.19.0.1", "port": 443, "server_name": "a.example.org" },
-            { "ip": "198.19.0.1", "port": 8443, "server_name": "a.example.org" },
-            { "ip": "198.19.0.2", "port": 443 },
+    fn a_tls_scan_has_hosts_or_targets_with_ports() {
+        let hosts = json!([
+            { "ip": "198.19.0.1", "ports": [443, 8443], "server_name": "a.example.org" },
+            { "ip": "198.19.0.2", "ports": [443] },
         ]);
         for good in [
-            json!({ "endpoints": endpoints }),
+            json!({ "hosts": hosts }),
             json!({ "targets": ["198.19.0.0/24"], "ports": "443" }),
-            json!({ "endpoints": endpoints, "targets": ["198.19.0.0/24"], "ports": "443" }),
+            json!({ "hosts": hosts, "targets": ["198.19.0.0/24"], "ports": "443" }),
         ] {
             assert_eq!(tls(good).check(), Ok(()));
         }
+        let ports = |ports: Value| json!({ "hosts": [{ "ip": "198.19.0.1", "ports": ports }] });
         let bad = [
-            (json!({}), "endpoints: there are none"),
+            (json!({}), "hosts: there are none"),
             (json!({ "targets": ["198.19.0.0/24"] }), "ports: "),
-            (json!({ "endpoints": endpoints, "ports": "443" }), "ports: "),
+            (json!({ "hosts": hosts, "ports": "443" }), "ports: "),
             (json!({ "targets": ["198.19.0.0/24"], "ports": "https" }), "ports: \"https\""),
-            (json!({ "endpoints": [{ "ip": "198.19.0.1", "port": 0 }] }), "no port 0"),
-            (json!({ "endpoints": [endpoints[0], endpoints[0]] }), "is there twice"),
-            (
-                json!({ "endpoints": [endpoints[0], { "ip": "198.19.0.1", "port": 8443 }] }),
-                "two names",
-            ),
-            (json!({ "endpoints": endpoints, "shard": 2 }), "shard: "),
-            (json!({ "endpoints": endpoints, "rate": 0 }), "rate: "),
+            (ports(json!([])), "no ports"),
+            (ports(json!([443, 443])), "one twice"),
+            (ports(json!([443, 0])), "port 0"),
+            (json!({ "hosts": [hosts[0], hosts[0]] }), "is there twice"),
+            (json!({ "hosts": hosts, "shard": 2 }), "shard: "),
+            (json!({ "hosts": hosts, "rate": 0 }), "rate: "),
         ];
         for (bad, why) in bad {
             let error = tls(bad.clone()).check().unwrap_err();
@@ -269,26 +259,26 @@ mod tests {
         }))
         .unwrap();
         let blocklist = ["2001:db8::9".parse().unwrap()];
-        let endpoint = |ip: &str, port: u16| json!({ "ip": ip, "port": port });
-        let mut input = tls(json!({
-            "endpoints": [
-                endpoint("2001:db8::9", 443), endpoint("198.19.0.7", 443), endpoint("198.19.0.8", 443),
-                endpoint("10.0.0.1", 443), endpoint("10.0.0.1", 8443), endpoint("198.19.0.8", 8443),
-                endpoint("2001:db8::8", 443), endpoint("198.19.0.6", 443),
-            ],
-            "targets": ["10.0.0.0/8"],
-            "ports": "443",
-        }));
+        let host = |ip: &str| json!({ "ip": ip, "ports": [443] });
+        let ips = [
+            "2001:db8::9",
+            "198.19.0.7",
+            "198.19.0.8",
+            "10.0.0.1",
+            "10.0.0.2",
+            "2001:db8::8",
+            "198.19.0.6",
+        ];
+        let mut input =
+            tls(json!({ "hosts": ips.map(host), "targets": ["10.1.0.0/16"], "ports": "443" }));
         let refused = input.cut(&scope, &blocklist);
-        let left: Vec<_> = input.endpoints.iter().map(|it| (it.ip.to_string(), it.port)).collect();
-        let left: Vec<_> = left.iter().map(|(ip, port)| (ip.as_str(), *port)).collect();
-        let inside =
-            [("198.19.0.8", 443), ("198.19.0.8", 8443), ("2001:db8::8", 443), ("198.19.0.6", 443)];
-        assert_eq!(left, inside);
+        let left: Vec<_> = input.hosts.iter().map(|it| it.ip.to_string()).collect();
+        assert_eq!(left, ["198.19.0.8", "2001:db8::8", "198.19.0.6"]);
         let refused: Vec<_> = refused.iter().map(|it| it.what.as_str()).collect();
-        assert_eq!(refused, ["10.0.0.1", "198.19.0.7", "2001:db8::9", "10.0.0.0/8"]);
+        let told = ["10.0.0.1-10.0.0.2", "198.19.0.7", "2001:db8::9", "10.1.0.0/16"];
+        assert_eq!(refused, told);
         assert_eq!((input.check(), input.has_no_target()), (Ok(()), false));
-        let mut outside = tls(json!({ "endpoints": [endpoint("10.0.0.1", 443)] }));
+        let mut outside = tls(json!({ "hosts": [host("10.0.0.1")] }));
         outside.cut(&scope, &[]);
         assert!(outside.has_no_target());
     }

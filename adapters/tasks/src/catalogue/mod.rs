@@ -6,7 +6,7 @@ mod external;
 mod internal;
 
 pub use self::{
-    bare_metal::{SynScanInput, TcpSynScan, TlsEndpoint, TlsScan, TlsScanInput, count_ports},
+    bare_metal::{SynScanInput, TcpSynScan, TlsHost, TlsScan, TlsScanInput, count_ports},
     data::{DataRef, HostFound, Model, NameFound, ServiceFound},
     external::{
         CensysCertificates, CensysHosts, CensysQuery, CrtSh, CrtShInput, DomainInput, HostInput,
