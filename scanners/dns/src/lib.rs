@@ -1,0 +1,4 @@
+//! What names stand for, asked with packets of our own: every name ends in exactly one record.
+
+#![forbid(unsafe_code)]
+#![warn(missing_docs)]
