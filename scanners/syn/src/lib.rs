@@ -41,6 +41,7 @@
 mod build;
 mod course;
 mod follow;
+mod marks;
 mod noise;
 mod open;
 mod probe;
@@ -55,7 +56,8 @@ pub use self::{
     build::{Builder, ScanError, Show, ShowError},
     course::{Course, Step, Summary},
     follow::{Close, Follow},
-    probe::{Reset, SourcePorts, SynProbe},
+    marks::{Asked, Marks, SourcePorts},
+    probe::{Reset, SynProbe},
     reply::{Options, Reply, ReplyKind},
     scan::{Next, Scan},
 };

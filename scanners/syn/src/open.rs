@@ -27,7 +27,7 @@ use crate::{
     build::{Builder, ScanError},
     course::{Course, Facts},
     follow::Follow,
-    probe::{SourcePorts, SynProbe},
+    marks::{Marks, SourcePorts},
 };
 
 /// Source ports held when none were asked for.
@@ -86,7 +86,7 @@ impl Builder {
         // The key follows from the seed, or a run could not be repeated.
         let mut key = [0x5a; 16];
         key[..8].copy_from_slice(&seed.to_le_bytes());
-        let probe = follow.probe(SynProbe::new(&ends, self.profile, ports, Cookie::from_key(&key)));
+        let probe = follow.probe(&ends, self.profile, Marks::new(ports, Cookie::from_key(&key)));
         let next_hops = NextHops::single(self.gateway_mac.unwrap_or(SIM_THEIRS));
         let (stop, settings) = (self.stop.clone(), self.settings);
         let (shared, found) =
@@ -137,7 +137,7 @@ impl Builder {
         let clock = Clock::start();
         let filter = Filter::new(ends.layer, route.sources, source_ports);
         let cookie = Cookie::from_os().map_err(|error| ScanError::Random(error.to_string()))?;
-        let probe = follow.probe(SynProbe::new(&ends, self.profile, ports, cookie));
+        let probe = follow.probe(&ends, self.profile, Marks::new(ports, cookie));
         let ring = RingSize::default().shared_by(self.settings.effective_threads(targets.hosts()));
         let mut rx = PacketRx::open(interface, &filter, ring, clock)?;
         let (next_hops, arp) = neighbour::resolve(
