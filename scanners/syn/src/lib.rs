@@ -44,6 +44,7 @@ mod follow;
 mod marks;
 mod noise;
 mod open;
+mod opened;
 mod probe;
 mod record;
 mod reply;
@@ -57,6 +58,7 @@ pub use self::{
     course::{Course, Step, Summary},
     follow::{Close, Follow},
     marks::{Asked, Marks, SourcePorts},
+    opened::{Holding, Opened},
     probe::{Reset, SynProbe},
     reply::{Options, Reply, ReplyKind},
     scan::{Next, Scan},
