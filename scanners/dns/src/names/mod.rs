@@ -1,3 +1,4 @@
+#![allow(missing_docs)]
 use crate::message::{Name, Qclass, Qtype};
 use std::net::SocketAddr;
 #[derive(Debug)]

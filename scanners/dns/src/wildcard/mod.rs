@@ -1,3 +1,4 @@
+#![allow(missing_docs)]
 use crate::message::{Answers, Name, Qtype};
 #[derive(Debug)]
 pub struct Wildcards;
