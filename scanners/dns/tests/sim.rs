@@ -5,4 +5,10 @@ mod dns {
     mod faults;
     #[path = "/work/w-c/tests/sim/dns/forged.rs"]
     mod forged;
+    #[path = "/work/w-c/tests/sim/dns/strange.rs"]
+    mod strange;
+    #[path = "/work/w-c/tests/sim/dns/tcp.rs"]
+    mod tcp;
+    #[path = "/work/w-c/tests/sim/dns/stopped.rs"]
+    mod stopped;
 }
