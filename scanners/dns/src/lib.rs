@@ -4,4 +4,6 @@
 #![warn(missing_docs)]
 
 pub mod message;
+pub mod names;
 pub mod resolver;
+pub mod wildcard;
