@@ -3,8 +3,8 @@
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
-pub mod message;
 pub mod lookup;
+pub mod message;
 pub mod names;
 pub mod resolver;
 pub mod wildcard;
