@@ -4,3 +4,7 @@
 #![warn(missing_docs)]
 
 pub mod message;
+pub mod lookup;
+pub mod names;
+pub mod resolver;
+pub mod wildcard;
