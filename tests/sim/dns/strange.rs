@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use mrpf_dns::{
     lookup::{Outcome, Settings},
-    message::{Name, Qclass, Qtype, Rcode},
-    names::{Pull, Question, Source},
+    message::{Name, NameError, Qclass, Qtype, Rcode},
+    names::{Invalid, InvalidName, Pull, Question, Source},
     resolver::PoolSettings,
 };
 use mrpf_engine::link::sim::{
@@ -209,7 +209,10 @@ impl Source for Mixed {
         question.number = self.0;
         let long = format!("n{}.{}", self.0, "x".repeat(60) + "." + &"y".repeat(60));
         question.name = match self.0 % 5 {
-            0 => Err(format!("line {} .. is no name", self.0).into_bytes()),
+            0 => Err(InvalidName {
+                text: format!("line {} .. is no name", self.0).into(),
+                why: Invalid::Name(NameError::EmptyLabel),
+            }),
             1 => Ok(Name::parse(long.as_bytes()).unwrap()),
             _ => Ok(Name::parse(format!("n{}.example", self.0).as_bytes()).unwrap()),
         };
