@@ -11,4 +11,8 @@ mod dns {
     mod tcp;
     #[path = "/work/w-c/tests/sim/dns/stopped.rs"]
     mod stopped;
+    #[path = "/work/w-c/tests/sim/dns/capacity.rs"]
+    mod capacity;
+    #[path = "/work/w-c/tests/sim/dns/no_allocation.rs"]
+    mod no_allocation;
 }
