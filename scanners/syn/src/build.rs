@@ -210,6 +210,13 @@ impl Builder {
         self
     }
 
+    /// As [`ports`](Self::ports), unless some were given.
+    #[must_use]
+    pub fn or_ports(mut self, ports: &str) -> Self {
+        self.targets = self.targets.or_ports(ports);
+        self
+    }
+
     /// Leaves out addresses.
     #[must_use]
     pub fn exclude(mut self, spec: impl Into<String>) -> Self {

@@ -21,8 +21,8 @@ use crate::{
     build::{Builder, ScanError},
     course::{Course, Facts},
     follow::Follow,
+    marks::{Marks, SourcePorts},
     opened::SOURCE_PORTS,
-    probe::{SourcePorts, SynProbe},
 };
 
 /// Hardware addresses of the simulated network.
@@ -93,7 +93,7 @@ impl Builder {
         // The key follows from the seed, or a run could not be repeated.
         let mut key = [0x5a; 16];
         key[..8].copy_from_slice(&seed.to_le_bytes());
-        let probe = follow.probe(SynProbe::new(&ends, self.profile, ports, Cookie::from_key(&key)));
+        let probe = follow.probe(&ends, self.profile, Marks::new(ports, Cookie::from_key(&key)));
         let next_hops = self.simulated_next_hops();
         let (stop, settings) = (self.stop.clone(), self.settings);
         let (shared, found) =
@@ -118,7 +118,7 @@ impl Builder {
         let (mut opened, next_hops) = self.open(targets, F::FRAME_LEN, threads)?;
         let ports = self.cut_ports(opened.source_ports())?;
         let cookie = Cookie::from_os().map_err(|error| ScanError::Random(error.to_string()))?;
-        let probe = follow.probe(SynProbe::new(&opened.ends, self.profile, ports, cookie));
+        let probe = follow.probe(&opened.ends, self.profile, Marks::new(ports, cookie));
         let (stop, settings, layer) = (self.stop.clone(), self.settings, opened.ends.layer);
         let (shared, found) = Shared::stopped_by(stop, probe, walk, next_hops, layer, settings)?;
         shared.count_neighbours(opened.asked);
