@@ -22,6 +22,7 @@
 //! | [`governor`] | one bucket for every frame sent | a clock: `now` is an argument |
 //! | [`answered`] | what was sent and what was answered, in constant memory | a list of hosts |
 //! | [`tcp`] | connections after the SYN-ACK: a request, the answer put together | a TCP for programs: no listening, no congestion control |
+//! | [`wheel`] | when something is next to be done about each of a million | a clock: ticks are the caller's |
 //! | [`scan`] | the loop that joins the parts: a [`scan::Sender`] and a [`scan::Receiver`] | a scanner: see [`probe::Probe`] |
 //!
 //! # Threads
@@ -51,4 +52,5 @@ pub mod target;
 pub mod tcp;
 pub mod template;
 pub mod time;
+pub mod wheel;
 pub mod wire;

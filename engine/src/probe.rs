@@ -44,6 +44,8 @@ pub enum Invalid {
     Challenge,
     /// It is addressed to us, but the number that only an answer to us can carry is wrong.
     Cookie,
+    /// Its checksum is wrong, or its end is missing.
+    Damaged,
     /// A protocol or a kind of packet that is never an answer to this probe.
     Kind,
     /// It is not for our address and source ports.

@@ -16,7 +16,7 @@ use std::sync::atomic::{
 
 use crossbeam_utils::CachePadded;
 
-use crate::{answered::MAX_RETRIES, link::Sent, probe::Invalid, wire::Malformed};
+use crate::{answered::MAX_RETRIES, link::Sent, probe::Invalid, tcp, wire::Malformed};
 
 macro_rules! counters {
     ($(#[$outer:meta])* $name:ident { $($(#[$doc:meta])* $field:ident,)* }) => {
@@ -32,9 +32,11 @@ macro_rules! counters {
 
         /// The shared form of [`Counts`].
         #[derive(Debug, Default)]
-        pub struct $name { $(pub(crate) $field: CachePadded<Counter>,)*
-            pub(crate) made_by_attempt: CachePadded<[Counter; MAX_RETRIES as usize + 1]>,
-            pub(crate) answered_by_attempt: CachePadded<[Counter; MAX_RETRIES as usize + 1]>,
+        pub struct $name { $($(#[$doc])* pub $field: CachePadded<Counter>,)*
+            /// See [`Counts::made_by_attempt`].
+            pub made_by_attempt: CachePadded<[Counter; MAX_RETRIES as usize + 1]>,
+            /// See [`Counts::answered_by_attempt`].
+            pub answered_by_attempt: CachePadded<[Counter; MAX_RETRIES as usize + 1]>,
         }
 
         impl $name {
@@ -178,10 +180,11 @@ impl Counts {
 
 /// One number that the threads add to and anyone reads.
 #[derive(Debug, Default)]
-pub(crate) struct Counter(AtomicU64);
+pub struct Counter(AtomicU64);
 
 impl Counter {
-    pub(crate) fn add(&self, n: u64) {
+    /// Adds `n`.
+    pub fn add(&self, n: u64) {
         self.0.fetch_add(n, Relaxed);
     }
 
@@ -194,14 +197,15 @@ impl Counter {
         self.0.load(Acquire)
     }
 
-    pub(crate) fn load(&self) -> u64 {
+    /// What it is now.
+    pub fn load(&self) -> u64 {
         self.0.load(Relaxed)
     }
 }
 
 impl Counters {
     /// Counts one batch that the link has dealt with.
-    pub(crate) fn batch(&self, sent: Sent) {
+    pub fn batch(&self, sent: Sent) {
         self.generated.add(u64::from(sent.sent + sent.dropped));
         self.sent.add(u64::from(sent.sent));
         if sent.dropped > 0 {
@@ -216,19 +220,34 @@ impl Counters {
     }
 
     /// Counts a frame that did not parse.
-    pub(crate) fn malformed(&self, _why: Malformed) {
+    pub fn malformed(&self, _why: Malformed) {
         self.invalid_malformed.add(1);
     }
 
     /// Counts a packet that is no answer.
-    pub(crate) fn invalid(&self, why: Invalid) {
+    pub fn invalid(&self, why: Invalid) {
         let counter = match why {
             Invalid::Challenge => &self.invalid_challenge,
             Invalid::Cookie => &self.invalid_cookie,
+            Invalid::Damaged => &self.invalid_malformed,
             Invalid::Kind => &self.invalid_kind,
             Invalid::NotForUs => &self.invalid_not_for_us,
         };
         counter.add(1);
+    }
+
+    /// Counts what connections have counted since they had counted `before`.
+    pub fn flows(&self, now: tcp::Counts, before: tcp::Counts) {
+        for (counter, now, before) in [
+            (&self.requests_resent, now.resent, before.resent),
+            (&self.segments_refused, now.no_buffer, before.no_buffer),
+            (&self.segments_refused, now.too_many_holes, before.too_many_holes),
+            (&self.segments_ignored, now.ignored, before.ignored),
+            (&self.segments_suspicious, now.suspicious, before.suspicious),
+            (&self.resets_skipped, now.strays_skipped, before.strays_skipped),
+        ] {
+            counter.add(now - before);
+        }
     }
 }
 

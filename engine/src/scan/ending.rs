@@ -19,7 +19,7 @@ pub(super) struct Ending {
 }
 
 impl Ending {
-    /// Whether `listener` is through at `now`. `is_sending` tells whether more is asked, unless the scan was stopped; `is_idle`
+    /// Whether `listener` is through at `now`. `is_sending` tells whether others ask more, unless the scan was stopped; `is_idle`
     /// whether nothing came and nothing is owed.
     pub(super) fn is_over(
         &mut self,
@@ -29,14 +29,14 @@ impl Ending {
         is_idle: bool,
     ) -> bool {
         let is_stopped = listener.was_stopped();
-        if self.since.is_none() && (is_stopped || !is_sending) {
-            self.since = Some(now);
+        if !is_stopped && (is_sending || listener.is_asking()) {
+            return false;
         }
+        let mut since = *self.since.get_or_insert(now);
         if !is_stopped && listener.is_crowded() {
             // Nobody takes what was found: that is no reason to give up what was not.
-            self.since = self.since.map(|_| now);
+            (since, self.since) = (now, Some(now));
         }
-        let Some(since) = self.since else { return false };
         if is_idle && (!is_stopped || now >= since + LINGER) {
             return true;
         }

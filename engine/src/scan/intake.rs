@@ -1,7 +1,6 @@
 //! What every listener does with a frame first, and with a result last.
 
 use std::{
-    ops::RangeInclusive,
     sync::{Arc, atomic::Ordering::Release},
     time::Duration,
 };
@@ -15,11 +14,8 @@ use crate::{
     probe::{Claim, Probe},
     target::Target,
     time::Instant,
-    wire::{self, Network, Packet, Transport},
+    wire::Packet,
 };
-
-/// The ICMPv6 types of neighbour discovery (RFC 4861, section 4).
-const NDP: RangeInclusive<u8> = 133..=137;
 
 /// The part of a listener that knows targets and counts.
 #[derive(Debug)]
@@ -74,31 +70,16 @@ impl<P: Probe> Intake<P> {
         self.shared.rested[self.number].store(tail, Release);
     }
 
-    /// Parses a frame where it lies; `None` for what is no answer, which is counted.
+    /// See [`Session::parse`](super::Session::parse).
     #[inline]
     pub(super) fn parse<'a>(&self, frame: &Frame<'a>) -> Option<Packet<'a>> {
-        let counters = &self.shared.counters;
-        counters.received.add(1);
-        let packet = match wire::parse(frame.bytes, self.shared.layer) {
-            Ok(packet) => packet,
-            Err(malformed) => {
-                counters.malformed(malformed);
-                return None;
-            }
-        };
-        match &packet.network {
-            Network::Arp(_) => {}
-            Network::Ipv6(_, Transport::Icmpv6(message)) if NDP.contains(&message.kind()) => {}
-            _ => return Some(packet),
-        }
-        counters.arp_received.add(1);
-        None
+        self.shared.session.parse(frame)
     }
 
     /// Who a valid answer is from, and whether it is the first; `None` when no target of ours was asked what it answers.
     pub(super) fn claim(&self, claim: Claim, at: Instant) -> Option<Claimed> {
         let shared = &*self.shared;
-        let counters = &shared.counters;
+        let counters = &shared.session.counters;
         let Some(sequence) = shared.walk.sequence(claim.target) else {
             counters.invalid_target.add(1);
             return None;
@@ -132,12 +113,12 @@ impl<P: Probe> Intake<P> {
     pub(super) fn offer(&self, found: Found<P::Reply>) -> Result<(), Kept<P::Reply>> {
         match self.shared.queue.try_send(found) {
             Ok(()) => {
-                self.shared.counters.first.add_after(1);
+                self.shared.session.counters.first.add_after(1);
                 Ok(())
             }
             Err(TrySendError::Full(found)) => Err(Kept::Full(found)),
             Err(TrySendError::Disconnected(_)) => {
-                self.shared.stop.stop();
+                self.shared.session.stop.stop();
                 Err(Kept::Gone)
             }
         }
@@ -149,14 +130,15 @@ impl<P: Probe> Intake<P> {
     }
 
     pub(super) fn note_ring_drops(&mut self, drops: u64) {
-        self.shared.counters.ring_drops.add(drops.saturating_sub(self.ring_drops));
+        self.shared.session.counters.ring_drops.add(drops.saturating_sub(self.ring_drops));
         self.ring_drops = drops;
     }
 
     /// Whether send times are those of single probes, or of blocks that leave within a millisecond: a scan that was slowed far
     /// below the rate that it was made for takes longer for a block.
     fn is_timed(&self) -> bool {
-        let Shared { answered, governor, .. } = &*self.shared;
+        let Shared { answered, session, .. } = &*self.shared;
+        let governor = &session.governor;
         answered.grouping() == Grouping::Single
             || [governor.rate(), governor.new_pace()]
                 .into_iter()

@@ -42,6 +42,12 @@ pub trait Listener: fmt::Debug + Send + 'static {
     /// Notes how many frames the link has lost so far before they could be shown.
     fn note_ring_drops(&mut self, drops: u64);
 
+    /// Whether it has something to ask that it has not asked, or is still told more to ask: a listener that asks by itself is not
+    /// over as long, however little comes. Not asked once the scan was stopped.
+    fn is_asking(&self) -> bool {
+        false
+    }
+
     /// How long, once all was asked, something may remain to be done.
     fn patience(&self) -> Duration {
         LINGER

@@ -14,7 +14,8 @@
 //! ([`Running`]) and on one under virtual time ([`Simulated`]).
 //!
 //! The half that reads is a [`Listener`]. For a [`Receiver`] the first answer is all there is to know; a [`Talker`] opens a
-//! [connection](crate::tcp) for each first SYN-ACK and lets a [`Dialogue`] say what is said on it.
+//! [connection](crate::tcp) for each first SYN-ACK and lets a [`Dialogue`] say what is said on it. A listener that asks by itself
+//! needs no sender and no list of targets: [`Listening`] and [`Stepped`] drive such ones, which share a [`Session`].
 //!
 //! # Threads
 //!
@@ -41,18 +42,22 @@ mod ending;
 mod intake;
 mod lane;
 mod listener;
+mod listening;
 mod receiver;
 mod run;
 mod sender;
+mod session;
 mod simulated;
 mod tails;
 mod talker;
+mod threads;
 mod watch;
 
 use std::{
     num::NonZeroU64,
+    ops::RangeInclusive,
     sync::{
-        Arc, Mutex,
+        Arc,
         atomic::{
             AtomicBool, AtomicU32, AtomicU64,
             Ordering::{Acquire, Relaxed},
@@ -67,15 +72,17 @@ use crossbeam_utils::CachePadded;
 pub use self::{
     dialogue::{Dialogue, Turn},
     listener::Listener,
+    listening::Listening,
     receiver::Receiver,
     run::{Failure, Running},
     sender::{Next, Sender},
-    simulated::Simulated,
+    session::Session,
+    simulated::{Simulated, Stepped},
     talker::Talker,
 };
 use crate::{
     answered::{Answered, Grouping, MAX_BLOCK, MAX_LANES, MAX_RETRIES, Plan},
-    governor::{Governor, Rate},
+    governor::Rate,
     link::{LinkLayer, MAX_BATCH, allowance::Allowance},
     neighbour::{ArpCounts, NextHops},
     probe::Probe,
@@ -227,16 +234,9 @@ pub enum Outcome<R> {
 pub struct Shared<P: Probe> {
     pub(crate) probe: P,
     pub(crate) walk: Walk,
-    pub(crate) next_hops: NextHops,
-    pub(crate) layer: LinkLayer,
+    pub(crate) session: Session,
     pub(crate) settings: Settings,
-    pub(crate) rate: Rate,
-    pub(crate) governor: Governor,
     pub(crate) answered: Answered,
-    pub(crate) counters: Counters,
-    pub(crate) stop: Stop,
-    /// Written once a second by a thread that sends nothing.
-    exceeded: Mutex<Option<Allowance>>,
     /// The tail of the window when each receiver had last dealt with all that it took; the highest number without a receiver.
     pub(crate) rested: Box<[CachePadded<AtomicU64>]>,
     /// How many listeners have little room for more connections.
@@ -296,15 +296,9 @@ impl<P: Probe> Shared<P> {
         let shared = Self {
             probe,
             walk,
-            next_hops,
-            layer,
+            session: Session::new(stop, rate, next_hops, layer),
             settings,
-            rate,
-            governor: Governor::new(rate),
             answered,
-            counters: Counters::default(),
-            stop,
-            exceeded: Mutex::new(None),
             rested,
             full: CachePadded::default(),
             credits: (0..lanes).map(|_| CachePadded::new(AtomicU64::new(u64::MAX))).collect(),
@@ -313,25 +307,24 @@ impl<P: Probe> Shared<P> {
         Ok((Arc::new(shared), found))
     }
 
-    /// A copy of the counters.
-    pub fn counts(&self) -> Counts {
-        self.counters.counts()
+    /// What the scan shares besides its targets.
+    pub fn session(&self) -> &Session {
+        &self.session
     }
 
-    /// Counts what was sent and received before the scan to find neighbours, so that its sums agree with the interface's.
+    /// A copy of the counters.
+    pub fn counts(&self) -> Counts {
+        self.session.counts()
+    }
+
+    /// See [`Session::count_neighbours`].
     pub fn count_neighbours(&self, arp: ArpCounts) {
-        let ArpCounts { sent, dropped, received } = arp;
-        self.counters.generated.add(sent + dropped);
-        self.counters.sent.add(sent);
-        self.counters.dropped_other.add(dropped);
-        self.counters.arp_requests.add(sent);
-        self.counters.received.add(received);
-        self.counters.arp_received.add(received);
+        self.session.count_neighbours(arp);
     }
 
     /// How far the scan is.
     pub fn progress(&self) -> Progress {
-        let (start, counts) = (self.walk.start(), self.counters.counts());
+        let (start, counts) = (self.walk.start(), self.counts());
         Progress {
             total: start + self.walk.len(),
             started: start + self.answered.started(),
@@ -344,7 +337,7 @@ impl<P: Probe> Shared<P> {
     /// taken from it. It never decreases.
     pub fn mark(&self) -> u64 {
         // What was found is counted after it was queued.
-        let Counters { first, silent, no_neighbour, .. } = &self.counters;
+        let Counters { first, silent, no_neighbour, .. } = &self.session.counters;
         let settled = first.load_before() + silent.load_before() + no_neighbour.load_before();
         if settled >= self.walk.len() {
             return self.walk.start() + self.walk.len();
@@ -361,12 +354,17 @@ impl<P: Probe> Shared<P> {
 
     /// The handle that ends the scan early.
     pub fn stop(&self) -> Stop {
-        self.stop.clone()
+        self.session.stop.clone()
     }
 
     /// The rate in force, after the hosts' limits.
     pub fn rate(&self) -> Rate {
-        self.rate
+        self.session.rate
+    }
+
+    /// See [`Session::exceeded`].
+    pub fn exceeded(&self) -> Option<Allowance> {
+        self.session.exceeded()
     }
 
     /// The targets in the order of this scan.
@@ -401,6 +399,9 @@ impl<P: Probe> Shared<P> {
         self.full.fetch_add(if is_full { 1 } else { u32::MAX }, Relaxed);
     }
 }
+
+/// The ICMPv6 types of neighbour discovery (RFC 4861, section 4).
+const NDP: RangeInclusive<u8> = 133..=137;
 
 /// How many frames are worth a system call at `rate`: half a millisecond's, or what fits into a batch.
 fn batch(rate: Rate) -> u32 {

@@ -35,7 +35,7 @@ impl<P: Probe> Receiver<P> {
         Self {
             owed: VecDeque::with_capacity(MAX_OWED),
             waiting: Waiting::new(Class::Flow),
-            batch: super::batch(shared.rate),
+            batch: super::batch(shared.session.rate),
             intake: Intake::new(shared, number),
         }
     }
@@ -57,14 +57,14 @@ impl<P: Probe> Receiver<P> {
         };
         match self.intake.offer(found) {
             Ok(()) => {
-                shared.counters.answered_by_attempt[usize::from(claimed.attempt)].add(1);
+                shared.session.counters.answered_by_attempt[usize::from(claimed.attempt)].add(1);
             }
             Err(kept) => {
                 if let Kept::Full(_) = kept {
                     // A retry brings it again when there is room.
                     shared.answered.unmark(claimed.sequence);
                 }
-                shared.counters.refused.add(1);
+                shared.session.counters.refused.add(1);
             }
         }
     }
@@ -81,7 +81,7 @@ impl<P: Probe> Listener for Receiver<P> {
                     self.take(&claimed, &packet, frame.at);
                 }
             }
-            Err(invalid) => shared.counters.invalid(invalid),
+            Err(invalid) => shared.session.counters.invalid(invalid),
         }
     }
 
@@ -94,21 +94,23 @@ impl<P: Probe> Listener for Receiver<P> {
         let mut lens = [0; MAX_BATCH];
         while !self.owed.is_empty() {
             let want = self.owed.len().min(link.slots()) as u32;
-            let got = shared.governor.take(Class::Flow, want, now);
+            let got = shared.session.governor.take(Class::Flow, want, now);
             if got == 0 {
-                shared.governor.set_waiting(&mut self.waiting, self.owed.len() as u32);
+                shared.session.governor.set_waiting(&mut self.waiting, self.owed.len() as u32);
                 // For a part of the bucket alone: who sleeps until all of it is there wakes up too late, and what was
                 // missed is not made up.
-                return Ok(Some(shared.governor.ready_at(Class::Flow, want.min(self.batch))));
+                return Ok(Some(
+                    shared.session.governor.ready_at(Class::Flow, want.min(self.batch)),
+                ));
             }
             for (slot, closing) in self.owed.drain(..got as usize).enumerate() {
                 lens[slot] = shared.probe.make_closing(link.frame(slot), &closing);
             }
             let sent = link.send(&lens[..got as usize])?;
-            shared.counters.batch(sent);
-            shared.counters.resets.add(u64::from(sent.sent));
+            shared.session.counters.batch(sent);
+            shared.session.counters.resets.add(u64::from(sent.sent));
         }
-        shared.governor.set_waiting(&mut self.waiting, 0);
+        shared.session.governor.set_waiting(&mut self.waiting, 0);
         Ok(None)
     }
 
@@ -121,7 +123,7 @@ impl<P: Probe> Listener for Receiver<P> {
     }
 
     fn was_stopped(&self) -> bool {
-        self.intake.shared.stop.is_stopped()
+        self.intake.shared.session.stop.is_stopped()
     }
 
     fn note_ring_drops(&mut self, drops: u64) {
@@ -130,9 +132,9 @@ impl<P: Probe> Listener for Receiver<P> {
 
     fn abandon(&mut self) {
         let shared = &*self.intake.shared;
-        shared.counters.resets_skipped.add(self.owed.len() as u64);
+        shared.session.counters.resets_skipped.add(self.owed.len() as u64);
         self.owed.clear();
-        shared.governor.set_waiting(&mut self.waiting, 0);
+        shared.session.governor.set_waiting(&mut self.waiting, 0);
     }
 }
 
@@ -152,6 +154,6 @@ fn owe<P: Probe>(
     if owed.is_empty() || is_first && owed.len() < MAX_OWED {
         owed.push_back(closing);
     } else if is_first {
-        shared.counters.resets_skipped.add(1);
+        shared.session.counters.resets_skipped.add(1);
     }
 }

@@ -85,7 +85,7 @@ impl<P: Probe> Sender<P> {
     /// One sending half of a scan, number `number` of those that [`Settings::threads`](super::Settings::threads) asks for.
     pub fn new(shared: Arc<Shared<P>>, number: u8) -> Self {
         let retries = shared.settings.retries;
-        let is_max = shared.rate == Rate::Max;
+        let is_max = shared.session.rate == Rate::Max;
         Self {
             lane: Lane::new(number, shared.answered.block(), shared.answered.blocks()),
             passes: [0; MAX_RETRIES as usize + 1],
@@ -109,7 +109,7 @@ impl<P: Probe> Sender<P> {
             targets: [Target { addr: IpAddr::V4(Ipv4Addr::UNSPECIFIED), port: 0 }; MAX_BATCH],
             prepared: [None; MAX_BATCH],
             total: shared.walk.len(),
-            batch: super::batch(shared.rate),
+            batch: super::batch(shared.session.rate),
             shared,
         }
     }
@@ -121,14 +121,14 @@ impl<P: Probe> Sender<P> {
     /// [`LinkError`] when the link is gone.
     pub fn poll<T: Tx>(&mut self, now: Instant, link: &mut T) -> Result<Next, LinkError> {
         let settled_all = self.settle(now);
-        if self.shared.stop.is_stopped() || self.is_done() {
-            self.shared.governor.set_waiting(&mut self.waiting, 0);
+        if self.shared.session.stop.is_stopped() || self.is_done() {
+            self.shared.session.governor.set_waiting(&mut self.waiting, 0);
             return Ok(Next::Done);
         }
         if self.shared.is_behind() {
             if !self.is_paused {
                 self.is_paused = true;
-                self.shared.counters.pauses.add(1);
+                self.shared.session.counters.pauses.add(1);
             }
             return Ok(Next::At(now + PAUSE));
         }
@@ -144,16 +144,16 @@ impl<P: Probe> Sender<P> {
         }
         if self.filled > 0 {
             // Others need not wait for us while the link does.
-            self.shared.governor.set_waiting(&mut self.waiting, 0);
+            self.shared.session.governor.set_waiting(&mut self.waiting, 0);
             let sent = link.send(&self.lens[..self.filled])?;
-            self.shared.counters.batch(sent);
-            self.shared.counters.probes.add(u64::from(sent.sent));
+            self.shared.session.counters.batch(sent);
+            self.shared.session.counters.probes.add(u64::from(sent.sent));
             self.stamped = now;
             if sent.waited >= WORTH_A_STAMP {
                 self.stamp_again(now + sent.waited);
             }
             for (made, counter) in
-                self.made.iter_mut().zip(self.shared.counters.made_by_attempt.iter())
+                self.made.iter_mut().zip(self.shared.session.counters.made_by_attempt.iter())
             {
                 if *made > 0 {
                     counter.add(std::mem::take(made));
@@ -168,13 +168,13 @@ impl<P: Probe> Sender<P> {
     /// forfeits is shown. Where no probe was due there is nothing to forfeit, and without a rate neither.
     pub fn note_delay(&self, expected: Instant, now: Instant) {
         let late = now.since(expected);
-        if late <= DEBT || self.shared.rate == Rate::Max {
+        if late <= DEBT || self.shared.session.rate == Rate::Max {
             return;
         }
         let late = late.min(self.overdue(now));
         if late > DEBT {
-            self.shared.counters.stalls.add(1);
-            self.shared.counters.stalled_us.add(late.as_micros() as u64);
+            self.shared.session.counters.stalls.add(1);
+            self.shared.session.counters.stalled_us.add(late.as_micros() as u64);
         }
     }
 
@@ -183,10 +183,10 @@ impl<P: Probe> Sender<P> {
     fn overdue(&self, now: Instant) -> Duration {
         let shared = &*self.shared;
         // A consumer that is behind holds everything back, and is counted as that.
-        if self.is_paused || shared.stop.is_stopped() {
+        if self.is_paused || shared.session.stop.is_stopped() {
             return Duration::ZERO;
         }
-        let given = |class| now.since(shared.governor.ready_at(class, 1));
+        let given = |class| now.since(shared.session.governor.ready_at(class, 1));
         if self.is_starved {
             return given(Class::Retry);
         }
@@ -217,7 +217,8 @@ impl<P: Probe> Sender<P> {
 
     fn is_done(&self) -> bool {
         // Answered targets need no cooldown: when all have answered, nothing more can be learnt.
-        let Shared { answered, counters, .. } = &*self.shared;
+        let Shared { answered, session, .. } = &*self.shared;
+        let counters = &session.counters;
         answered.is_exhausted()
             && (self.tail == self.lane.end
                 || counters.first.load() + counters.no_neighbour.load() == self.total)
@@ -254,7 +255,7 @@ impl<P: Probe> Sender<P> {
             let waits = self.tail < self.lane.end;
             let tail = waits.then(|| self.lane.sequence(self.tail));
             shared.answered.set_tail(self.lane.number, tail);
-            shared.counters.silent.add_after(silent);
+            shared.session.counters.silent.add_after(silent);
             self.lane.forget(self.tail);
         }
         self.tail - from < u64::from(BOUND)
@@ -282,7 +283,7 @@ impl<P: Probe> Sender<P> {
         {
             shared.answered.unmark(sequence);
             if error.is_disconnected() {
-                shared.stop.stop();
+                shared.session.stop.stop();
             }
             return None;
         }
@@ -321,7 +322,7 @@ impl<P: Probe> Sender<P> {
                     break;
                 }
                 if !shared.answered.is_answered(sequence) {
-                    if shared.governor.take(Class::Retry, 1, now) == 0 {
+                    if shared.session.governor.take(Class::Retry, 1, now) == 0 {
                         self.is_starved = true;
                         break 'passes;
                     }
@@ -337,7 +338,7 @@ impl<P: Probe> Sender<P> {
         for attempt in 1..=shared.settings.retries {
             self.publish(attempt);
         }
-        shared.governor.set_waiting(&mut self.waiting, u32::from(self.is_starved));
+        shared.session.governor.set_waiting(&mut self.waiting, u32::from(self.is_starved));
     }
 
     /// Fills the slots that are left with targets not asked yet.
@@ -352,7 +353,7 @@ impl<P: Probe> Sender<P> {
         }
         // A block at a time: the next call claims the next one.
         let want = (self.lane.end - self.passes[0]).min(free) as u32;
-        let tokens = shared.governor.take(Class::New, want, now);
+        let tokens = shared.session.governor.take(Class::New, want, now);
         if tokens == 0 {
             return;
         }
@@ -366,7 +367,7 @@ impl<P: Probe> Sender<P> {
             shared.answered.stamp(sequence, now);
             self.passes[0] += 1;
             if !self.fill(sequence, self.targets[at], 0, link) {
-                shared.governor.put_back(Class::New, 1);
+                shared.session.governor.put_back(Class::New, 1);
                 shared.answered.set_pass(self.lane.number, 0, sequence + 1);
                 self.tell_no_neighbour(sequence, now);
             }
@@ -388,7 +389,7 @@ impl<P: Probe> Sender<P> {
     /// Makes the probe of `target`, which is that of `sequence`, in the next slot; false when its host has no hardware address.
     #[inline]
     fn fill<T: Tx>(&mut self, sequence: u64, target: Target, attempt: u8, link: &mut T) -> bool {
-        let Some(next_hop) = self.shared.next_hops.of(target.addr) else {
+        let Some(next_hop) = self.shared.session.next_hops.of(target.addr) else {
             return false;
         };
         let (slot, probe, family) = (self.filled, &self.shared.probe, Family::of(&target.addr));
@@ -413,8 +414,8 @@ impl<P: Probe> Sender<P> {
         let found =
             Found { target, at: now, outcome: Outcome::NoNeighbour, attempts: 0, rtt: None };
         match shared.queue.try_send(found) {
-            Ok(()) => shared.counters.no_neighbour.add_after(1),
-            Err(_) => shared.counters.untold.add(1),
+            Ok(()) => shared.session.counters.no_neighbour.add_after(1),
+            Err(_) => shared.session.counters.untold.add(1),
         }
     }
 
@@ -428,18 +429,21 @@ impl<P: Probe> Sender<P> {
             return;
         }
         let head = shared.answered.started();
-        if let Some(pace) = losses.judge(now, head, &shared.counters, shared.settings.retries) {
+        if let Some(pace) =
+            losses.judge(now, head, &shared.session.counters, shared.settings.retries)
+        {
             if pace.is_slower {
-                shared.counters.slowdowns.add(1);
+                shared.session.counters.slowdowns.add(1);
             }
-            shared.governor.pace_new(pace.rate);
+            shared.session.governor.pace_new(pace.rate);
         }
     }
 
     /// The first moment at which something is due.
     fn next(&self, now: Instant) -> Next {
         let shared = &*self.shared;
-        let (ring, governor, settings) = (&shared.answered, &shared.governor, &shared.settings);
+        let (ring, settings) = (&shared.answered, &shared.settings);
+        let governor = &shared.session.governor;
         let due = |at, after: Duration| {
             let since = ring.since_sent(self.lane.sequence(at), now);
             now + after.saturating_sub(Duration::from_micros(since.into()))

@@ -12,17 +12,72 @@ use crate::{
     time::Instant,
 };
 
+/// A listener that asks by itself and the network around it, stepped by whoever wants what it finds.
+#[derive(Debug)]
+pub struct Stepped<L> {
+    listener: L,
+    network: Network,
+    tx: SimTx,
+    rx: SimRx,
+    ending: Ending,
+    is_done: bool,
+}
+
+impl<L: Listener> Stepped<L> {
+    /// Puts `listener` on `network`, whose clock goes on from where it stands.
+    pub fn new(listener: L, network: Network) -> Self {
+        let (tx, rx, ending) = (network.tx(), network.rx(), Ending::default());
+        Self { listener, network, tx, rx, ending, is_done: false }
+    }
+
+    /// The moment that the simulation has reached.
+    pub fn now(&self) -> Instant {
+        self.network.now()
+    }
+
+    /// The listener, as far as it can be looked at.
+    pub fn listener(&self) -> &L {
+        &self.listener
+    }
+
+    /// Lets the listener do what is due and moves the clock to the next thing that will be; false at the end.
+    ///
+    /// # Errors
+    ///
+    /// [`LinkError`] when the network was told to go away.
+    pub fn step(&mut self) -> Result<bool, LinkError> {
+        self.step_beside(false, Instant::NEVER)
+    }
+
+    /// The same beside senders, which have something to do again at `wake` if they ask more.
+    fn step_beside(&mut self, is_sending: bool, wake: Instant) -> Result<bool, LinkError> {
+        if self.is_done {
+            return Ok(false);
+        }
+        let Self { listener, network, .. } = self;
+        self.rx.receive(Duration::ZERO, |frame| listener.handle(frame))?;
+        let again = listener.poll_transmit(network.now(), &mut self.tx)?;
+        listener.note_ring_drops(self.rx.ring_drops());
+        listener.rest(network.now());
+        let next = wake.min(again.unwrap_or(Instant::NEVER));
+        let now = network.now();
+        if self.ending.is_over(listener, now, is_sending, again.is_none()) {
+            listener.leave();
+            self.is_done = true;
+        } else {
+            let look = self.ending.next(listener).unwrap_or(Instant::NEVER);
+            network.advance(next.min(look).min(network.next_event()));
+        }
+        Ok(!self.is_done)
+    }
+}
+
 /// The senders and the listener of a scan and the network between them, stepped by whoever wants what they find.
 #[derive(Debug)]
 pub struct Simulated<P: Probe, L = Receiver<P>> {
     shared: Arc<Shared<P>>,
     senders: Vec<(Sender<P>, SimTx, Next)>,
-    listener: L,
-    network: Network,
-    listener_tx: SimTx,
-    rx: SimRx,
-    ending: Ending,
-    is_done: bool,
+    stepped: Stepped<L>,
 }
 
 impl<P: Probe, L: Listener> Simulated<P, L> {
@@ -32,13 +87,8 @@ impl<P: Probe, L: Listener> Simulated<P, L> {
             senders: (0..shared.threads())
                 .map(|number| (Sender::new(Arc::clone(&shared), number), network.tx(), Next::Now))
                 .collect(),
-            listener,
-            listener_tx: network.tx(),
-            rx: network.rx(),
-            network,
+            stepped: Stepped::new(listener, network),
             shared,
-            ending: Ending::default(),
-            is_done: false,
         }
     }
 
@@ -49,7 +99,7 @@ impl<P: Probe, L: Listener> Simulated<P, L> {
 
     /// The moment that the simulation has reached.
     pub fn now(&self) -> Instant {
-        self.network.now()
+        self.stepped.now()
     }
 
     /// Lets each half do what is due and moves the clock to the next thing that will be; false at the end.
@@ -58,35 +108,19 @@ impl<P: Probe, L: Listener> Simulated<P, L> {
     ///
     /// [`LinkError`] when the network was told to go away.
     pub fn step(&mut self) -> Result<bool, LinkError> {
-        if self.is_done {
-            return Ok(false);
-        }
-        let now = self.network.now();
+        let now = self.now();
         for (sender, tx, next) in &mut self.senders {
             if *next != Next::Done {
                 *next = sender.poll(now, tx)?;
             }
         }
-        let Self { listener, network, .. } = self;
-        self.rx.receive(Duration::ZERO, |frame| listener.handle(frame))?;
-        let again = listener.poll_transmit(network.now(), &mut self.listener_tx)?;
-        listener.note_ring_drops(self.rx.ring_drops());
-        listener.rest(network.now());
         let wakes = self.senders.iter().map(|(.., next)| match next {
             Next::Now => Instant::START,
             Next::At(at) => *at,
             Next::Done => Instant::NEVER,
         });
+        let wake = wakes.min().unwrap_or(Instant::NEVER);
         let is_sending = self.senders.iter().any(|(.., next)| *next != Next::Done);
-        let next = wakes.min().unwrap_or(Instant::NEVER).min(again.unwrap_or(Instant::NEVER));
-        let now = network.now();
-        if self.ending.is_over(listener, now, is_sending, again.is_none()) {
-            listener.leave();
-            self.is_done = true;
-        } else {
-            let look = self.ending.next(listener).unwrap_or(Instant::NEVER);
-            network.advance(next.min(look).min(network.next_event()));
-        }
-        Ok(!self.is_done)
+        self.stepped.step_beside(is_sending, wake)
     }
 }

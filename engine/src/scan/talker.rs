@@ -27,7 +27,6 @@ use crate::{
     governor::{Class, Waiting},
     link::{Frame, LinkError, MAX_BATCH, Tx},
     probe::Connects,
-    stats::Counters,
     tcp::{self, FlowId, Flows, Frames, Handled, Incoming, Opening, Refused},
     time::Instant,
     wire::{MacAddr, Packet, tcp::Flags},
@@ -59,7 +58,7 @@ pub struct Talker<P: Connects, D> {
     /// Whether the senders were told to wait, for either.
     is_full: bool,
     /// What of the flows' counts was added to those of the scan.
-    told: Told,
+    told: tcp::Counts,
 }
 
 impl<P: Connects, D: Dialogue<Reply = P::Reply>> Talker<P, D> {
@@ -74,14 +73,15 @@ impl<P: Connects, D: Dialogue<Reply = P::Reply>> Talker<P, D> {
     ) -> Self {
         let most = flows.settings().flows as usize;
         // What was asked within the last second may still answer.
-        let coming = shared.rate.per_second().map_or(u64::MAX, std::num::NonZeroU64::get) as usize;
+        let coming =
+            shared.session.rate.per_second().map_or(u64::MAX, std::num::NonZeroU64::get) as usize;
         shared.extend_credit(number, CREDIT.min(most as u64));
         Self {
             tails: Tails::new(flows.settings().deadline + LINGER),
             plenty: (most - coming.clamp(most / 16, most / 2)).min(most.saturating_sub(1)),
             number,
             waiting: Waiting::new(Class::Flow),
-            batch: super::batch(shared.rate),
+            batch: super::batch(shared.session.rate),
             intake: Intake::new(shared, number),
             flows,
             frames,
@@ -91,7 +91,7 @@ impl<P: Connects, D: Dialogue<Reply = P::Reply>> Talker<P, D> {
             nap: if coming as u64 > SLOW { ROUND } else { 10 * ROUND },
             has_abandoned: false,
             is_full: false,
-            told: Told::default(),
+            told: tcp::Counts::default(),
         }
     }
 
@@ -108,7 +108,7 @@ impl<P: Connects, D: Dialogue<Reply = P::Reply>> Talker<P, D> {
         if said == 0 || said > 1 + MOST_SAID || shared.walk.sequence(incoming.remote).is_none() {
             return false;
         }
-        shared.counters.segments.add(1);
+        shared.session.counters.segments.add(1);
         self.refuse_again(incoming, next_hop(packet), syn.label);
         true
     }
@@ -120,7 +120,7 @@ impl<P: Connects, D: Dialogue<Reply = P::Reply>> Talker<P, D> {
             .filter(|incoming| incoming.segment.flags().contains(Flags::SYN | Flags::ACK));
         let Some(syn_ack) = syn_ack else {
             if claimed.place == Place::First {
-                shared.counters.answered_by_attempt[usize::from(claimed.attempt)].add(1);
+                shared.session.counters.answered_by_attempt[usize::from(claimed.attempt)].add(1);
                 self.finish(Found {
                     target: claimed.target,
                     at,
@@ -145,13 +145,13 @@ impl<P: Connects, D: Dialogue<Reply = P::Reply>> Talker<P, D> {
         };
         match self.flows.open(&opening, at) {
             Ok(_) => {
-                shared.counters.connections.add(1);
-                shared.counters.answered_by_attempt[usize::from(claimed.attempt)].add(1);
+                shared.session.counters.connections.add(1);
+                shared.session.counters.answered_by_attempt[usize::from(claimed.attempt)].add(1);
             }
             Err(Refused::Full | Refused::Known) => {
                 // A retry finds it again when there is room.
                 shared.answered.unmark(claimed.sequence);
-                shared.counters.refused.add(1);
+                shared.session.counters.refused.add(1);
                 self.flows.refuse(&syn_ack, next_hop, syn.label);
             }
         }
@@ -206,7 +206,7 @@ impl<P: Connects, D: Dialogue<Reply = P::Reply>> Talker<P, D> {
         match self.intake.offer(found) {
             Ok(()) => {}
             Err(Kept::Full(found)) => self.kept.push_back(found),
-            Err(Kept::Gone) => self.intake.shared.counters.refused.add(1),
+            Err(Kept::Gone) => self.intake.shared.session.counters.refused.add(1),
         }
     }
 
@@ -216,7 +216,7 @@ impl<P: Connects, D: Dialogue<Reply = P::Reply>> Talker<P, D> {
             match self.intake.offer(found) {
                 Ok(()) => {}
                 Err(Kept::Full(found)) => return self.kept.push_front(found),
-                Err(Kept::Gone) => self.intake.shared.counters.refused.add(1),
+                Err(Kept::Gone) => self.intake.shared.session.counters.refused.add(1),
             }
         }
     }
@@ -245,7 +245,7 @@ impl<P: Connects, D: Dialogue<Reply = P::Reply>> Listener for Talker<P, D> {
         if let Some(incoming) = Incoming::of(&packet) {
             let handled = self.flows.handle(&incoming, at);
             if handled != Handled::Stranger {
-                self.intake.shared.counters.segments.add(1);
+                self.intake.shared.session.counters.segments.add(1);
             }
             match handled {
                 Handled::Data(flow) => return self.read(flow, at),
@@ -257,7 +257,7 @@ impl<P: Connects, D: Dialogue<Reply = P::Reply>> Listener for Talker<P, D> {
         } else if let Some((remote, local_port, seq)) = self.intake.shared.probe.quoted(&packet) {
             let handled = self.flows.unreachable(remote, local_port, seq);
             if handled != Handled::Stranger {
-                self.intake.shared.counters.segments.add(1);
+                self.intake.shared.session.counters.segments.add(1);
                 if let Handled::Ended(flow) = handled {
                     self.ended(flow, at);
                 }
@@ -270,7 +270,7 @@ impl<P: Connects, D: Dialogue<Reply = P::Reply>> Listener for Talker<P, D> {
                     self.take(&claimed, &packet, at);
                 }
             }
-            Err(invalid) => self.intake.shared.counters.invalid(invalid),
+            Err(invalid) => self.intake.shared.session.counters.invalid(invalid),
         }
     }
 
@@ -290,13 +290,15 @@ impl<P: Connects, D: Dialogue<Reply = P::Reply>> Listener for Talker<P, D> {
         while self.flows.pending() > 0 {
             let shared = &*self.intake.shared;
             let want = self.flows.pending().min(link.slots()) as u32;
-            let got = shared.governor.take(Class::Flow, want, now);
+            let got = shared.session.governor.take(Class::Flow, want, now);
             if got == 0 {
                 let flows = self.flows.pending() - self.flows.strays();
-                shared.governor.set_waiting(&mut self.waiting, flows as u32);
+                shared.session.governor.set_waiting(&mut self.waiting, flows as u32);
                 self.tell_room(now);
                 let shared = &*self.intake.shared;
-                return Ok(Some(shared.governor.ready_at(Class::Flow, want.min(self.batch))));
+                return Ok(Some(
+                    shared.session.governor.ready_at(Class::Flow, want.min(self.batch)),
+                ));
             }
             let mut made = 0;
             while made < got as usize
@@ -306,16 +308,17 @@ impl<P: Connects, D: Dialogue<Reply = P::Reply>> Listener for Talker<P, D> {
                 made += 1;
             }
             // Some that waited had nothing to say any more.
-            shared.governor.put_back(Class::Flow, got - made as u32);
+            shared.session.governor.put_back(Class::Flow, got - made as u32);
             if made > 0 {
                 let sent = link.send(&lens[..made])?;
-                shared.counters.batch(sent);
-                shared.counters.segments_sent.add(u64::from(sent.sent));
+                shared.session.counters.batch(sent);
+                shared.session.counters.segments_sent.add(u64::from(sent.sent));
             }
         }
         let shared = &*self.intake.shared;
-        shared.governor.set_waiting(&mut self.waiting, 0);
-        self.told.tell(self.flows.counts(), &shared.counters);
+        shared.session.governor.set_waiting(&mut self.waiting, 0);
+        let counts = self.flows.counts();
+        shared.session.counters.flows(counts, std::mem::replace(&mut self.told, counts));
         self.tell_room(now);
         let again = self.flows.poll_timeout();
         Ok(if self.kept.is_empty() { again } else { Some(now) })
@@ -339,7 +342,7 @@ impl<P: Connects, D: Dialogue<Reply = P::Reply>> Listener for Talker<P, D> {
     }
 
     fn was_stopped(&self) -> bool {
-        self.intake.shared.stop.is_stopped()
+        self.intake.shared.session.stop.is_stopped()
     }
 
     fn note_ring_drops(&mut self, drops: u64) {
@@ -355,12 +358,12 @@ impl<P: Connects, D: Dialogue<Reply = P::Reply>> Listener for Talker<P, D> {
     }
 
     fn leave(&mut self) {
-        let counters = &self.intake.shared.counters;
+        let counters = &self.intake.shared.session.counters;
         counters.resets_skipped.add(self.flows.pending() as u64);
         counters.abandoned.add(self.kept.len() as u64);
         self.has_abandoned |= !self.kept.is_empty();
         self.kept.clear();
-        self.intake.shared.governor.set_waiting(&mut self.waiting, 0);
+        self.intake.shared.session.governor.set_waiting(&mut self.waiting, 0);
     }
 
     fn abandon(&mut self) {
@@ -371,27 +374,7 @@ impl<P: Connects, D: Dialogue<Reply = P::Reply>> Listener for Talker<P, D> {
                 self.dialogue.forget(&about);
             }
             self.flows.close(flow);
-            self.intake.shared.counters.abandoned.add(1);
-        }
-    }
-}
-
-/// What the flows of a listener have counted, as far as the scan's counters have it.
-#[derive(Debug, Default)]
-struct Told(tcp::Counts);
-
-impl Told {
-    fn tell(&mut self, counts: tcp::Counts, counters: &Counters) {
-        let before = std::mem::replace(&mut self.0, counts);
-        for (counter, now, before) in [
-            (&counters.requests_resent, counts.resent, before.resent),
-            (&counters.segments_refused, counts.no_buffer, before.no_buffer),
-            (&counters.segments_refused, counts.too_many_holes, before.too_many_holes),
-            (&counters.segments_ignored, counts.ignored, before.ignored),
-            (&counters.segments_suspicious, counts.suspicious, before.suspicious),
-            (&counters.resets_skipped, counts.strays_skipped, before.strays_skipped),
-        ] {
-            counter.add(now - before);
+            self.intake.shared.session.counters.abandoned.add(1);
         }
     }
 }

@@ -1,18 +1,14 @@
 //! A thread that looks at the allowances of the network behind the interface, and slows the scan while one is exceeded.
 
 use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering::Acquire},
-    },
+    sync::atomic::{AtomicUsize, Ordering::Acquire},
     thread,
     time::Duration,
 };
 
-use super::Shared;
+use super::Session;
 use crate::{
-    link::allowance::{Allowance, AllowanceSource, Throttle},
-    probe::Probe,
+    link::allowance::{AllowanceSource, Throttle},
     time::Clock,
 };
 
@@ -21,14 +17,14 @@ const NAP: Duration = Duration::from_millis(50);
 
 /// Asks `source` once a second as long as anyone is `sending`. It gives up for good when the source does: then the numbers
 /// so far stand.
-pub(super) fn watch<P: Probe>(
-    shared: &Arc<Shared<P>>,
+pub(super) fn watch(
+    session: &Session,
     clock: Clock,
     mut source: impl AllowanceSource,
     sending: &AtomicUsize,
 ) {
-    let mut throttle = Throttle::new(shared.rate);
-    while sending.load(Acquire) > 0 && !shared.stop.is_stopped() {
+    let mut throttle = Throttle::new(session.rate);
+    while sending.load(Acquire) > 0 && !session.stop.is_stopped() {
         let now = clock.now();
         if now < throttle.next_look() {
             thread::sleep(NAP.min(throttle.next_look().since(now)));
@@ -36,21 +32,10 @@ pub(super) fn watch<P: Probe>(
         }
         let Ok(allowance) = source.read() else { return };
         let before = throttle.halvings();
-        if let Some(rate) = throttle.observe(now, &allowance, shared.counters.sent.load()) {
-            shared.governor.set_rate(rate.per_second());
+        if let Some(rate) = throttle.observe(now, &allowance, session.counters.sent.load()) {
+            session.governor.set_rate(rate.per_second());
         }
-        shared.counters.throttled.add(throttle.halvings() - before);
-        shared.set_exceeded(throttle.exceeded());
-    }
-}
-
-impl<P: Probe> Shared<P> {
-    /// What the network behind the interface has exceeded since the scan began; `None` where nothing tells.
-    pub fn exceeded(&self) -> Option<Allowance> {
-        *self.exceeded.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
-    }
-
-    fn set_exceeded(&self, exceeded: Allowance) {
-        *self.exceeded.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(exceeded);
+        session.counters.throttled.add(throttle.halvings() - before);
+        session.set_exceeded(throttle.exceeded());
     }
 }

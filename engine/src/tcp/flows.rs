@@ -10,9 +10,8 @@ use super::{
     seq::Seq,
     terms::Terms,
     transmit::{MOST_STRAYS, Queue, Stray},
-    wheel::Wheel,
 };
-use crate::{cookie::Cookie, target::Target, time::Instant, wire::MacAddr};
+use crate::{cookie::Cookie, target::Target, time::Instant, wheel::Wheel, wire::MacAddr};
 
 /// What timers are rounded up to.
 const TICK: Duration = Duration::from_millis(10);

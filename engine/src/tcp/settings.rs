@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use super::{assembly::MOST, buffers::Buffers, flow::Flow, index::Index, wheel::Link};
-use crate::template::TcpProfile;
+use super::{assembly::MOST, buffers::Buffers, flow::Flow, index::Index};
+use crate::{template::TcpProfile, wheel::Link};
 
 /// What one thread's flows are bounded by.
 #[derive(Clone, Copy, Debug)]

@@ -25,6 +25,8 @@ pub trait Layout: Copy + fmt::Debug + Eq {
     const HEADER_LEN: usize;
     /// What a TCP segment holds at most in a frame of 1,500 octets.
     const MAX_SEGMENT: u16;
+    /// What a UDP datagram holds at most in such a frame.
+    const MAX_DATAGRAM: u16;
 
     /// Our address of this version.
     fn ours(sources: &Sources) -> Option<Self>;
@@ -50,6 +52,7 @@ impl Layout for Ipv4Addr {
     const ETHER_TYPE: u16 = ethernet::IPV4;
     const HEADER_LEN: usize = ipv4::MIN_LEN;
     const MAX_SEGMENT: u16 = 1_460;
+    const MAX_DATAGRAM: u16 = 1_472;
 
     fn ours(sources: &Sources) -> Option<Self> {
         sources.v4
@@ -94,6 +97,7 @@ impl Layout for Ipv6Addr {
     const ETHER_TYPE: u16 = ethernet::IPV6;
     const HEADER_LEN: usize = ipv6::LEN;
     const MAX_SEGMENT: u16 = 1_440;
+    const MAX_DATAGRAM: u16 = 1_452;
 
     fn ours(sources: &Sources) -> Option<Self> {
         sources.v6

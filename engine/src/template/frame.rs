@@ -1,4 +1,4 @@
-//! The part that all TCP templates share: link header, IP header and the sum of it.
+//! The part that all templates of IP packets share: link header, IP header and the sum of it.
 
 use std::marker::PhantomData;
 
@@ -92,10 +92,15 @@ impl<A: Address> Frame<A> {
     }
 }
 
-/// The sum over a TCP segment and its pseudo-header (RFC 9293, section 3.1; RFC 8200, section 8.1), with zeros for what is
-/// patched.
+/// The sum over a TCP segment and its pseudo-header, with zeros for what is patched.
 pub(super) fn tcp_sum<A: Address>(source: A, segment: &[u8]) -> Sum {
-    Sum::of(segment).and(source.sum()).word(tcp::PROTOCOL.into()).word(segment.len() as u16)
+    transport_sum(source, tcp::PROTOCOL, segment)
+}
+
+/// The sum over what an IP packet carries and its pseudo-header, our address of the two alone (RFC 768; RFC 9293, section 3.1;
+/// RFC 8200, section 8.1).
+pub(super) fn transport_sum<A: Address>(source: A, protocol: u8, payload: &[u8]) -> Sum {
+    Sum::of(payload).and(source.sum()).word(protocol.into()).word(payload.len() as u16)
 }
 
 /// Writes the constant part of an Ethernet header, if the link has one; returns its length.

@@ -21,12 +21,15 @@
 //! - `patch` depends on its arguments alone, so a slot may be patched any number of times in any order.
 //! - It allocates nothing and reads nothing back. A slot that is too short panics.
 //!
-//! A segment of a live connection differs from the next in length too, so [`SegmentTemplate::write`] writes the whole frame.
+//! A segment of a live connection differs from the next in length too, so [`SegmentTemplate::write`] writes the whole frame. A
+//! datagram does as well: [`DatagramTemplate::payload`] shows where in the slot what it says goes, and
+//! [`DatagramTemplate::finish`] writes the headers before it.
 //!
 //! Not general: it patches what a probe changes and nothing else.
 
 mod address;
 mod arp;
+mod datagram;
 mod frame;
 mod ndp;
 mod rst;
@@ -36,6 +39,7 @@ mod syn;
 pub use self::{
     address::Address,
     arp::arp_request,
+    datagram::{DatagramFields, DatagramTemplate},
     ndp::{neighbour_advertisement, neighbour_solicitation},
     rst::{RstFields, RstTemplate},
     segment::{SegmentFields, SegmentTemplate},

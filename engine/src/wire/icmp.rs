@@ -54,7 +54,7 @@ impl<'a> Message<'a> {
     /// The packet that an error (types 3, 4, 5, 11 and 12) quotes: an IPv4 header and 8 octets are promised (RFC 792), more
     /// is common, less is seen. `None` when this is no error, or its quote ends before the ports, or it is of a fragment
     /// without ports.
-    pub fn quoted(&self) -> Option<Quoted<Ipv4Addr>> {
+    pub fn quoted(&self) -> Option<Quoted<'a, Ipv4Addr>> {
         if !matches!(self.kind(), UNREACHABLE | 4 | 5 | TIME_EXCEEDED | 12) {
             return None;
         }
@@ -114,6 +114,7 @@ mod tests {
         let quoted = message(OF_UDP).quoted().unwrap();
         assert_eq!((quoted.protocol, quoted.tcp_seq), (udp::PROTOCOL, None));
         assert_eq!(quoted.source_port, 0x9201);
+        assert!(quoted.udp_checksum.is_some());
     }
 
     #[test]

@@ -79,7 +79,7 @@ impl<'a> Message<'a> {
 
     /// The packet that an error (types 1 to 4) quotes: as much of it as fits into 1,280 octets (RFC 4443, section 3), less is
     /// seen. `None` when this is no error, or its quote ends before the ports, or it is of a fragment without ports.
-    pub fn quoted(&self) -> Option<Quoted<Ipv6Addr>> {
+    pub fn quoted(&self) -> Option<Quoted<'a, Ipv6Addr>> {
         if !matches!(self.kind(), UNREACHABLE | PACKET_TOO_BIG | TIME_EXCEEDED | PARAMETER_PROBLEM)
         {
             return None;
@@ -142,6 +142,8 @@ mod tests {
             source_port: 61_000,
             destination_port: 443,
             tcp_seq: Some(0xdead_beef),
+            udp_checksum: None,
+            udp_payload: &[],
         };
         for kind in [UNREACHABLE, PACKET_TOO_BIG, TIME_EXCEEDED, PARAMETER_PROBLEM] {
             for len in [48, 60] {
@@ -152,11 +154,40 @@ mod tests {
                 assert_eq!(message.quoted(), Some(expected));
             }
         }
-        let quoted = |len: usize| message(&error(UNREACHABLE, &syn()[..len])).quoted();
-        assert_eq!(quoted(47), Some(Quoted { tcp_seq: None, ..expected }));
-        assert_eq!(quoted(44), Some(Quoted { tcp_seq: None, ..expected }));
-        assert_eq!(quoted(43), None);
-        assert_eq!(quoted(39), None);
+        let cut = |len: usize| error(UNREACHABLE, &syn()[..len]);
+        for len in [44, 47] {
+            let without = Quoted { tcp_seq: None, ..expected };
+            assert_eq!(message(&cut(len)).quoted(), Some(without));
+        }
+        for len in [39, 43] {
+            assert_eq!(message(&cut(len)).quoted(), None);
+        }
+    }
+
+    #[test]
+    fn a_datagram_is_quoted_as_far_as_it_is_there() {
+        let mut sent = Vec::new();
+        PacketBuilder::ipv6(OURS.octets(), THEIRS.octets(), 60)
+            .udp(61_000, 53)
+            .write(&mut sent, b"a question")
+            .unwrap();
+        let checksum = u16::from_be_bytes([sent[46], sent[47]]);
+        for (len, expected, said) in [
+            (sent.len(), Some(checksum), &b"a question"[..]),
+            (52, Some(checksum), b"a qu"),
+            (48, Some(checksum), b""),
+            (47, None, b""),
+            (44, None, b""),
+        ] {
+            let packet = error(UNREACHABLE, &sent[..len]);
+            let quoted = message(&packet).quoted().unwrap();
+            assert_eq!((quoted.source_port, quoted.destination_port), (61_000, 53), "{len}");
+            assert_eq!((quoted.udp_checksum, quoted.udp_payload), (expected, said), "{len}");
+        }
+        // RFC 4884: the quote is padded, and extensions follow.
+        let padded = [&sent[..], &[0; 64]].concat();
+        let packet = error(UNREACHABLE, &padded);
+        assert_eq!(message(&packet).quoted().unwrap().udp_payload, b"a question");
     }
 
     #[test]

@@ -19,8 +19,8 @@
 //! - A payload that the link cut short is shown as far as it goes; a header that is cut is [`Malformed`].
 //! - Bytes after the end that the IP header names (Ethernet padding) belong to no view.
 //!
-//! Never here: checksums are not judged, since the kernel shows frames of virtual devices before they have one, and a reply
-//! proves itself by its cookie. Fragments are not put together. Nothing is built: that is [`crate::template`].
+//! Never here: [`parse`] judges no checksums, since the kernel shows frames of virtual devices before they have one, and a reply
+//! proves itself by its cookie; who takes more than that from a datagram asks [`udp::Datagram::is_intact`]. Fragments are not put together. Nothing is built: that is [`crate::template`].
 
 pub mod arp;
 pub mod checksum;

@@ -4,7 +4,7 @@ use super::{tcp, udp};
 
 /// What an error says of the packet that caused it; `A` is an address of its family.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct Quoted<A> {
+pub struct Quoted<'a, A> {
     /// Who sent that packet.
     pub source: A,
     /// To whom.
@@ -17,11 +17,15 @@ pub struct Quoted<A> {
     pub destination_port: u16,
     /// Its TCP sequence number; `None` for another protocol, or when the quote ends before it.
     pub tcp_seq: Option<u32>,
+    /// The checksum of a UDP datagram; `None` for another protocol, or when the quote ends before it.
+    pub udp_checksum: Option<u16>,
+    /// What the datagram carried, as far as it is quoted; nothing for another protocol.
+    pub udp_payload: &'a [u8],
 }
 
-impl<A> Quoted<A> {
+impl<'a, A> Quoted<'a, A> {
     /// Reads `payload` as the start of `protocol`; `None` when it ends before the ports of one that has some.
-    pub(super) fn read(source: A, destination: A, protocol: u8, payload: &[u8]) -> Option<Self> {
+    pub(super) fn read(source: A, destination: A, protocol: u8, payload: &'a [u8]) -> Option<Self> {
         let (source_port, destination_port) = match protocol {
             tcp::PROTOCOL | udp::PROTOCOL => {
                 let ports = payload.first_chunk::<4>()?;
@@ -35,6 +39,23 @@ impl<A> Quoted<A> {
             }
             _ => None,
         };
-        Some(Self { source, destination, protocol, source_port, destination_port, tcp_seq })
+        let (udp_checksum, udp_payload) = match protocol {
+            // Its length says where it ends: padding and extensions may follow (RFC 4884).
+            udp::PROTOCOL => match udp::Datagram::parse(payload) {
+                Ok(datagram) => (Some(datagram.checksum()), datagram.payload()),
+                Err(_) => (None, &[][..]),
+            },
+            _ => (None, &[][..]),
+        };
+        Some(Self {
+            source,
+            destination,
+            protocol,
+            source_port,
+            destination_port,
+            tcp_seq,
+            udp_checksum,
+            udp_payload,
+        })
     }
 }

@@ -1,6 +1,11 @@
 //! UDP datagrams (RFC 768).
 
-use super::error::{Layer, Malformed, split};
+use std::net::IpAddr;
+
+use super::{
+    checksum::Sum,
+    error::{Layer, Malformed, split},
+};
 
 /// Octets of the header.
 pub const LEN: usize = 8;
@@ -42,10 +47,41 @@ impl<'a> Datagram<'a> {
     pub fn payload(&self) -> &'a [u8] {
         self.payload
     }
+
+    /// Its checksum, 0 for none.
+    pub fn checksum(&self) -> u16 {
+        u16::from_be_bytes([self.fixed[6], self.fixed[7]])
+    }
+
+    /// Whether it is all here and what `source` sent to `destination`, as far as its checksum tells: the sum is right, or there
+    /// is none, which IPv4 alone allows (RFC 768; RFC 8200, section 8.1), or it is left to the hardware. The field holds the
+    /// sum of the pseudo-header alone then, and on a virtual device it stays so.
+    pub fn is_intact(&self, source: IpAddr, destination: IpAddr) -> bool {
+        let len = u16::from_be_bytes([self.fixed[4], self.fixed[5]]);
+        if usize::from(len) != LEN + self.payload.len() {
+            return false;
+        }
+        let checksum = self.checksum();
+        if checksum == 0 {
+            return source.is_ipv4();
+        }
+        let pseudo = sum_addr(source).and(sum_addr(destination)).word(PROTOCOL.into()).word(len);
+        let whole = pseudo.and(Sum::of(self.fixed)).and(Sum::of(self.payload));
+        whole.checksum() == 0 || !pseudo.checksum() == checksum
+    }
+}
+
+fn sum_addr(addr: IpAddr) -> Sum {
+    match addr {
+        IpAddr::V4(addr) => Sum::of(&addr.octets()),
+        IpAddr::V6(addr) => Sum::of(&addr.octets()),
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::net::{Ipv4Addr, Ipv6Addr};
+
     use super::*;
 
     #[test]
@@ -54,6 +90,28 @@ mod tests {
         assert_eq!((datagram.source_port(), datagram.destination_port()), (53, 0x9201));
         assert_eq!(datagram.payload(), [1, 2]);
         assert_eq!(Datagram::parse(&[0, 53, 0, 1, 0, 20, 0, 0, 1]).unwrap().payload(), [1]);
+    }
+
+    #[test]
+    fn the_sum_may_be_right_absent_in_ipv4_or_left_to_the_hardware() {
+        let v4 = [Ipv4Addr::new(198, 18, 0, 1), Ipv4Addr::new(198, 18, 0, 2)].map(IpAddr::from);
+        let addr = |last| Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, last);
+        let v6 = [addr(1), addr(2)].map(IpAddr::from);
+        let datagram = |checksum: u16| {
+            let [high, low] = checksum.to_be_bytes();
+            [0, 53, 0x92, 1, 0, 11, high, low, 1, 2, 3]
+        };
+        for ends in [v4, v6] {
+            let is_intact = |checksum| {
+                Datagram::parse(&datagram(checksum)).unwrap().is_intact(ends[0], ends[1])
+            };
+            // Of all values one is right, and one is the pseudo-header's.
+            let right: Vec<u16> = (1..=u16::MAX).filter(|checksum| is_intact(*checksum)).collect();
+            assert_eq!(right.len(), 2, "{right:?}");
+            assert_eq!(is_intact(0), ends[0].is_ipv4());
+            let cut = &datagram(right[0])[..10];
+            assert!(!Datagram::parse(cut).unwrap().is_intact(ends[0], ends[1]));
+        }
     }
 
     #[test]

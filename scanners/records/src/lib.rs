@@ -4,13 +4,15 @@
 //! {"type":"syn","ts":"2026-11-24T08:00:00.000123Z","ip":"198.19.0.7","port":80,"state":"open","reason":"syn-ack",...}
 //! {"type":"host","ts":"2026-11-24T08:00:01.000456Z","ip":"198.19.0.9","noise":true}
 //! {"type":"tls","ts":"2026-11-24T08:00:02.000789Z","ip":"198.19.0.7","port":443,"outcome":"ok","stage":"done",...}
+//! {"type":"dns","ts":"2026-11-24T08:00:03.000012Z","name":"www.example.com","qtype":"A","status":"NOERROR",...}
 //! ```
 //!
 //! # What holds
 //!
 //! - Every record has `type` and `ts`. Fields that are not known are left out, never null.
 //! - Fields are only ever added. `testdata/` keeps one golden file per schema version, and today's code still reads all of them.
-//! - Strings of closed sets (states, reasons) are lower case with hyphens; sets may grow.
+//! - Strings of closed sets (states, reasons) are lower case with hyphens, but for those of DNS, which has words of its own;
+//!   sets may grow.
 //!
 //! This crate does no I/O and knows nothing of packets: the scanners turn a reply into a record.
 
@@ -18,6 +20,7 @@
 #![warn(missing_docs)]
 
 mod certificate;
+mod dns;
 mod host;
 mod syn;
 mod timestamp;
@@ -27,6 +30,7 @@ use serde::{Deserialize, Serialize};
 
 pub use self::{
     certificate::CertificateRecord,
+    dns::{DnsData, DnsEdns, DnsOption, DnsProtocol, DnsRecord},
     host::HostRecord,
     syn::{Reason, State, SynRecord},
     timestamp::Timestamp,
@@ -34,7 +38,7 @@ pub use self::{
 };
 
 /// The version of the record forms, raised when a field is added.
-pub const SCHEMA_VERSION: u32 = 2;
+pub const SCHEMA_VERSION: u32 = 3;
 
 /// Any record, as it stands on a line.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
@@ -47,6 +51,8 @@ pub enum Record {
     Host(HostRecord),
     /// What one TLS connection told.
     Tls(Box<TlsRecord>),
+    /// What came of one DNS question.
+    Dns(Box<DnsRecord>),
 }
 
 #[cfg(test)]
@@ -59,8 +65,11 @@ mod tests {
     use super::*;
 
     /// What each version can write; the last is today's.
-    const GOLDEN: [&str; SCHEMA_VERSION as usize] =
-        [include_str!("../testdata/v1.jsonl"), include_str!("../testdata/v2.jsonl")];
+    const GOLDEN: [&str; SCHEMA_VERSION as usize] = [
+        include_str!("../testdata/v1.jsonl"),
+        include_str!("../testdata/v2.jsonl"),
+        include_str!("../testdata/v3.jsonl"),
+    ];
 
     fn address(last: u8) -> IpAddr {
         Ipv4Addr::new(198, 19, 0, last).into()
@@ -178,9 +187,75 @@ mod tests {
         [whole, refused, other, silent].map(|record| Record::Tls(Box::new(record))).into()
     }
 
+    fn data(name: &str, rtype: &'static str, ttl: u32, data: &str) -> DnsData {
+        DnsData {
+            name: name.to_owned(),
+            rtype: rtype.into(),
+            class: None,
+            ttl,
+            data: data.to_owned(),
+        }
+    }
+
+    /// What version 3 adds: an answer with all that may stand in one, one that says no, a server's version, no answer, and a
+    /// line that was no name.
+    fn third() -> Vec<Record> {
+        let record = |micros, name: &str, qtype: &'static str, status: &'static str| {
+            DnsRecord::new(ts(micros), name.to_owned(), qtype.into(), status.into())
+        };
+        let whole = DnsRecord {
+            resolver: Some("198.19.0.53:53".parse().unwrap()),
+            protocol: Some(DnsProtocol::Udp),
+            flags: vec!["rd".into(), "ra".into()],
+            answers: vec![
+                data("www.example.com", "CNAME", 300, "host.example.net."),
+                data("host.example.net", "A", 60, "198.19.0.7"),
+            ],
+            authorities: vec![data("example.net", "NS", 3_600, "ns.example.net.")],
+            additionals: vec![data("ns.example.net", "TYPE65280", 0, "\\# 2 abcd")],
+            edns: Some(DnsEdns {
+                version: 0,
+                udp_size: 1_232,
+                dnssec_ok: true,
+                options: vec![DnsOption { code: 3, data: "6e7331".to_owned() }],
+            }),
+            rtt_us: Some(1_234),
+            attempts: Some(2),
+            wildcard: Some(false),
+            cut: Some(true),
+            wire: Some("AAE=".to_owned()),
+            ..record(12, "www.example.com", "A", "NOERROR")
+        };
+        let soa = "ns.example.com. admin.example.com. 1 7200 3600 1209600 300";
+        let nothing = DnsRecord {
+            resolver: Some("[2001:db8::53]:5353".parse().unwrap()),
+            protocol: Some(DnsProtocol::Tcp),
+            flags: vec!["aa".into()],
+            authorities: vec![data("example.com", "SOA", 300, soa)],
+            rtt_us: Some(99),
+            attempts: Some(1),
+            ..record(13, "no.example.com", "AAAA", "NXDOMAIN")
+        };
+        let version = DnsData {
+            class: Some("CH".into()),
+            ..data("version.bind", "TXT", 0, "\"9.20\" \"\\195\\164\"")
+        };
+        let chaos = DnsRecord {
+            qclass: Some("CH".into()),
+            answers: vec![version],
+            ..record(14, "version.bind", "TXT", "NOERROR")
+        };
+        let silent = DnsRecord {
+            attempts: Some(3),
+            ..record(15, "\\032.example", "MX", DnsRecord::TIMEOUT)
+        };
+        let invalid = record(16, "a..b", "A", DnsRecord::INVALID);
+        [whole, nothing, chaos, silent, invalid].map(|record| Record::Dns(Box::new(record))).into()
+    }
+
     #[test]
     fn the_golden_file_is_what_we_write() {
-        let written: Vec<String> = [first(), second()]
+        let written: Vec<String> = [first(), second(), third()]
             .iter()
             .flatten()
             .map(|record| serde_json::to_string(record).unwrap())
@@ -191,7 +266,9 @@ mod tests {
 
     #[test]
     fn the_golden_files_of_all_versions_are_read() {
-        for (golden, records) in GOLDEN.iter().zip([first(), [first(), second()].concat()]) {
+        let versions = [first(), second(), third()];
+        for (version, golden) in GOLDEN.iter().enumerate() {
+            let records: Vec<Record> = versions[..=version].concat();
             let read: Vec<Record> =
                 golden.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
             assert_eq!(read, records);

@@ -9,7 +9,7 @@ use crossbeam_channel::{Receiver, RecvTimeoutError};
 use mrpf_engine::{
     governor::Rate,
     link::allowance::Allowance,
-    link::interface::{Counters as InterfaceCounters, Interface},
+    link::interface::Counters as InterfaceCounters,
     port_guard::PortGuard,
     probe::Probe,
     scan::{Failure, Found, Progress, Running, Shared, Simulated, Stop},
@@ -19,7 +19,7 @@ use mrpf_engine::{
 };
 use mrpf_records::{State, Timestamp};
 
-use crate::follow::Follow;
+use crate::{follow::Follow, opened::Holding};
 
 /// A scan of targets by SYNs, and of those who answer by what [`Follow`] makes of them: where its results come from, and what
 /// it has done. Dropped, it stops.
@@ -54,9 +54,8 @@ struct Mark {
 #[derive(Debug)]
 pub(crate) struct Facts {
     pub(crate) link: &'static str,
-    pub(crate) interface: Option<(Interface, InterfaceCounters)>,
-    /// Held until the scan is gone: the kernel stays silent for as long.
-    pub(crate) guard: Option<PortGuard>,
+    /// Of a scan on a real interface.
+    pub(crate) holding: Option<Holding>,
     pub(crate) excluded: Excluded,
     pub(crate) hosts: u128,
     /// Probed of each host, pairs aside.
@@ -182,7 +181,7 @@ impl<F: Follow> Course<F> {
     /// end once more.
     pub fn hand_over(&mut self) -> Option<PortGuard> {
         self.ended = None;
-        self.facts.guard.take()
+        self.facts.holding.as_mut()?.give_ports()
     }
 
     /// The handle that ends the scan early, from any thread. What was found until then still comes.
@@ -249,10 +248,7 @@ impl<F: Follow> Course<F> {
     /// What the scan has done so far, of which `states` are the results by state, in the order of [`State::ALL`].
     pub fn summary(&self, states: [u64; 4]) -> Summary {
         let shared = self.shared();
-        let interface = self.facts.interface.as_ref().and_then(|(interface, before)| {
-            let growth = interface.counters().ok()?.since(before);
-            Some((interface.name().to_owned(), growth))
-        });
+        let interface = self.facts.holding.as_ref().and_then(Holding::growth);
         Summary {
             counts: shared.counts(),
             progress: shared.progress(),

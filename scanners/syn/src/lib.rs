@@ -43,6 +43,7 @@ mod course;
 mod follow;
 mod noise;
 mod open;
+mod opened;
 mod probe;
 mod record;
 mod reply;
@@ -55,6 +56,7 @@ pub use self::{
     build::{Builder, ScanError, Show, ShowError},
     course::{Course, Step, Summary},
     follow::{Close, Follow},
+    opened::{Holding, Opened},
     probe::{Reset, SourcePorts, SynProbe},
     reply::{Options, Reply, ReplyKind},
     scan::{Next, Scan},

@@ -7,19 +7,13 @@ use std::{
 
 use mrpf_engine::{
     cookie::Cookie,
-    link::{
-        allowance::NicAllowance,
-        fence,
-        packet::{Filter, PacketRx, PacketTx, RingSize},
-        sim::Network,
-    },
-    neighbour::{self, NextHops},
-    port_guard::PortGuard,
+    link::sim::Network,
+    neighbour::NextHops,
     scan::{Running, Shared, Simulated},
     sources::Sources,
     target::{Targets, Walk},
     template::Ends,
-    time::{Clock, Instant},
+    time::Instant,
     wire::MacAddr,
 };
 
@@ -27,11 +21,10 @@ use crate::{
     build::{Builder, ScanError},
     course::{Course, Facts},
     follow::Follow,
+    opened::SOURCE_PORTS,
     probe::{SourcePorts, SynProbe},
 };
 
-/// Source ports held when none were asked for.
-const SOURCE_PORTS: u16 = 256;
 /// Hardware addresses of the simulated network.
 const SIM_OURS: MacAddr = MacAddr([2, 0, 0, 0, 0, 1]);
 const SIM_THEIRS: MacAddr = MacAddr([2, 0, 0, 0, 0, 2]);
@@ -46,8 +39,7 @@ impl Builder {
     ) -> Facts {
         Facts {
             link,
-            interface: None,
-            guard: None,
+            holding: None,
             excluded: targets.excluded(),
             hosts: targets.hosts(),
             ports: targets.ports().len().div_ceil(self.shard.n()),
@@ -105,74 +97,28 @@ impl Builder {
         walk: Walk,
         seed: u64,
     ) -> Result<Course<F>, ScanError> {
-        fence::enforce()?;
-        fence::enforce_targets(targets)?;
-        let route = neighbour::route_for(
-            targets,
-            self.interface.as_deref(),
-            self.sources,
-            self.gateway_mac,
-        )?;
-        let interface = &route.interface;
-        let ends = Ends {
-            layer: interface.layer(),
-            source_mac: interface.mac(),
-            vlan: self.vlan,
-            sources: route.sources,
-        };
-        // Before anything else is taken: it is what a user without privileges is refused.
-        let mut tx = PacketTx::open(interface, F::FRAME_LEN)?;
-        let guard = match self.guard.take() {
-            Some(guard) => guard,
-            None => {
-                let (ports, count) = (self.source_ports, SOURCE_PORTS);
-                let guard = PortGuard::claim(route.sources, interface.index(), ports, count)?;
-                guard.self_test()?;
-                guard
-            }
-        };
-        let source_ports = guard.ports();
-        let ports = self.cut_ports(source_ports)?;
-        let before = interface.counters()?;
-        let clock = Clock::start();
-        let filter = Filter::new(ends.layer, route.sources, source_ports);
+        // Which ports they are matters later, how many there are now.
+        self.cut_ports(self.source_ports.unwrap_or((1, SOURCE_PORTS)))?;
+        let threads = self.settings.effective_threads(targets.hosts());
+        let (mut opened, next_hops) = self.open(targets, F::FRAME_LEN, threads)?;
+        let ports = self.cut_ports(opened.source_ports())?;
         let cookie = Cookie::from_os().map_err(|error| ScanError::Random(error.to_string()))?;
-        let probe = follow.probe(SynProbe::new(&ends, self.profile, ports, cookie));
-        let ring = RingSize::default().shared_by(self.settings.effective_threads(targets.hosts()));
-        let mut rx = PacketRx::open(interface, &filter, ring, clock)?;
-        let (next_hops, arp) = neighbour::resolve(
-            targets,
-            &route,
-            &ends,
-            self.settings.rate,
-            &mut tx,
-            &mut rx,
-            &clock,
-        )?;
-        let (stop, settings) = (self.stop.clone(), self.settings);
-        let (shared, found) =
-            Shared::stopped_by(stop, probe, walk, next_hops, ends.layer, settings)?;
-        shared.count_neighbours(arp);
-        let mut receivers = vec![rx];
-        for _ in 1..shared.threads() {
-            receivers.push(PacketRx::open(interface, &filter, ring, clock)?);
-        }
-        PacketRx::fan_out(&receivers)?;
-        let mut senders = vec![tx];
-        for _ in 1..shared.threads() {
-            senders.push(PacketTx::open(interface, F::FRAME_LEN)?);
-        }
-        let listener = |(number, rx)| {
-            let listener = follow.listener(&shared, number, &ends, self.profile)?;
-            Ok::<_, ScanError>((listener, rx, PacketTx::open(interface, F::FRAME_LEN)?))
+        let probe = follow.probe(SynProbe::new(&opened.ends, self.profile, ports, cookie));
+        let (stop, settings, layer) = (self.stop.clone(), self.settings, opened.ends.layer);
+        let (shared, found) = Shared::stopped_by(stop, probe, walk, next_hops, layer, settings)?;
+        shared.count_neighbours(opened.asked);
+        let threads = shared.threads();
+        let senders = opened.senders(threads)?;
+        let links = opened.receivers(threads)?.into_iter().zip(opened.senders(threads)?);
+        let listener = |(number, (rx, tx))| {
+            let listener = follow.listener(&shared, number, &opened.ends, self.profile)?;
+            Ok::<_, ScanError>((listener, rx, tx))
         };
-        let listeners = (0..).zip(receivers).map(listener).collect::<Result<_, _>>()?;
-        // Where it cannot be asked, the scan goes on without, as it does with all drivers but one.
-        let allowance = NicAllowance::of(interface.name()).ok().flatten();
-        let mut facts = self.facts(targets, seed, "packet", source_ports);
+        let listeners = (0..).zip(links).map(listener).collect::<Result<_, _>>()?;
+        let (allowance, clock) = (opened.allowance(), opened.clock);
+        let mut facts = self.facts(targets, seed, "packet", opened.source_ports());
         facts.began = clock.now();
-        facts.interface = Some((route.interface, before));
-        facts.guard = Some(guard);
+        facts.holding = Some(opened.into_holding());
         let mut running = Running::start(Arc::clone(&shared), clock, senders, listeners)?;
         if let Some(allowance) = allowance {
             running.watch(clock, allowance)?;

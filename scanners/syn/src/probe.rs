@@ -173,7 +173,7 @@ impl SynProbe {
     fn validate_quoted<A: Asked>(
         &self,
         side: &Side<A>,
-        quoted: Option<Quoted<A>>,
+        quoted: Option<Quoted<'_, A>>,
     ) -> Result<Claim, Invalid> {
         let quoted = quoted.ok_or(Invalid::Kind)?;
         if quoted.source != side.source || quoted.protocol != tcp::PROTOCOL {
@@ -187,7 +187,7 @@ impl SynProbe {
 }
 
 /// What `message` quotes, when it is an error that says that a probe does not arrive.
-fn quoted_v4(message: &icmp::Message<'_>) -> Option<Quoted<Ipv4Addr>> {
+fn quoted_v4<'a>(message: &icmp::Message<'a>) -> Option<Quoted<'a, Ipv4Addr>> {
     match (message.kind(), message.code()) {
         (icmp::UNREACHABLE, 4) => return None, // fragmentation needed: a SYN never is too long
         (icmp::UNREACHABLE | icmp::TIME_EXCEEDED, _) => {}
@@ -197,7 +197,7 @@ fn quoted_v4(message: &icmp::Message<'_>) -> Option<Quoted<Ipv4Addr>> {
 }
 
 /// As [`quoted_v4`]. A host that knows no TCP says so with a parameter problem (RFC 4443, section 3.4).
-fn quoted_v6(message: &icmpv6::Message<'_>) -> Option<Quoted<Ipv6Addr>> {
+fn quoted_v6<'a>(message: &icmpv6::Message<'a>) -> Option<Quoted<'a, Ipv6Addr>> {
     match (message.kind(), message.code()) {
         (icmpv6::UNREACHABLE | icmpv6::TIME_EXCEEDED, _) | (icmpv6::PARAMETER_PROBLEM, 1) => {}
         _ => return None,
@@ -232,7 +232,7 @@ impl<A: Asked> Side<A> {
     }
 
     /// The connection of ours that a quoted packet belongs to.
-    fn connection(&self, quoted: &Quoted<A>) -> Option<(Target, u16, Option<u32>)> {
+    fn connection(&self, quoted: &Quoted<'_, A>) -> Option<(Target, u16, Option<u32>)> {
         let is_ours = quoted.source == self.source && quoted.protocol == tcp::PROTOCOL;
         let remote = Target { addr: quoted.destination.into(), port: quoted.destination_port };
         is_ours.then_some((remote, quoted.source_port, quoted.tcp_seq))

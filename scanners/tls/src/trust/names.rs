@@ -24,8 +24,16 @@ pub(super) fn is_for_address(fields: &Fields<'_>, address: IpAddr) -> bool {
 
 fn any(fields: &Fields<'_>, wanted: impl Fn(Alternative<'_>) -> bool) -> bool {
     let extension = fields.extension(SUBJECT_ALT_NAME).ok().flatten();
-    extension
-        .is_some_and(|extension| read_alternatives(extension).map_while(Result::ok).any(wanted))
+    extension.is_some_and(|extension| {
+        read_alternatives(extension).map_while(Result::ok).take_while(is_known).any(wanted)
+    })
+}
+
+/// Verifiers read no further than the first that is of no kind there is (RFC 5280, section 4.2.1.6).
+fn is_known(alternative: &Alternative<'_>) -> bool {
+    /// Other names, X.400 addresses and EDI parties; addresses of an odd length.
+    const UNREAD: [u8; 4] = [0xa0, 0xa3, 0xa5, 0x87];
+    !matches!(alternative, Alternative::Other(tag, _) if !UNREAD.contains(tag))
 }
 
 /// A presented name and one that was asked for, which has no wildcard.

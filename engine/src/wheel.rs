@@ -1,4 +1,4 @@
-//! When something is next to be done about each flow: a hierarchical timing wheel (Varghese and Lauck, "Hashed and
+//! When something is next to be done about each of many: a hierarchical timing wheel (Varghese and Lauck, "Hashed and
 //! hierarchical timing wheels", 1987).
 //!
 //! Level `l` has 64 places, one for each value of the `l`-th digit of a tick to the base 64. An entry stands on the level of
@@ -10,7 +10,8 @@
 //!    ...                               when the present reaches a place, its entries move to lower levels
 //! ```
 //!
-//! To set, to move and to cancel are a few stores; to find the next tick is one look at six words of bits.
+//! To set, to move and to cancel are a few stores; to find the next tick is one look at six words of bits. What a tick is, is the
+//! caller's to say.
 
 /// No entry.
 const NONE: u32 = u32::MAX;
@@ -23,7 +24,7 @@ const LEVELS: usize = 6;
 
 /// One entry for each number from 0 up, each due at one tick or not at all.
 #[derive(Debug)]
-pub(super) struct Wheel {
+pub struct Wheel {
     /// All before this tick was popped.
     now: u32,
     heads: [[u32; PLACES]; LEVELS],
@@ -33,7 +34,7 @@ pub(super) struct Wheel {
 }
 
 #[derive(Debug)]
-pub(super) struct Link {
+pub(crate) struct Link {
     previous: u32,
     next: u32,
     due: u32,
@@ -42,22 +43,30 @@ pub(super) struct Link {
 }
 
 impl Wheel {
-    /// A wheel for numbers below `capacity`; the error is that of the allocator.
-    pub(super) fn new(capacity: usize) -> Result<Self, std::collections::TryReserveError> {
+    /// A wheel for numbers below `capacity`.
+    ///
+    /// # Errors
+    ///
+    /// That of the allocator.
+    pub fn new(capacity: usize) -> Result<Self, std::collections::TryReserveError> {
         let mut links = Vec::new();
         links.try_reserve_exact(capacity)?;
         let heads = [[NONE; PLACES]; LEVELS];
         Ok(Self { now: 0, heads, filled: [0; LEVELS], links })
     }
 
-    /// Adds the next number, which is not due.
-    pub(super) fn add(&mut self) {
+    /// Adds the next number, which is not due. Nothing is allocated up to the capacity.
+    pub fn add(&mut self) {
         self.links.push(Link { previous: NONE, next: NONE, due: NONE, list: NOWHERE });
     }
 
     /// Makes `number` due at `tick`, or as soon as possible if that is past, and at no other.
+    ///
+    /// # Panics
+    ///
+    /// When `number` was not added.
     #[inline]
-    pub(super) fn set(&mut self, number: u32, tick: u32) {
+    pub fn set(&mut self, number: u32, tick: u32) {
         self.cancel(number);
         let due = tick.max(self.now);
         let level = (31 - ((self.now ^ due) | 1).leading_zeros()) / BITS;
@@ -73,8 +82,12 @@ impl Wheel {
     }
 
     /// Makes `number` not due.
+    ///
+    /// # Panics
+    ///
+    /// As [`set`](Self::set).
     #[inline]
-    pub(super) fn cancel(&mut self, number: u32) {
+    pub fn cancel(&mut self, number: u32) {
         let link = &mut self.links[number as usize];
         let list = usize::from(std::mem::replace(&mut link.list, NOWHERE));
         if list == usize::from(NOWHERE) {
@@ -96,13 +109,17 @@ impl Wheel {
     }
 
     /// When `number` is due; `u32::MAX` for never.
+    ///
+    /// # Panics
+    ///
+    /// As [`set`](Self::set).
     #[inline]
-    pub(super) fn due(&self, number: u32) -> u32 {
+    pub fn due(&self, number: u32) -> u32 {
         self.links[number as usize].due
     }
 
     /// Takes one number that is due at `to` or before, in the order of ticks.
-    pub(super) fn pop(&mut self, to: u32) -> Option<u32> {
+    pub fn pop(&mut self, to: u32) -> Option<u32> {
         while let Some((level, place, from)) = self.first() {
             if from > to {
                 break;
@@ -120,7 +137,7 @@ impl Wheel {
     }
 
     /// A tick before which nothing is due.
-    pub(super) fn next(&self) -> Option<u32> {
+    pub fn next(&self) -> Option<u32> {
         self.first().map(|(_, _, from)| from)
     }
 

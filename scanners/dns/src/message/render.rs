@@ -1,0 +1,149 @@
+//! The data of records as text.
+
+use std::fmt::Write as _;
+use std::net::{Ipv4Addr, Ipv6Addr};
+
+use domain::{
+    base::{
+        ParsedName, Rtype,
+        rdata::ParseRecordData as _,
+        zonefile_fmt::{DisplayKind, ZonefileFmt as _},
+    },
+    dep::octseq::Parser,
+    rdata::ZoneRecordData,
+};
+
+use super::{
+    Name, Qtype, Record,
+    name::push_decimal,
+    rdata::{Field, Fields, fields},
+};
+
+impl Record<'_> {
+    /// Its data in presentation form, on one line and in ASCII; names have their final dot.
+    ///
+    /// A reader of zone files that knows the type gets the same data back, names decompressed: see the module's words on
+    /// types that have no such form.
+    pub fn data(&self) -> String {
+        let mut out = String::new();
+        self.write_data(&mut out);
+        out
+    }
+
+    /// Appends [`Self::data`].
+    pub fn write_data(&self, out: &mut String) {
+        let start = out.len();
+        let done = match fields(self) {
+            Some(fields) => write_fields(self.message(), fields, out),
+            None => write_structured(self, out),
+        };
+        if done.is_none() {
+            out.truncate(start);
+            write_unknown(self.rdata, out);
+        }
+    }
+}
+
+/// Appends fields, spaces between them.
+fn write_fields(message: &[u8], fields: Fields<'_>, out: &mut String) -> Option<()> {
+    for (number, (field, range)) in fields.enumerate() {
+        if number > 0 {
+            out.push(' ');
+        }
+        let octets = message.get(range.clone())?;
+        // Writing to a String cannot fail.
+        let _ = match field {
+            Field::U8 => write!(out, "{}", octets.first()?),
+            Field::U16 => write!(out, "{}", u16::from_be_bytes(*octets.first_chunk()?)),
+            Field::U32 => write!(out, "{}", u32::from_be_bytes(*octets.first_chunk()?)),
+            Field::V4 => write!(out, "{}", Ipv4Addr::from(*octets.first_chunk::<4>()?)),
+            Field::V6 => write!(out, "{}", Ipv6Addr::from(*octets.first_chunk::<16>()?)),
+            Field::Name => {
+                Name::read(message, range.start)?.0.write_absolute(out);
+                Ok(())
+            }
+            Field::Text | Field::Texts => {
+                write_quoted(octets.get(1..)?, out);
+                Ok(())
+            }
+            Field::Rest => {
+                write_quoted(octets, out);
+                Ok(())
+            }
+            Field::Word => {
+                out.push_str(str::from_utf8(octets.get(1..)?).ok()?);
+                Ok(())
+            }
+            Field::Hex => {
+                write_hex(octets, out);
+                Ok(())
+            }
+        };
+    }
+    Some(())
+}
+
+/// Appends data that are more than a row of fields, and that the `domain` crate reads to their end.
+fn write_structured(record: &Record<'_>, out: &mut String) -> Option<()> {
+    if !matches!(
+        record.rtype,
+        Qtype::DS
+            | Qtype::CDS
+            | Qtype::DNSKEY
+            | Qtype::CDNSKEY
+            | Qtype::RRSIG
+            | Qtype::NSEC
+            | Qtype::NSEC3
+            | Qtype::NSEC3PARAM
+            | Qtype::TLSA
+            | Qtype::SSHFP
+            | Qtype::OPENPGPKEY
+            | Qtype::ZONEMD
+            | Qtype::IPSECKEY
+            | Qtype::SVCB
+            | Qtype::HTTPS
+    ) {
+        return None;
+    }
+    let mut parser = Parser::from_ref(record.message());
+    parser.advance(record.rdata_at).ok()?;
+    let mut parser = parser.parse_parser(record.rdata.len()).ok()?;
+    let rtype = Rtype::from_int(record.rtype.0);
+    let data =
+        ZoneRecordData::<&[u8], ParsedName<&[u8]>>::parse_rdata(rtype, &mut parser).ok()??;
+    if parser.remaining() > 0 {
+        return None;
+    }
+    write!(out, "{}", data.display_zonefile(DisplayKind::Simple)).ok()
+}
+
+/// Appends the form of unknown types (RFC 3597, section 5).
+fn write_unknown(rdata: &[u8], out: &mut String) {
+    // Writing to a String cannot fail.
+    let _ = write!(out, "\\# {}", rdata.len());
+    if !rdata.is_empty() {
+        out.push(' ');
+        write_hex(rdata, out);
+    }
+}
+
+/// Appends a string in quotes.
+fn write_quoted(octets: &[u8], out: &mut String) {
+    out.push('"');
+    for &octet in octets {
+        match octet {
+            b'"' | b'\\' => out.extend(['\\', octet.into()]),
+            b' '..=b'~' => out.push(octet.into()),
+            _ => push_decimal(octet, out),
+        }
+    }
+    out.push('"');
+}
+
+/// Appends octets in hex.
+pub(crate) fn write_hex(octets: &[u8], out: &mut String) {
+    let digit = |value: u8| char::from_digit(value.into(), 16).unwrap_or('0');
+    for octet in octets {
+        out.extend([digit(octet >> 4), digit(octet & 0xf)]);
+    }
+}

@@ -1,0 +1,1 @@
+//! Messages as they come, and as they should not.
