@@ -4,3 +4,9 @@
 #![warn(missing_docs)]
 
 pub mod message;
+pub mod sweep;
+
+mod lookup;
+mod row;
+
+pub use self::sweep::Sweep;
