@@ -1,0 +1,5 @@
+//! Pools against simulated servers, in simulated time.
+
+mod capacity;
+mod health;
+mod world;
