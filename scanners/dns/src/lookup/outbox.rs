@@ -183,6 +183,8 @@ pub struct Outbox {
     filling: Batch,
     /// When its first end came.
     since: Instant,
+    /// The lowest number among its ends.
+    lowest: u64,
     queue: channel::Sender<Batch>,
     empty: channel::Receiver<Batch>,
     is_gone: bool,
@@ -202,6 +204,7 @@ pub fn queue(threads: usize) -> (Vec<Outbox>, Inbox) {
     let outbox = |_| Outbox {
         filling: Batch::default(),
         since: Instant::NEVER,
+        lowest: u64::MAX,
         queue: queue.clone(),
         empty: empty.clone(),
         is_gone: false,
@@ -244,8 +247,9 @@ impl Inbox {
 impl Outbox {
     pub(super) fn push(&mut self, end: &End<'_>) {
         if self.filling.is_empty() {
-            self.since = end.at;
+            (self.since, self.lowest) = (end.at, u64::MAX);
         }
+        self.lowest = self.lowest.min(end.number);
         self.filling.push(end);
         if self.filling.is_full() {
             self.offer();
@@ -265,6 +269,11 @@ impl Outbox {
     /// Whether nobody will ever take anything.
     pub(super) fn is_gone(&self) -> bool {
         self.is_gone
+    }
+
+    /// The lowest number whose end is not in the queue yet.
+    pub(super) fn lowest(&self) -> Option<u64> {
+        (!self.filling.is_empty()).then_some(self.lowest)
     }
 
     /// Whether all ends are in the queue.

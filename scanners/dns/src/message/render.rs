@@ -17,6 +17,7 @@ use super::{
     Name, Qtype, Record,
     name::push_decimal,
     rdata::{Field, Fields, fields},
+    svcb,
 };
 
 impl Record<'_> {
@@ -35,6 +36,7 @@ impl Record<'_> {
         let start = out.len();
         let done = match fields(self) {
             Some(fields) => write_fields(self.message(), fields, out),
+            None if matches!(self.rtype, Qtype::SVCB | Qtype::HTTPS) => svcb::write(self, out),
             None => write_structured(self, out),
         };
         if done.is_none() {
@@ -100,8 +102,6 @@ fn write_structured(record: &Record<'_>, out: &mut String) -> Option<()> {
             | Qtype::OPENPGPKEY
             | Qtype::ZONEMD
             | Qtype::IPSECKEY
-            | Qtype::SVCB
-            | Qtype::HTTPS
     ) {
         return None;
     }

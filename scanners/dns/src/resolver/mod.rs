@@ -60,7 +60,7 @@ const MOST_RATE: f32 = 1e8;
 
 /// Which server, as a number that holds as long as a query to it is outstanding.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
-pub struct ServerId(u32);
+pub struct ServerId(pub(crate) u32);
 
 /// What [`Pool::pick`] says.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
