@@ -8,3 +8,5 @@ pub mod lookup;
 pub mod names;
 pub mod resolver;
 pub mod wildcard;
+#[cfg_attr(not(test), expect(dead_code, reason = "read by the scan, which comes with it"))]
+mod row;
