@@ -22,7 +22,6 @@
 mod asking;
 mod cases;
 mod desk;
-mod fed;
 mod frames;
 mod gate;
 mod hearing;
@@ -38,7 +37,6 @@ mod tcp;
 use mrpf_engine::{cookie::Cookie, tcp::FlowsError};
 
 pub use self::{
-    fed::{Fed, Feed, feed},
     lookups::{Lookups, Parts},
     marks::Marks,
     outbox::{Batch, End, Inbox, Outbox, Outcome, Protocol, queue},

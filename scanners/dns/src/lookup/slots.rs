@@ -301,7 +301,8 @@ impl Slots {
     }
 
     /// Whether a name of `len` octets finds a place.
-    pub(super) fn has_room_for(&self, len: usize) -> bool {
+    #[cfg(test)]
+    fn has_room_for(&self, len: usize) -> bool {
         let is_long = len > INLINE;
         self.len < self.capacity
             && (!is_long
