@@ -4,3 +4,6 @@
 #![warn(missing_docs)]
 
 pub mod message;
+mod show;
+
+pub use self::show::{Show, ShowError};
