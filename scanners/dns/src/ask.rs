@@ -18,9 +18,7 @@ use std::{
 
 use mrpf_engine::target::Targets;
 
-use crate::names::{
-    Input, Lines, Names, NamesError, Pointers, Product, Pull, Question, Questions, Rules, Source,
-};
+use crate::names::{Input, Lines, Names, NamesError, Pointers, Product, Pull, Question, Rules};
 
 /// Where a list comes from.
 #[derive(Clone, Debug)]
@@ -102,7 +100,8 @@ impl Ask {
                 let mut inputs: Vec<Input> = origins.iter().map(Origin::input).collect();
                 if names_servers {
                     let kept = origins.iter().map(keep).collect::<Result<Vec<_>, _>>()?;
-                    let first = origins.iter().zip(&kept).map(reopened).collect::<Result<_, _>>()?;
+                    let first =
+                        origins.iter().zip(&kept).map(reopened).collect::<Result<_, _>>()?;
                     servers = servers_of(Lines::new(first, rules))?;
                     inputs = origins.iter().zip(&kept).map(reopened).collect::<Result<_, _>>()?;
                 }
@@ -200,8 +199,11 @@ mod tests {
     fn servers_are_known_before_the_first_question() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("list");
-        fs::write(&path, "a.example,198.18.0.2\nb.example,198.18.0.3:54\na.example,198.18.0.2\nc\n")
-            .unwrap();
+        fs::write(
+            &path,
+            "a.example,198.18.0.2\nb.example,198.18.0.3:54\na.example,198.18.0.2\nc\n",
+        )
+        .unwrap();
         let text = Origin::Text("d.example,[2001:db8::1]:53".to_owned());
         let ask = Ask::Lines { origins: vec![Origin::File(path), text], servers: true };
         let ready = ask.ready(false).unwrap();
