@@ -7,7 +7,7 @@ use mrpf_engine::{
     sources::Family,
     target::Target,
     template::{Ends, RstFields, RstTemplate, SynFields, SynTemplate, TcpProfile},
-    wire::{MacAddr, Network, Packet, Quoted, Transport, icmp, icmpv6, tcp},
+    wire::{MacAddr, Network, Packet, Quoted, Transport, tcp},
 };
 
 use crate::{
@@ -97,25 +97,6 @@ impl SynProbe {
         // Eight quoted octets hold the sequence number, so an ICMP error proves itself as a SYN-ACK does.
         if quoted.tcp_seq == Some(cookie as u32) { Ok(claim) } else { Err(Invalid::Cookie) }
     }
-}
-
-/// What `message` quotes, when it is an error that says that a probe does not arrive.
-fn quoted_v4<'a>(message: &icmp::Message<'a>) -> Option<Quoted<'a, Ipv4Addr>> {
-    match (message.kind(), message.code()) {
-        (icmp::UNREACHABLE, 4) => return None, // fragmentation needed: a SYN never is too long
-        (icmp::UNREACHABLE | icmp::TIME_EXCEEDED, _) => {}
-        _ => return None,
-    }
-    message.quoted()
-}
-
-/// As [`quoted_v4`]. A host that knows no TCP says so with a parameter problem (RFC 4443, section 3.4).
-fn quoted_v6<'a>(message: &icmpv6::Message<'a>) -> Option<Quoted<'a, Ipv6Addr>> {
-    match (message.kind(), message.code()) {
-        (icmpv6::UNREACHABLE | icmpv6::TIME_EXCEEDED, _) | (icmpv6::PARAMETER_PROBLEM, 1) => {}
-        _ => return None,
-    }
-    message.quoted()
 }
 
 impl<A: Asked> Side<A> {
@@ -209,7 +190,7 @@ impl Probe for SynProbe {
                     Transport::Tcp(segment) => {
                         self.validate_segment(side, header.source(), segment)
                     }
-                    Transport::Icmp(message) => self.validate_quoted(side, quoted_v4(message)),
+                    Transport::Icmp(message) => self.validate_quoted(side, message.undelivered()),
                     _ => Err(Invalid::Kind),
                 }
             }
@@ -220,7 +201,7 @@ impl Probe for SynProbe {
                     Transport::Tcp(segment) => {
                         self.validate_segment(side, header.source(), segment)
                     }
-                    Transport::Icmpv6(message) => self.validate_quoted(side, quoted_v6(message)),
+                    Transport::Icmpv6(message) => self.validate_quoted(side, message.undelivered()),
                     _ => Err(Invalid::Kind),
                 }
             }
@@ -299,10 +280,10 @@ impl Connects for SynProbe {
     fn quoted(&self, packet: &Packet<'_>) -> Option<(Target, u16, Option<u32>)> {
         match &packet.network {
             Network::Ipv4(_, Transport::Icmp(message)) => {
-                self.v4.as_ref()?.connection(&quoted_v4(message)?)
+                self.v4.as_ref()?.connection(&message.undelivered()?)
             }
             Network::Ipv6(_, Transport::Icmpv6(message)) => {
-                self.v6.as_ref()?.connection(&quoted_v6(message)?)
+                self.v6.as_ref()?.connection(&message.undelivered()?)
             }
             _ => None,
         }

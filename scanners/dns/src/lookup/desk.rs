@@ -97,7 +97,8 @@ impl Desk {
     /// The query of `slot` as it was sent from `port` with `id`.
     #[inline]
     pub(super) fn query(&self, number: u32, port: u16, id: u16, manner: Manner) -> Query<'_> {
-        let (qtype, qclass) = self.slots.get(number).map_or((0, 0), |slot| (slot.qtype, slot.qclass));
+        let (qtype, qclass) =
+            self.slots.get(number).map_or((0, 0), |slot| (slot.qtype, slot.qclass));
         Query {
             id,
             name: self.slots.name(number),
@@ -112,7 +113,13 @@ impl Desk {
     // --- what comes of attempts -----------------------------------------------------------------------------------
 
     /// The last attempt brought nothing of use; `said` is the message that says so, if there is one.
-    pub(super) fn fail(&mut self, number: u32, failure: Failure, at: Instant, said: Option<(Told, &[u8])>) {
+    pub(super) fn fail(
+        &mut self,
+        number: u32,
+        failure: Failure,
+        at: Instant,
+        said: Option<(Told, &[u8])>,
+    ) {
         let slot = self.slots.at(number);
         slot.failure = failure;
         slot.extra = 0;
@@ -123,7 +130,13 @@ impl Desk {
     }
 
     /// A lookup of which nothing will come ends with how its last attempt failed.
-    pub(super) fn conclude(&mut self, number: u32, failure: Failure, at: Instant, said: Option<(Told, &[u8])>) {
+    pub(super) fn conclude(
+        &mut self,
+        number: u32,
+        failure: Failure,
+        at: Instant,
+        said: Option<(Told, &[u8])>,
+    ) {
         let outcome = match failure {
             Failure::Timeout | Failure::Manners => Outcome::Timeout,
             Failure::Unreachable => Outcome::Unreachable,
@@ -190,7 +203,14 @@ impl Desk {
         }
     }
 
-    fn tell(&mut self, number: u32, kind: Kind, told: Told, message: &[u8], wildcard: Option<bool>) {
+    fn tell(
+        &mut self,
+        number: u32,
+        kind: Kind,
+        told: Told,
+        message: &[u8],
+        wildcard: Option<bool>,
+    ) {
         let count = match kind {
             Kind::NxDomain => &self.tally.no_name,
             Kind::NoData => &self.tally.no_data,
@@ -268,7 +288,14 @@ impl Desk {
     }
 
     /// Input that is no name ends as it comes.
-    pub(super) fn tell_invalid(&mut self, number: u64, text: &[u8], qtype: Qtype, qclass: Qclass, at: Instant) {
+    pub(super) fn tell_invalid(
+        &mut self,
+        number: u64,
+        text: &[u8],
+        qtype: Qtype,
+        qclass: Qclass,
+        at: Instant,
+    ) {
         self.tally.invalid.add(1);
         self.outbox.push(&End {
             number,

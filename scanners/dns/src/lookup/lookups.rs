@@ -232,7 +232,9 @@ impl<S: Source> Lookups<S> {
             }
             let got = session.governor().take(Class::New, want, now);
             if got == 0 {
-                return Ok(Some(session.governor().ready_at(Class::New, want.min(session.batch()))));
+                return Ok(Some(
+                    session.governor().ready_at(Class::New, want.min(session.batch())),
+                ));
             }
             let (mut made, mut wait) = (0, None);
             while made < got as usize && wait.is_none() {
