@@ -337,7 +337,8 @@ fn forge(frame: &mut Vec<u8>, mistake: u64, random: u64) {
         let to = if to == was { to ^ 1 } else { to };
         octets.copy_from_slice(&to.to_be_bytes());
     };
-    let letter = |at: u64| DNS + 12 + [1, 2, 3, 4, 5, 7, 8, 9, 10, 11, 12, 13, 15, 16, 17][at as usize % 15];
+    let letter =
+        |at: u64| DNS + 12 + [1, 2, 3, 4, 5, 7, 8, 9, 10, 11, 12, 13, 15, 16, 17][at as usize % 15];
     match mistake {
         0 => change(&mut frame[IP + 14..IP + 16], bits), // another host
         1 => change(&mut frame[UDP..UDP + 2], bits),
@@ -362,7 +363,8 @@ fn forge(frame: &mut Vec<u8>, mistake: u64, random: u64) {
             frame[UDP + 2..UDP + 4].copy_from_slice(&port.to_be_bytes());
             frame[DNS..DNS + 2].copy_from_slice(&bits.to_be_bytes());
             for at in 0..15 {
-                frame[letter(at)] = frame[letter(at)] & !0x20 | ((random >> (32 + at)) as u8 & 1) << 5;
+                frame[letter(at)] =
+                    frame[letter(at)] & !0x20 | ((random >> (32 + at)) as u8 & 1) << 5;
             }
         }
     }
@@ -404,8 +406,7 @@ fn who_sees_the_question_can_forge() {
     let forger = |question: &[u8], emit: &mut dyn FnMut(Duration, &[u8])| {
         emit(Duration::from_micros(50), &true_answer(question));
     };
-    let network =
-        Network::new(8, Hosts::new(8), Faults::default()).with_forger(Box::new(forger));
+    let network = Network::new(8, Hosts::new(8), Faults::default()).with_forger(Box::new(forger));
     let (records, summary) = run(sweep(targets(network, "198.19.0.0/24")).build().unwrap());
     assert_eq!((records.len(), summary.base.counts.first), (256, 256));
     assert!(records.iter().all(|record| record.status == "NOERROR"));

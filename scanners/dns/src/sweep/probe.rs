@@ -79,8 +79,7 @@ impl<A: Host> Side<A> {
         datagram: &udp::Datagram<'_>,
     ) -> Result<Claim, Invalid> {
         let theirs = (from, datagram.source_port());
-        let (claim, cookie) =
-            probe.marks.read(self.source, theirs, datagram.destination_port())?;
+        let (claim, cookie) = probe.marks.read(self.source, theirs, datagram.destination_port())?;
         let message = Message::parse(datagram.payload()).ok_or(Invalid::Kind)?;
         match probe.query(cookie).answers(&message) {
             Matched::Same => {}
@@ -116,9 +115,9 @@ impl<A: Host> Side<A> {
         let is_ours = if quoted.udp_payload.len() >= LEAST {
             sent.starts_with(quoted.udp_payload)
         } else {
-            let checksum = slot.get(..self.datagram.headers_len()).and_then(|headers| {
-                headers.last_chunk().copied().map(u16::from_be_bytes)
-            });
+            let checksum = slot
+                .get(..self.datagram.headers_len())
+                .and_then(|headers| headers.last_chunk().copied().map(u16::from_be_bytes));
             quoted.udp_checksum == checksum
         };
         if is_ours { Ok(claim) } else { Err(Invalid::Cookie) }
@@ -205,9 +204,7 @@ impl Probe for SweepProbe {
                 let side = side.ok_or(Invalid::NotForUs)?;
                 match transport {
                     Transport::Udp(datagram) => side.validate(self, header.source(), datagram),
-                    Transport::Icmpv6(message) => {
-                        side.validate_quoted(self, message.undelivered())
-                    }
+                    Transport::Icmpv6(message) => side.validate_quoted(self, message.undelivered()),
                     _ => Err(Invalid::Kind),
                 }
             }

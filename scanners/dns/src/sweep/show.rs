@@ -51,7 +51,9 @@ impl std::str::FromStr for Show {
 
 /// A word that says nothing of a target.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
-#[error("{0:?} tells no targets: give a comma list of answered, unreachable, silent, or all, or none")]
+#[error(
+    "{0:?} tells no targets: give a comma list of answered, unreachable, silent, or all, or none"
+)]
 pub struct UnknownShow(String);
 
 #[cfg(test)]

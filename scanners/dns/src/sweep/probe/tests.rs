@@ -1,9 +1,7 @@
 //! What a sweep sends, and which packets of either family answer it.
 
 use etherparse::PacketBuilder;
-use mrpf_engine::{
-    cookie::Cookie, link::LinkLayer, sources::Sources, target::Target, wire,
-};
+use mrpf_engine::{cookie::Cookie, link::LinkLayer, sources::Sources, target::Target, wire};
 use mrpf_syn::SourcePorts;
 use proptest::prelude::*;
 
@@ -127,12 +125,7 @@ fn attempts_and_hosts_have_ports_ids_and_letters_of_their_own() {
     }
     // Plain letters where no case is to come back.
     let plain = super::SweepProbe::new(
-        &Ends {
-            layer: LinkLayer::Ip,
-            source_mac: MacAddr::ZERO,
-            vlan: None,
-            sources: OURS.into(),
-        },
+        &Ends { layer: LinkLayer::Ip, source_mac: MacAddr::ZERO, vlan: None, sources: OURS.into() },
         Asked { keeps_case: false, edns: None, recursion: true, ..asked() },
         Marks::new(SourcePorts::new(61_000, 256, 3).unwrap(), Cookie::from_key(&[3; 16])),
     );
@@ -160,7 +153,8 @@ fn an_answer_names_its_probe_and_any_other_octet_is_refused() {
                     let is_flag = at == 2 && bit < 3; // AA, TC, RD
                     let mut wrong = right.clone();
                     wrong[at] ^= 1 << bit;
-                    let expected = if is_flag { claim(addr, attempt) } else { Err(Invalid::Cookie) };
+                    let expected =
+                        if is_flag { claim(addr, attempt) } else { Err(Invalid::Cookie) };
                     assert_eq!(check(&wrong), expected, "octet {at}, bit {bit}");
                 }
             }
@@ -299,7 +293,8 @@ proptest! {
 fn questions_and_refused_answers_allocate_nothing() {
     let probe = probe(asked());
     let mut slot = vec![0; probe.frame_len()];
-    let forged = datagram((HOST.into(), 53), 61_009, &answering(&sent(&probe, HOST.into(), 0).message, 0));
+    let forged =
+        datagram((HOST.into(), 53), 61_009, &answering(&sent(&probe, HOST.into(), 0).message, 0));
     let forged = read(&forged);
     let counted = allocation_counter::measure(|| {
         for addr in HOSTS {
