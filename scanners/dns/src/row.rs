@@ -147,3 +147,6 @@ fn hex(octets: &[u8]) -> String {
     write_hex(octets, &mut text);
     text
 }
+
+#[cfg(test)]
+mod tests;

@@ -12,12 +12,12 @@
 //!
 //! Each ends in [`Desk::end`] or is [given up](Desk::give_up), and in neither twice.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use mrpf_engine::{scan::Session, time::Instant};
 
 use super::{
-    LookupsError, Settings,
+    Settings,
     cases::Cases,
     frames::Frames,
     held::{Held, Told},
@@ -27,7 +27,7 @@ use super::{
     tally::Tally,
 };
 use crate::{
-    message::{Edns, Kind, Message, Qclass, Qtype, Query},
+    message::{Kind, Message, Qclass, Qtype, Query, labels},
     resolver::{Pool, ServerId},
     wildcard::{Verdict, Wildcards},
 };
@@ -97,7 +97,8 @@ impl Desk {
     /// The query of `slot` as it was sent from `port` with `id`.
     #[inline]
     pub(super) fn query(&self, number: u32, port: u16, id: u16, manner: Manner) -> Query<'_> {
-        let (qtype, qclass) = self.slots.get(number).map_or((0, 0), |slot| (slot.qtype, slot.qclass));
+        let (qtype, qclass) =
+            self.slots.get(number).map_or((0, 0), |slot| (slot.qtype, slot.qclass));
         Query {
             id,
             name: self.slots.name(number),
@@ -112,7 +113,13 @@ impl Desk {
     // --- what comes of attempts -----------------------------------------------------------------------------------
 
     /// The last attempt brought nothing of use; `said` is the message that says so, if there is one.
-    pub(super) fn fail(&mut self, number: u32, failure: Failure, at: Instant, said: Option<(Told, &[u8])>) {
+    pub(super) fn fail(
+        &mut self,
+        number: u32,
+        failure: Failure,
+        at: Instant,
+        said: Option<(Told, &[u8])>,
+    ) {
         let slot = self.slots.at(number);
         slot.failure = failure;
         slot.extra = 0;
@@ -123,7 +130,13 @@ impl Desk {
     }
 
     /// A lookup of which nothing will come ends with how its last attempt failed.
-    pub(super) fn conclude(&mut self, number: u32, failure: Failure, at: Instant, said: Option<(Told, &[u8])>) {
+    pub(super) fn conclude(
+        &mut self,
+        number: u32,
+        failure: Failure,
+        at: Instant,
+        said: Option<(Told, &[u8])>,
+    ) {
         let outcome = match failure {
             Failure::Timeout | Failure::Manners => Outcome::Timeout,
             Failure::Unreachable => Outcome::Unreachable,
@@ -164,41 +177,46 @@ impl Desk {
 
     /// A lookup knows what it was to find out.
     pub(super) fn settle(&mut self, number: u32, kind: Kind, told: Told, message: &Message<'_>) {
-        if let Some(wildcards) = &mut self.wildcards
-            && let Some(slot) = self.slots.get(number)
-        {
-            if slot.purpose == Purpose::Test {
-                let answers = (kind == Kind::Answer).then(|| message.digest());
-                wildcards.learnt(slot.number.into(), answers);
-                self.slots.end(number);
-                return self.release();
-            }
-            if kind == Kind::Answer {
-                let (ticket, qtype) = (self.held.next_ticket(), Qtype(slot.qtype));
-                let name = self.slots.name(number);
-                match wildcards.judge(name, slot.root(), qtype, &message.digest(), ticket) {
-                    Verdict::Real => return self.tell(number, told, message.octets(), Some(false)),
-                    Verdict::Wild => return self.tell(number, told, message.octets(), Some(true)),
-                    Verdict::Hold => {
-                        self.held.keep(number, told, message.octets());
-                        self.slots.wheel.cancel(number);
-                        self.slots.at(number).state = State::Held;
-                        return;
-                    }
-                }
-            }
+        let Some(wildcards) = &mut self.wildcards else {
+            return self.tell(number, kind, told, message.octets(), None);
+        };
+        let Some(slot) = self.slots.get(number) else { return };
+        let answers = message.digest();
+        if slot.purpose == Purpose::Test {
+            wildcards.learnt(slot.number.into(), Some(answers));
+            self.slots.end(number);
+            return self.release();
         }
-        match kind {
-            Kind::NxDomain => self.tally.no_name.add(1),
-            Kind::NoData => self.tally.no_data.add(1),
-            _ => return self.tell(number, told, message.octets(), None),
+        if answers.is_empty() {
+            return self.tell(number, kind, told, message.octets(), None);
         }
-        let ending = Ending { outcome: Outcome::Message, told: Some(told), wildcard: None, at: told.at };
-        self.end(number, ending, message.octets());
+        let (name, ticket) = (self.slots.name(number), self.held.next_ticket());
+        // Where no domain was given, the parent is taken for one.
+        let root = slot.root().unwrap_or_else(|| labels(name).skip(1).count() as u8);
+        match wildcards.judge(name, root, Qtype(slot.qtype), &answers, ticket) {
+            Verdict::Hold => {
+                self.held.keep(number, kind, told, message.octets());
+                self.slots.wheel.cancel(number);
+                self.slots.at(number).state = State::Held;
+            }
+            verdict => self.tell(number, kind, told, message.octets(), is_wild(verdict)),
+        }
     }
 
-    fn tell(&mut self, number: u32, told: Told, message: &[u8], wildcard: Option<bool>) {
-        self.tally.answers.add(1);
+    fn tell(
+        &mut self,
+        number: u32,
+        kind: Kind,
+        told: Told,
+        message: &[u8],
+        wildcard: Option<bool>,
+    ) {
+        let count = match kind {
+            Kind::NxDomain => &self.tally.no_name,
+            Kind::NoData => &self.tally.no_data,
+            _ => &self.tally.answers,
+        };
+        count.add(1);
         self.tally.wild.add(u64::from(wildcard == Some(true)));
         let ending = Ending { outcome: Outcome::Message, told: Some(told), wildcard, at: told.at };
         self.end(number, ending, message);
@@ -206,9 +224,9 @@ impl Desk {
 
     /// Ends the lookups whose wildcards are known now.
     pub(super) fn release(&mut self) {
-        while let Some((ticket, is_wild)) = self.wildcards.as_mut().and_then(Wildcards::released) {
+        while let Some((ticket, verdict)) = self.wildcards.as_mut().and_then(Wildcards::released) {
             let Some(answer) = self.held.take(ticket) else { continue };
-            self.tell(answer.slot, answer.told, &answer.message, Some(is_wild));
+            self.tell(answer.slot, answer.kind, answer.told, &answer.message, is_wild(verdict));
             self.held.give_back(answer.message);
         }
     }
@@ -258,7 +276,14 @@ impl Desk {
     }
 
     /// Input that is no name ends as it comes.
-    pub(super) fn tell_invalid(&mut self, number: u64, text: &[u8], qtype: Qtype, qclass: Qclass, at: Instant) {
+    pub(super) fn tell_invalid(
+        &mut self,
+        number: u64,
+        text: &[u8],
+        qtype: Qtype,
+        qclass: Qclass,
+        at: Instant,
+    ) {
         self.tally.invalid.add(1);
         self.outbox.push(&End {
             number,
@@ -307,6 +332,14 @@ struct Ending {
     told: Option<Told>,
     wildcard: Option<bool>,
     at: Instant,
+}
+
+fn is_wild(verdict: Verdict) -> Option<bool> {
+    match verdict {
+        Verdict::Wild => Some(true),
+        Verdict::Real => Some(false),
+        Verdict::Unknown | Verdict::Hold => None,
+    }
 }
 
 /// The tick from which `at` is past.

@@ -213,7 +213,9 @@ impl Desk {
             What::Segment(seq) => seq.map(|seq| ((seq >> 16) as u16, true)),
         };
         let found = number
-            .and_then(|(id, tcp)| self.find(sent.port, id).ok().filter(|found| found.manner.tcp == tcp))
+            .and_then(|(id, tcp)| {
+                self.find(sent.port, id).ok().filter(|found| found.manner.tcp == tcp)
+            })
             .filter(|found| self.pool.addr(found.server) == sent.to && found.age == 0);
         let Some(found) = found else {
             return self.session.counters().invalid(Invalid::Cookie);

@@ -8,6 +8,7 @@ use std::{net::SocketAddr, time::Duration};
 use mrpf_engine::time::Instant;
 
 use super::outbox::Protocol;
+use crate::message::Kind;
 
 /// Octets of messages above which no new question is taken.
 const MOST_OCTETS: usize = 8 << 20;
@@ -27,6 +28,7 @@ pub(super) struct Told {
 #[derive(Debug)]
 pub(super) struct Answer {
     pub(super) slot: u32,
+    pub(super) kind: Kind,
     pub(super) told: Told,
     pub(super) message: Vec<u8>,
 }
@@ -59,11 +61,11 @@ impl Held {
     }
 
     /// Keeps an answer under [that](Self::next_ticket) ticket.
-    pub(super) fn keep(&mut self, slot: u32, told: Told, message: &[u8]) {
+    pub(super) fn keep(&mut self, slot: u32, kind: Kind, told: Told, message: &[u8]) {
         let mut buffer = self.buffers.pop().unwrap_or_default();
         buffer.extend_from_slice(message);
         self.octets += message.len();
-        let answer = Some(Answer { slot, told, message: buffer });
+        let answer = Some(Answer { slot, kind, told, message: buffer });
         match self.free.pop().and_then(|ticket| self.answers.get_mut(ticket as usize)) {
             Some(place) => *place = answer,
             None => self.answers.push(answer),
@@ -107,7 +109,7 @@ mod tests {
         for slot in 0..3 {
             assert!(!held.is_full());
             tickets.push(held.next_ticket());
-            held.keep(slot, told, &[slot as u8; 4]);
+            held.keep(slot, Kind::Answer, told, &[slot as u8; 4]);
         }
         assert!(held.is_full());
         let answer = held.take(tickets[1]).unwrap();
@@ -115,9 +117,9 @@ mod tests {
         held.give_back(answer.message);
         assert!(held.take(tickets[1]).is_none() && held.take(77).is_none());
         assert_eq!(held.next_ticket(), tickets[1]);
-        held.keep(9, told, b"new");
+        held.keep(9, Kind::Answer, told, b"new");
         assert_eq!(held.take(tickets[1]).unwrap().message, b"new");
-        held.keep(9, told, &vec![0; MOST_OCTETS]);
+        held.keep(9, Kind::Answer, told, &vec![0; MOST_OCTETS]);
         assert!(held.is_full());
     }
 }

@@ -228,7 +228,9 @@ impl<S: Source> Lookups<S> {
             }
             let got = session.governor().take(Class::New, want, now);
             if got == 0 {
-                return Ok(Some(session.governor().ready_at(Class::New, want.min(session.batch()))));
+                return Ok(Some(
+                    session.governor().ready_at(Class::New, want.min(session.batch())),
+                ));
             }
             let (mut made, mut wait) = (0, None);
             while made < got as usize && wait.is_none() {
@@ -259,7 +261,7 @@ impl<S: Source> Lookups<S> {
 
     /// Whether there may be anything to begin, and room for it.
     fn may_begin(&self) -> bool {
-        let has_test = self.desk.wildcards.as_ref().is_some_and(Wildcards::has_question);
+        let has_test = self.desk.wildcards.as_ref().is_some_and(Wildcards::has_questions);
         let may_ask = self.supply != Supply::Over || self.is_waiting;
         (has_test && self.desk.slots.room() > 0) || (may_ask && self.has_room())
     }
@@ -336,7 +338,8 @@ impl<S: Source> Lookups<S> {
         let Question { number, name, qtype, qclass, server, root } = &self.question;
         let name = match name {
             Ok(name) => name.as_wire(),
-            Err(text) => {
+            Err(invalid) => {
+                let text = invalid.text.as_bytes();
                 self.desk.tell_invalid(*number, text, *qtype, *qclass, now);
                 self.is_waiting = false;
                 self.next = *number + 1;

@@ -22,7 +22,6 @@
 mod asking;
 mod cases;
 mod desk;
-mod fed;
 mod frames;
 mod gate;
 mod hearing;
@@ -38,7 +37,6 @@ mod tcp;
 use mrpf_engine::{cookie::Cookie, tcp::FlowsError};
 
 pub use self::{
-    fed::{Fed, Feed, feed},
     lookups::{Lookups, Parts},
     marks::Marks,
     outbox::{Batch, End, Inbox, Outbox, Outcome, Protocol, queue},
@@ -112,8 +110,8 @@ impl Keys {
     }
 
     fn from_octets(octets: &[u8; 48]) -> Self {
-        let [a, b, c, d, e, f] =
-            [0, 1, 2, 3, 4, 5].map(|at| octets.as_chunks::<8>().0.get(at).copied().unwrap_or_default());
+        let [a, b, c, d, e, f] = [0, 1, 2, 3, 4, 5]
+            .map(|at| octets.as_chunks::<8>().0.get(at).copied().unwrap_or_default());
         let word = u64::from_le_bytes;
         let mut flows = [0; 16];
         flows[..8].copy_from_slice(&e);

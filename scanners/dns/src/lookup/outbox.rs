@@ -236,6 +236,16 @@ impl Inbox {
         self.queue.try_recv()
     }
 
+    /// How many batches wait to be taken.
+    pub fn len(&self) -> usize {
+        self.queue.len()
+    }
+
+    /// Whether none does.
+    pub fn is_empty(&self) -> bool {
+        self.queue.is_empty()
+    }
+
     /// Gives a batch back that was read, to be filled again.
     pub fn give_back(&self, mut batch: Batch) {
         batch.clear();
@@ -354,7 +364,8 @@ mod tests {
         let (mut outboxes, inbox) = queue(1);
         let mut outbox = outboxes.pop().unwrap();
         let mut round = || {
-            (0..2 * ENDS as u64).for_each(|number| outbox.push(&end(number, b"\x01a\0", &[7; 100])));
+            (0..2 * ENDS as u64)
+                .for_each(|number| outbox.push(&end(number, b"\x01a\0", &[7; 100])));
             while let Ok(batch) = inbox.try_recv() {
                 inbox.give_back(batch);
             }

@@ -301,7 +301,8 @@ impl Slots {
     }
 
     /// Whether a name of `len` octets finds a place.
-    pub(super) fn has_room_for(&self, len: usize) -> bool {
+    #[cfg(test)]
+    fn has_room_for(&self, len: usize) -> bool {
         let is_long = len > INLINE;
         self.len < self.capacity
             && (!is_long
@@ -580,8 +581,12 @@ mod tests {
             let manner = Manner { edns: server % 2 == 0, cased: true, tcp: server == 5 };
             slots.at(slot).note(Asked { server, sent: 10 * server }, manner);
         }
-        let known = |slots: &mut Slots, age| slots.at(slot).asked(age).map(|(asked, _)| asked.server);
-        assert_eq!([0, 1, 2, 3, 4].map(|age| known(&mut slots, age)), [Some(5), Some(4), Some(3), Some(2), None]);
+        let known =
+            |slots: &mut Slots, age| slots.at(slot).asked(age).map(|(asked, _)| asked.server);
+        assert_eq!(
+            [0, 1, 2, 3, 4].map(|age| known(&mut slots, age)),
+            [Some(5), Some(4), Some(3), Some(2), None]
+        );
         let (asked, manner) = slots.at(slot).asked(1).unwrap();
         assert_eq!((asked.sent, manner), (40, Manner { edns: true, cased: true, tcp: false }));
         assert_eq!(slots.at(slot).servers().collect::<Vec<_>>(), [5, 4, 3, 2]);

@@ -143,12 +143,7 @@ impl Requests for Asks<'_> {
 
 impl Tcp {
     pub(super) fn new(flows: Flows, segments: tcp::Frames) -> Self {
-        Self {
-            flows,
-            segments,
-            waiting: Waiting::new(Class::Flow),
-            told: tcp::Counts::default(),
-        }
+        Self { flows, segments, waiting: Waiting::new(Class::Flow), told: tcp::Counts::default() }
     }
 
     /// Takes a segment to a port of ours.
@@ -191,7 +186,9 @@ impl Tcp {
         let label = desk.label(port, id);
         let found = desk.find(port, id).ok().filter(|found| {
             let addr = desk.pool.addr(found.server);
-            found.manner.tcp && addr.ip() == incoming.remote.addr && addr.port() == incoming.remote.port
+            found.manner.tcp
+                && addr.ip() == incoming.remote.addr
+                && addr.port() == incoming.remote.port
         });
         let is_awaited = |found: &Found| {
             desk.slots.get(found.slot).is_some_and(|slot| slot.state == State::Opening)

@@ -118,7 +118,7 @@ fn their_data(record: &Record<'_>) -> Option<Vec<u8>> {
 }
 
 /// What a reader of zone files makes of a type and its data as text.
-pub(super) fn read_back(rtype: Qtype, data: &str) -> Result<Vec<u8>, String> {
+pub(crate) fn read_back(rtype: Qtype, data: &str) -> Result<Vec<u8>, String> {
     // By number, as in RFC 3597: the names of types are for another test.
     let line = format!(". 0 IN TYPE{} {data}\n", rtype.0);
     let mut zone = Zonefile::load(&mut line.as_bytes()).expect("memory gives all");

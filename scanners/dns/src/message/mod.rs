@@ -31,7 +31,7 @@ mod records;
 mod render;
 mod svcb;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub(crate) use self::render::write_hex;
 pub use self::{

@@ -238,7 +238,8 @@ impl Pool {
     pub fn pick(&mut self, now: Instant, avoid: &[ServerId]) -> Pick {
         let now = now.as_nanos();
         let is_avoided = |number: u32| avoid.contains(&ServerId(number));
-        if self.credit >= 1.0 || self.ready.is_empty() {
+        // Who has been failed before is not the one to find out whether a server is back.
+        if self.ready.is_empty() || self.credit >= 1.0 && avoid.is_empty() {
             let probe = self.probes.first().filter(|probe| probe.due <= now);
             let probe = probe.and_then(|_| self.probes.first_but(&is_avoided));
             if let Some(probe) = probe.filter(|probe| probe.due <= now) {

@@ -91,7 +91,10 @@ impl Queue {
     }
 
     fn place(&self, number: u32) -> Option<usize> {
-        self.places.get(number as usize).filter(|place| **place != NOWHERE).map(|place| *place as usize)
+        self.places
+            .get(number as usize)
+            .filter(|place| **place != NOWHERE)
+            .map(|place| *place as usize)
     }
 
     /// Puts `entry` at `place` or wherever it belongs from there.

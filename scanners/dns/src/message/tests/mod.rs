@@ -9,4 +9,4 @@ mod numbers;
 mod oracles;
 mod outcomes;
 mod queries;
-mod types;
+pub(crate) mod types;

@@ -7,7 +7,7 @@ use super::super::{
 use super::build::{Built, QUESTION};
 
 /// Data as octets and as text; the text of most is also read by another program: see `fuzzing.rs`.
-pub(super) const EXAMPLES: &[(Qtype, &[u8], &str)] = &[
+pub(crate) const EXAMPLES: &[(Qtype, &[u8], &str)] = &[
     (Qtype::A, &[198, 19, 0, 7], "198.19.0.7"),
     (Qtype::AAAA, b"\x20\x01\x0d\xb8\0\0\0\0\0\0\0\0\0\0\0\x07", "2001:db8::7"),
     (Qtype::AAAA, b"\0\0\0\0\0\0\0\0\0\0\xff\xff\xc6\x13\0\x07", "::ffff:198.19.0.7"),

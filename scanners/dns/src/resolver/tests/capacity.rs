@@ -37,7 +37,11 @@ fn a_thousand_hidden_limits_are_found_within_ten_seconds() {
         world.mark();
         world.run(Duration::from_secs(1));
         let (rate, loss) = world.since_mark();
-        println!("second {second}: {:.1} % of capacity, {:.1} % lost", rate / all * 100.0, loss * 100.0);
+        println!(
+            "second {second}: {:.1} % of capacity, {:.1} % lost",
+            rate / all * 100.0,
+            loss * 100.0
+        );
     }
     let dead: Vec<u64> =
         world.hosts.iter().filter(|host| host.is_dead(world.now)).map(|host| host.asked).collect();
@@ -49,7 +53,12 @@ fn a_thousand_hidden_limits_are_found_within_ten_seconds() {
         let living = || world.hosts.iter().filter(|host| !host.is_dead(world.now));
         living().map(lost).sum::<f64>() / living().map(|host| host.cap).sum::<f64>()
     };
-    println!("then: {:.1} % of capacity, {:.2} % lost, {:.2} % on the way", rate / all * 100.0, loss * 100.0, on_the_way * 100.0);
+    println!(
+        "then: {:.1} % of capacity, {:.2} % lost, {:.2} % on the way",
+        rate / all * 100.0,
+        loss * 100.0,
+        on_the_way * 100.0
+    );
     assert!(rate >= 0.9 * all, "{rate} of {all}");
     assert!(loss - on_the_way <= 0.02, "{loss} lost, {on_the_way} of it on the way");
     assert!(dead.iter().all(|asked| *asked <= 11), "{dead:?}");
@@ -75,8 +84,11 @@ fn a_list_with_nine_of_ten_dead_does_not_lower_the_others() {
 /// What a benchmark has: hosts next door without limits.
 #[test]
 fn one_server_next_door_is_at_full_speed_within_a_second() {
-    let mut world =
-        World::new(vec![Host::new(f64::INFINITY, Duration::from_micros(200))], PoolSettings::default(), 1);
+    let mut world = World::new(
+        vec![Host::new(f64::INFINITY, Duration::from_micros(200))],
+        PoolSettings::default(),
+        1,
+    );
     world.demand = 100_000.0;
     world.run(Duration::from_millis(500));
     world.mark();

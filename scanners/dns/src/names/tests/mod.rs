@@ -1,0 +1,1 @@
+//! Lists, products and ranges against their definitions.

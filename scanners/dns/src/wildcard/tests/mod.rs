@@ -1,0 +1,1 @@
+//! Names against zones whose wildcards are known.
