@@ -8,9 +8,7 @@ use std::{
 };
 
 use mrpf_dns::{
-    lookup::{
-        self, Counted, Keys, Lookups, Marks, Outcome, Parts, Ports, Protocol, Settings,
-    },
+    lookup::{self, Counted, Keys, Lookups, Marks, Outcome, Parts, Ports, Protocol, Settings},
     message::{Kind, Message, Name, Qclass, Qtype, Rcode},
     names::{Pull, Question, Source},
     resolver::{Pool, PoolSettings},
@@ -124,9 +122,11 @@ pub(crate) fn truthful(query: &[u8]) -> Vec<u8> {
 /// Hosts that answer datagrams to all of 198.19.0.0/16, port 53, and the truth over TCP.
 pub(crate) fn hosts(answer: impl FnMut(&Heard<'_>) -> Vec<Said> + Send + 'static) -> Hosts {
     let all = (Ipv4Addr::new(198, 19, 0, 0), Ipv4Addr::new(198, 19, 255, 255));
-    Hosts::new(7)
-        .rule(all, 53..=53, Behaviour::Serves(Service::new(answer)))
-        .rule(all, 53..=53, Behaviour::Speaks(over_tcp(truthful)))
+    Hosts::new(7).rule(all, 53..=53, Behaviour::Serves(Service::new(answer))).rule(
+        all,
+        53..=53,
+        Behaviour::Speaks(over_tcp(truthful)),
+    )
 }
 
 /// A host that answers each query over TCP once it is whole.

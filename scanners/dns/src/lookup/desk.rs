@@ -23,7 +23,7 @@ use super::{
     held::{Held, Told},
     outbox::{End, Outbox, Outcome, Protocol},
     places::{Place, Places},
-    slots::{Asked, Begun, Failure, List, Manner, Purpose, Slots, State},
+    slots::{Asked, Begun, Failure, List, Manner, Purpose, Slot, Slots, State},
     tally::Tally,
 };
 use crate::{
@@ -184,10 +184,10 @@ impl Desk {
         let answers = message.digest();
         if slot.purpose == Purpose::Test {
             wildcards.learnt(slot.number.into(), Some(answers));
-            self.slots.end(number);
+            self.forget(number);
             return self.release();
         }
-        if answers.is_empty() {
+        if answers.is_empty() || slot.qclass != Qclass::IN.0 {
             return self.tell(number, kind, told, message.octets(), None);
         }
         let (name, ticket) = (self.slots.name(number), self.held.next_ticket());
@@ -238,7 +238,7 @@ impl Desk {
             if let Some(wildcards) = &mut self.wildcards {
                 wildcards.failed(slot.number.into());
             }
-            self.slots.end(number);
+            self.forget(number);
             return self.release();
         }
         let asked = slot.servers().next().map(|server| self.pool.addr(ServerId(server)));
@@ -256,6 +256,14 @@ impl Desk {
             wildcard,
             message,
         });
+        self.forget(number);
+    }
+
+    /// Gives a slot back, and the server that was held for it.
+    fn forget(&mut self, number: u32) {
+        if let Some(own) = self.slots.get(number).and_then(Slot::own_server) {
+            self.pool.release(ServerId(own));
+        }
         self.slots.end(number);
     }
 
@@ -272,7 +280,11 @@ impl Desk {
 
     /// Begins a lookup whose turn it is at once; `None` without room.
     pub(super) fn begin(&mut self, begun: &Begun<'_>) -> Option<u32> {
-        self.slots.begin(begun)
+        let number = self.slots.begin(begun)?;
+        if begun.purpose == Purpose::Direct {
+            self.pool.hold(ServerId(begun.server));
+        }
+        Some(number)
     }
 
     /// Input that is no name ends as it comes.
@@ -311,7 +323,7 @@ impl Desk {
             if slot.purpose != Purpose::Test {
                 self.tally.cut_off.add(1);
             }
-            self.slots.end(number);
+            self.forget(number);
         }
         while self.slots.pop(&mut self.ready).is_some() {}
         while self.slots.pop(&mut self.knocking).is_some() {}

@@ -39,7 +39,7 @@ use super::{
 };
 use crate::{
     names::{Pull, Question, Source},
-    resolver::Pool,
+    resolver::{Pick, Pool},
     wildcard::Wildcards,
 };
 
@@ -92,6 +92,8 @@ pub struct Lookups<S> {
     sources: Sources,
     retrying: Waiting,
     ring_drops: u64,
+    /// What was given up: its lowest number.
+    cut: Option<u64>,
     has_abandoned: bool,
 }
 
@@ -153,6 +155,7 @@ impl<S: Source> Lookups<S> {
             sources: ends.sources,
             retrying: Waiting::new(Class::Retry),
             ring_drops: 0,
+            cut: None,
             has_abandoned: false,
         })
     }
@@ -208,8 +211,9 @@ impl<S: Source> Lookups<S> {
             session.governor().put_back(Class::Retry, got - made as u32);
             send(&session, link, &lens[..made])?;
             if wait.is_some() {
+                // For a server that it has not asked yet; others may find the ones that it has asked free.
                 session.governor().set_waiting(&mut self.retrying, 0);
-                return Ok((wait, false));
+                return Ok((wait, true));
             }
         }
         session.governor().set_waiting(&mut self.retrying, 0);
@@ -241,7 +245,6 @@ impl<S: Source> Lookups<S> {
                             made += 1;
                         }
                         Asking::Wait(at) => {
-                            // It has begun, so it comes before those that have not.
                             self.desk.slots.enlist(&mut self.desk.ready, number);
                             wait = Some(Some(at));
                         }
@@ -274,6 +277,10 @@ impl<S: Source> Lookups<S> {
 
     /// Begins the next test, or the next question.
     fn begin_next(&mut self, now: Instant) -> Next {
+        // What has begun waits in front of those that were asked before: so nothing begins that has to wait.
+        if let Pick::Wait(at) = self.desk.pool.pick(now, &[]) {
+            return Next::At(Some(at));
+        }
         if self.desk.slots.room() > 0
             && let Some((name, qtype, tag)) =
                 self.desk.wildcards.as_mut().and_then(Wildcards::next_question)
@@ -376,11 +383,17 @@ impl<S: Source> Lookups<S> {
 
     /// The lowest number that was taken and is not told.
     fn lowest(&self) -> Option<u64> {
+        // What was given up has no end: everything from there on stays open for ever.
+        let open = if self.has_abandoned { self.cut } else { self.first_open() };
+        self.desk.outbox.lowest().into_iter().chain(open).min()
+    }
+
+    /// The lowest number that was taken and has no end.
+    fn first_open(&self) -> Option<u64> {
         let oldest = self.desk.slots.oldest();
-        let untold = self.desk.outbox.lowest();
         // What comes next lies behind all of them.
         let next = (self.is_waiting || self.supply == Supply::More).then_some(self.next);
-        oldest.into_iter().chain(untold).chain(next).min()
+        oldest.into_iter().chain(next).min()
     }
 }
 
@@ -452,10 +465,7 @@ impl<S: Source + std::fmt::Debug + 'static> Listener for Lookups<S> {
     }
 
     fn rest(&mut self, _: Instant) {
-        // What was given up has no end: everything from there on stays open for ever.
-        if !self.has_abandoned {
-            self.marks.set(self.thread, self.lowest());
-        }
+        self.marks.set(self.thread, self.lowest());
     }
 
     fn is_crowded(&self) -> bool {
@@ -480,8 +490,10 @@ impl<S: Source + std::fmt::Debug + 'static> Listener for Lookups<S> {
     }
 
     fn abandon(&mut self) {
-        self.rest(Instant::NEVER);
-        self.has_abandoned = true;
+        if !self.has_abandoned {
+            self.cut = self.first_open();
+            self.has_abandoned = true;
+        }
         self.desk.give_up();
         self.tcp.abandon();
     }
@@ -489,7 +501,7 @@ impl<S: Source + std::fmt::Debug + 'static> Listener for Lookups<S> {
     fn leave(&mut self) {
         self.tcp.leave(&self.desk);
         self.desk.session.governor().set_waiting(&mut self.retrying, 0);
-        self.desk.outbox.offer();
+        self.desk.tally.untold.add(self.desk.outbox.close());
     }
 }
 

@@ -22,6 +22,8 @@ const ENDS: usize = 512;
 const OCTETS: usize = 128 << 10;
 /// or is so old.
 const AGE: Duration = Duration::from_millis(20);
+/// How long room is waited for at the end.
+const PATIENCE: Duration = Duration::from_secs(1);
 /// Batches in the queue, at most.
 const BATCHES: usize = 32;
 
@@ -302,8 +304,18 @@ impl Outbox {
         (!self.filling.is_empty()).then(|| (self.since + AGE).max(now + AGE / 20))
     }
 
+    /// Sends on what there is and waits a little for room; gives how many ends nobody takes.
+    pub(super) fn close(&mut self) -> u64 {
+        if self.filling.is_empty() {
+            return 0;
+        }
+        let count = self.filling.len() as u64;
+        let sent = self.queue.send_timeout(std::mem::take(&mut self.filling), PATIENCE);
+        if sent.is_ok() { 0 } else { count }
+    }
+
     /// Sends on what there is, if there is room for it.
-    pub(super) fn offer(&mut self) {
+    fn offer(&mut self) {
         if self.filling.is_empty() {
             return;
         }
