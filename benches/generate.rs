@@ -24,7 +24,7 @@ use mrpf_engine::{
     time::Instant,
     wire::MacAddr,
 };
-use mrpf_syn::{SourcePorts, SynProbe};
+use mrpf_syn::{Marks, SourcePorts, SynProbe};
 
 const SEED: u64 = 0x5eed;
 const SLOT_LEN: usize = 128;
@@ -184,7 +184,7 @@ fn probe(profile: TcpProfile) -> SynProbe {
         sources: Sources { v4: Some(SOURCE), v6: Some(SOURCE_6) },
     };
     let ports = SourcePorts::new(61_000, 256, 3).expect("enough ports");
-    SynProbe::new(&ends, profile, ports, Cookie::from_key(&[7; 16]))
+    SynProbe::new(&ends, profile, Marks::new(ports, Cookie::from_key(&[7; 16])))
 }
 
 fn prepared(probe: &SynProbe, family: Family) -> Vec<[u8; SLOT_LEN]> {

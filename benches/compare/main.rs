@@ -7,6 +7,7 @@
 //!      |       |---> turns    every tool once a round
 //!      |       '---> measure  one run: counters of the interface, CPU twice, peak memory
 //!      |--> tls       the same for certificates: CPU for a row, memory
+//!      |--> dns       the same for names: CPU for a name, names a second, memory
 //!      '--> report    tables on stdout, and a dated section in benches/RESULTS.md
 //! ```
 //!
@@ -17,6 +18,7 @@
 
 #![forbid(unsafe_code)]
 
+mod dns;
 mod findings;
 mod machine;
 mod measure;
@@ -58,6 +60,10 @@ enum Kind {
     #[command(after_help = "Programs are looked for in PATH (mrpf: beside this one), or named by \
         MRPF_MRPF, MRPF_ZGRAB2, MRPF_TLSX, MRPF_SSLYZE and MRPF_NMAP. Build mrpf first: cargo build --release -p mrpf")]
     Tls(tls::Options),
+    /// Names: mrpf, massdns, dnsperf, zdns and dnsx
+    #[command(after_help = "Programs are looked for in PATH (mrpf: beside this one), or named by \
+        MRPF_MRPF, MRPF_MASSDNS, MRPF_DNSPERF, MRPF_ZDNS and MRPF_DNSX. Build mrpf first: cargo build --release -p mrpf")]
+    Dns(dns::Options),
 }
 
 #[derive(Debug, clap::Args)]
@@ -96,6 +102,7 @@ fn main() -> ExitCode {
     let done = match Cli::parse().kind {
         Kind::Syn(options) => compare(&options),
         Kind::Tls(options) => tls::compare(&options),
+        Kind::Dns(options) => dns::compare(&options),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

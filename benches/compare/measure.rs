@@ -88,6 +88,8 @@ pub(crate) struct Measure<'a> {
     pub(crate) most: Duration,
     /// The longest idle stretch; a longer run's is scaled.
     pub(crate) most_idle: Duration,
+    /// What it reads on standard input, if it reads it.
+    pub(crate) input: Option<&'a Path>,
     /// Where the tool's stdout and stderr go.
     pub(crate) log: &'a Path,
     /// A process at the far end.
@@ -102,7 +104,9 @@ impl Measure<'_> {
     /// An error when it cannot be started, fails or takes too long, with its last words.
     pub(crate) fn run(&self, mut command: Command) -> Result<Run, Failure> {
         let log = File::create(self.log)?;
-        command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
+        command
+            .stdin(self.input.map_or(Ok(Stdio::null()), |path| File::open(path).map(Into::into))?);
+        command.stdout(log.try_clone()?).stderr(log);
         let before = (self.sent)()?;
         let (busy, own, children) =
             (machine::busy()?, machine::own_cpu()?, machine::children_cpu()?);
@@ -253,6 +257,7 @@ mod tests {
             sent: &sent,
             most,
             most_idle: Duration::ZERO,
+            input: None,
             log: &folder.path().join("log"),
             server: None,
             incomplete: Some(4),

@@ -131,6 +131,7 @@ fn run_all(
         sent: &sent,
         most: Duration::from_secs(180),
         most_idle: Duration::from_secs(if options.quick { 1 } else { 60 }),
+        input: None,
         log: &log,
         server: None,
         incomplete: None,

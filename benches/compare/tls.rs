@@ -279,6 +279,7 @@ fn run(
         sent: &sent,
         most: Duration::from_secs(180),
         most_idle: Duration::from_secs(if options.quick { 1 } else { 20 }),
+        input: None,
         log: &log,
         server: lab.nginx(),
         incomplete: (program.tool == Tool::Mrpf).then_some(INCOMPLETE),

@@ -140,6 +140,7 @@ fn run(
         sent: &sent,
         most: Duration::from_secs(300),
         most_idle: Duration::ZERO,
+        input: None,
         log: &log,
         server: None,
         incomplete: None,

@@ -25,6 +25,7 @@
 mod backpressure;
 mod command;
 mod demo;
+mod dns;
 mod exact;
 mod hostile;
 mod jarm;

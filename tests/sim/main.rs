@@ -10,6 +10,7 @@ mod no_allocation;
 mod repeatable;
 mod resume;
 mod strange;
+mod sweep;
 mod talker;
 mod threads;
 mod tls;

@@ -25,7 +25,7 @@ use mrpf_engine::{
     wire::{self, MacAddr, Transport, tcp::Flags},
 };
 use mrpf_records::{Record, State, SynRecord};
-use mrpf_syn::{Reply, Scan, Show, SourcePorts, Summary, SynProbe};
+use mrpf_syn::{Marks, Reply, Scan, Show, SourcePorts, Summary, SynProbe};
 
 /// When each target was probed.
 pub(crate) type Probes = Arc<Mutex<BTreeMap<Target, Vec<Instant>>>>;
@@ -127,7 +127,8 @@ pub(crate) fn shared(
         sources: Ipv4Addr::new(198, 18, 0, 1).into(),
     };
     let ports = SourcePorts::new(61_000, 256, 1 + settings.retries).unwrap();
-    let probe = SynProbe::new(&ends, TcpProfile::default(), ports, Cookie::from_key(&[1; 16]));
+    let marks = Marks::new(ports, Cookie::from_key(&[1; 16]));
+    let probe = SynProbe::new(&ends, TcpProfile::default(), marks);
     let next_hops = NextHops::single(MacAddr([4; 6]));
     Shared::new(probe, walk, next_hops, LinkLayer::Ethernet, settings).unwrap()
 }

@@ -47,7 +47,12 @@ enum Said {
 
 impl Answers {
     /// Reads what `tool` wrote of the names below `asked`. A file that it never made holds nothing.
-    pub(super) fn read(tool: Tool, found: &Path, log: &Path, asked: u32) -> Result<Self, io::Error> {
+    pub(super) fn read(
+        tool: Tool,
+        found: &Path,
+        log: &Path,
+        asked: u32,
+    ) -> Result<Self, io::Error> {
         if tool == Tool::Dnsperf {
             // It judges itself: what it calls completed is all that is known.
             let right = completed(&fs::read_to_string(log)?).unwrap_or(0);
@@ -144,7 +149,8 @@ mod tests {
         let ours = json!({ "name": "w2.example.test", "status": "NOERROR", "answers": [{ "data": "198.51.100.1" }] });
         let massdns = json!({ "name": "w2.example.test.", "status": "NOERROR", "data": { "answers": [{ "data": "198.51.100.1" }] } });
         let zdns = json!({ "name": "w2.example.test", "results": { "A": { "status": "NOERROR", "data": { "answers": [{ "answer": "198.51.100.1" }] } } } });
-        let dnsx = json!({ "host": "w2.example.test", "status_code": "NOERROR", "a": ["198.51.100.1"] });
+        let dnsx =
+            json!({ "host": "w2.example.test", "status_code": "NOERROR", "a": ["198.51.100.1"] });
         let mut answers = Answers::default();
         let mut seen = [false; 4];
         for (tool, line) in

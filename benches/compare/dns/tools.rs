@@ -60,7 +60,9 @@ pub(super) struct Program {
 /// What a tool is asked to do.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Work<'a> {
-    /// A name a line.
+    /// Where a tool may keep what it wants to keep.
+    pub(super) folder: &'a Path,
+    /// A name a line; `-` is standard input.
     pub(super) names: &'a Path,
     /// The same as dnsperf reads them: with a type.
     pub(super) queries: &'a Path,
@@ -111,15 +113,14 @@ impl Program {
         let args = self.args(paths.each_ref().map(String::as_str), in_flight);
         command.args(args).env("MRPF_FENCE", "lab");
         // Settings of whoever runs this are not theirs, and what they keep goes with the folder.
-        if let Some(folder) = work.names.parent() {
-            command.env("HOME", folder).env("XDG_CONFIG_HOME", folder).current_dir(folder);
-        }
+        command.env("HOME", work.folder).env("XDG_CONFIG_HOME", work.folder);
+        command.current_dir(work.folder);
         command
     }
 
     /// The same for people, without the folders of this machine.
-    pub(super) fn shown(&self, in_flight: Option<u32>) -> String {
-        let args = self.args(["NAMES", "QUERIES", "RESOLVERS", "FOUND"], in_flight);
+    pub(super) fn shown(&self, names: &str, in_flight: Option<u32>) -> String {
+        let args = self.args([names, "QUERIES", "RESOLVERS", "FOUND"], in_flight);
         format!("{} {}", self.tool.as_str(), args.join(" "))
     }
 

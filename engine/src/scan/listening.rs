@@ -116,3 +116,6 @@ pub(super) fn listen(
     listener.rest(clock.now());
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

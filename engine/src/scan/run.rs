@@ -40,6 +40,9 @@ pub enum Failure {
     /// The system gave no thread.
     #[error("starting a packet thread: {0}")]
     Thread(io::Error),
+    /// What is to be asked could not be read to its end.
+    #[error("reading what to ask: {0}")]
+    List(Box<dyn std::error::Error + Send + Sync>),
     /// A scan of several passes could not start one after the first.
     #[error("asking the hosts again: {0}")]
     Pass(Box<dyn std::error::Error + Send + Sync>),

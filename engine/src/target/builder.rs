@@ -55,6 +55,11 @@ impl TargetsBuilder {
         self
     }
 
+    /// As [`ports`](Self::ports), unless some were given.
+    pub fn or_ports(self, ports: &str) -> Self {
+        if self.ports.is_empty() { self.ports(ports) } else { self }
+    }
+
     /// Leaves out the addresses of a list, at all ports, whoever names them: ranges, pairs or host names.
     pub fn exclude(mut self, list: impl Into<String>) -> Self {
         self.excluded.push(Source::Text(list.into(), Origin::Flag("--exclude")));
@@ -347,6 +352,8 @@ mod tests {
         check_wrong(open().spec(" # none"), "there are no targets");
         check_wrong(open().spec("198.18.0.1"), "give ports with -p");
         check_wrong(open().spec("one.example"), "give ports with -p");
+        check(open().spec("198.18.0.1").or_ports("53"), &["198.18.0.1:53"]);
+        check(open().spec("198.18.0.1").ports("80").or_ports("53"), &["198.18.0.1:80"]);
         check_wrong(open().spec("198.18.0.1").ports("x"), "ports: \"x\" is not a port");
         check_wrong(open().file("-").exclude_file("-"), "standard input is given for 2 lists");
         check_wrong(open().add_spec("?", Origin::Flag("--target")), "--target: \"?\" is neither");

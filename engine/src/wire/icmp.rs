@@ -51,6 +51,16 @@ impl<'a> Message<'a> {
         self.body
     }
 
+    /// The packet that an error quotes of which it says that it does not arrive: of types 3 and 11, but for code 4 of the first,
+    /// which asks for shorter ones.
+    pub fn undelivered(&self) -> Option<Quoted<'a, Ipv4Addr>> {
+        match (self.kind(), self.code()) {
+            (UNREACHABLE, 4) => None,
+            (UNREACHABLE | TIME_EXCEEDED, _) => self.quoted(),
+            _ => None,
+        }
+    }
+
     /// The packet that an error (types 3, 4, 5, 11 and 12) quotes: an IPv4 header and 8 octets are promised (RFC 792), more
     /// is common, less is seen. `None` when this is no error, or its quote ends before the ports, or it is of a fragment
     /// without ports.

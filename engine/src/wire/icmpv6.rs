@@ -77,6 +77,15 @@ impl<'a> Message<'a> {
         sum.checksum() == 0
     }
 
+    /// The packet that an error quotes of which it says that it does not arrive: of types 1 and 3, or 4 where the host does not
+    /// know its protocol (RFC 4443, section 3.4).
+    pub fn undelivered(&self) -> Option<Quoted<'a, Ipv6Addr>> {
+        match (self.kind(), self.code()) {
+            (UNREACHABLE | TIME_EXCEEDED, _) | (PARAMETER_PROBLEM, 1) => self.quoted(),
+            _ => None,
+        }
+    }
+
     /// The packet that an error (types 1 to 4) quotes: as much of it as fits into 1,280 octets (RFC 4443, section 3), less is
     /// seen. `None` when this is no error, or its quote ends before the ports, or it is of a fragment without ports.
     pub fn quoted(&self) -> Option<Quoted<'a, Ipv6Addr>> {

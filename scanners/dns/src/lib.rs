@@ -3,7 +3,25 @@
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
+mod ask;
+mod build;
+pub mod lookup;
 pub mod message;
 pub mod names;
 pub mod resolver;
+mod row;
+mod scan;
+mod show;
+pub mod sweep;
 pub mod wildcard;
+
+pub use mrpf_records::{DnsRecord, Record};
+pub use mrpf_syn::Next;
+
+pub use self::{
+    ask::{Ask, Origin},
+    build::{Builder, DnsError},
+    scan::{Scan, Summary},
+    show::{Show, ShowError},
+    sweep::Sweep,
+};

@@ -16,7 +16,7 @@ use mrpf_engine::{
     port_guard::{PortGuard, PortGuardError},
     scan::{Failure, Settings, SettingsError, Stop},
     sources::Sources,
-    target::{Shard, TargetError, TargetsBuilder, Walk},
+    target::{Shard, TargetError, Targets, TargetsBuilder, Walk},
     tcp::FlowsError,
     template::TcpProfile,
     wire::MacAddr,
@@ -207,6 +207,13 @@ impl Builder {
     #[must_use]
     pub fn ports(mut self, ports: impl Into<String>) -> Self {
         self.targets = self.targets.ports(ports);
+        self
+    }
+
+    /// As [`ports`](Self::ports), unless some were given.
+    #[must_use]
+    pub fn or_ports(mut self, ports: &str) -> Self {
+        self.targets = self.targets.or_ports(ports);
         self
     }
 
@@ -402,6 +409,35 @@ impl Builder {
         }
     }
 
+    /// Rate, retries, cooldown and the rest, as they were given.
+    pub fn pace(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// The handle that will end the scan.
+    pub fn handle(&self) -> Stop {
+        self.stop.clone()
+    }
+
+    /// The seed, if one was given.
+    pub fn given_seed(&self) -> Option<u64> {
+        self.seed
+    }
+
+    /// The simulated network, if one was given, for who puts a scan on it by [its ends](Self::simulated_ends).
+    pub fn take_network(&mut self) -> Option<Network> {
+        self.network.take()
+    }
+
+    /// Compiles the targets, of which none are left here.
+    ///
+    /// # Errors
+    ///
+    /// [`ScanError::Targets`].
+    pub fn take_targets(&mut self) -> Result<Targets, ScanError> {
+        Ok(std::mem::take(&mut self.targets).v4_of_names(true).build()?)
+    }
+
     /// A key for what else is to look random in this scan: from the system or, on a simulated network, from the seed.
     ///
     /// # Errors
@@ -447,8 +483,7 @@ impl Builder {
     ///
     /// [`ScanError`]; nothing has been sent then but, at most, ARP requests.
     pub fn build_with<F: Follow>(mut self, follow: &mut F) -> Result<Course<F>, ScanError> {
-        let targets = std::mem::take(&mut self.targets).v4_of_names(true);
-        let targets = Arc::new(targets.build()?);
+        let targets = Arc::new(self.take_targets()?);
         follow.regard(&targets);
         let seed = self.seed.unwrap_or_else(|| RandomState::new().hash_one("order"));
         let walk = Walk::new(Arc::clone(&targets), seed, self.shard).starting_at(self.start_at);

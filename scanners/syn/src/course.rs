@@ -21,8 +21,8 @@ use mrpf_records::{State, Timestamp};
 
 use crate::{follow::Follow, opened::Holding};
 
-/// A scan of targets by SYNs, and of those who answer by what [`Follow`] makes of them: where its results come from, and what
-/// it has done. Dropped, it stops.
+/// A scan of targets by the probe of a [`Follow`], and of those who answer by what it makes of them: where its results come
+/// from, and what it has done. Dropped, it stops.
 #[derive(Debug)]
 pub struct Course<F: Follow> {
     drive: Drive<F>,

@@ -1,4 +1,4 @@
-//! What becomes of those who answer a SYN.
+//! What is asked, and what becomes of those who answer.
 
 use std::{fmt, sync::Arc};
 
@@ -9,11 +9,12 @@ use mrpf_engine::{
     template::{Ends, TcpProfile},
 };
 
-use crate::{build::ScanError, probe::SynProbe};
+use crate::{build::ScanError, marks::Marks, probe::SynProbe};
 
-/// What a scan makes of answers to its SYNs: a SYN scan closes what they open, others talk to who answers.
+/// What a scan asks and what it makes of the answers: a SYN scan closes what its SYNs open, others talk to who answers, or ask
+/// something else.
 pub trait Follow: fmt::Debug {
-    /// A [`SynProbe`], with answers of its own.
+    /// What is asked: a [`SynProbe`], with answers of its own, or another that [`Marks`] tell apart.
     type Probe: Probe;
     /// Reads the answers.
     type Listener: Listener;
@@ -24,8 +25,8 @@ pub trait Follow: fmt::Debug {
     /// Looks at the targets, before anything is made of them.
     fn regard(&mut self, _targets: &Targets) {}
 
-    /// The probe.
-    fn probe(&self, syn: SynProbe) -> Self::Probe;
+    /// The probe of a scan whose frames leave from `ends`.
+    fn probe(&self, ends: &Ends, profile: TcpProfile, marks: Marks) -> Self::Probe;
 
     /// Listener `number` of a scan whose frames leave from `ends`.
     ///
@@ -52,8 +53,8 @@ impl Follow for Close {
     /// The longest frame of a SYN scan is a linux SYN over IPv6 with a VLAN tag, 98 octets.
     const FRAME_LEN: usize = 128;
 
-    fn probe(&self, syn: SynProbe) -> SynProbe {
-        syn
+    fn probe(&self, ends: &Ends, profile: TcpProfile, marks: Marks) -> SynProbe {
+        SynProbe::new(ends, profile, marks)
     }
 
     fn listener(

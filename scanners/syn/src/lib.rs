@@ -41,6 +41,7 @@
 mod build;
 mod course;
 mod follow;
+mod marks;
 mod noise;
 mod open;
 mod opened;
@@ -56,8 +57,9 @@ pub use self::{
     build::{Builder, ScanError, Show, ShowError},
     course::{Course, Step, Summary},
     follow::{Close, Follow},
+    marks::{Asked, Marks, SourcePorts},
     opened::{Holding, Opened},
-    probe::{Reset, SourcePorts, SynProbe},
+    probe::{Reset, SynProbe},
     reply::{Options, Reply, ReplyKind},
     scan::{Next, Scan},
 };

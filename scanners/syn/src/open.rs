@@ -21,8 +21,8 @@ use crate::{
     build::{Builder, ScanError},
     course::{Course, Facts},
     follow::Follow,
+    marks::{Marks, SourcePorts},
     opened::SOURCE_PORTS,
-    probe::{SourcePorts, SynProbe},
 };
 
 /// Hardware addresses of the simulated network.
@@ -55,6 +55,29 @@ impl Builder {
         SourcePorts::new(first, count, attempts).ok_or(ScanError::SourcePorts { count, attempts })
     }
 
+    /// Where frames of a scan of a simulated network come from.
+    pub fn simulated_ends(&self, network: &Network) -> Ends {
+        Ends {
+            layer: network.layer(),
+            source_mac: SIM_OURS,
+            vlan: self.vlan,
+            sources: Sources {
+                v4: Some(self.sources.v4.unwrap_or(Ipv4Addr::new(198, 18, 0, 1))),
+                v6: Some(self.sources.v6.unwrap_or(Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1))),
+            },
+        }
+    }
+
+    /// First and last source port of a scan of a simulated network.
+    pub fn simulated_ports(&self) -> (u16, u16) {
+        self.source_ports.unwrap_or((61_000, 61_000 + SOURCE_PORTS - 1))
+    }
+
+    /// Where frames of a scan of a simulated network go.
+    pub fn simulated_next_hops(&self) -> NextHops {
+        NextHops::single(self.gateway_mac.unwrap_or(SIM_THEIRS))
+    }
+
     /// Puts the scan on a network in memory.
     pub(crate) fn build_simulated<F: Follow>(
         self,
@@ -64,22 +87,14 @@ impl Builder {
         seed: u64,
         network: Network,
     ) -> Result<Course<F>, ScanError> {
-        let ends = Ends {
-            layer: network.layer(),
-            source_mac: SIM_OURS,
-            vlan: self.vlan,
-            sources: Sources {
-                v4: Some(self.sources.v4.unwrap_or(Ipv4Addr::new(198, 18, 0, 1))),
-                v6: Some(self.sources.v6.unwrap_or(Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1))),
-            },
-        };
-        let source_ports = self.source_ports.unwrap_or((61_000, 61_000 + SOURCE_PORTS - 1));
+        let ends = self.simulated_ends(&network);
+        let source_ports = self.simulated_ports();
         let ports = self.cut_ports(source_ports)?;
         // The key follows from the seed, or a run could not be repeated.
         let mut key = [0x5a; 16];
         key[..8].copy_from_slice(&seed.to_le_bytes());
-        let probe = follow.probe(SynProbe::new(&ends, self.profile, ports, Cookie::from_key(&key)));
-        let next_hops = NextHops::single(self.gateway_mac.unwrap_or(SIM_THEIRS));
+        let probe = follow.probe(&ends, self.profile, Marks::new(ports, Cookie::from_key(&key)));
+        let next_hops = self.simulated_next_hops();
         let (stop, settings) = (self.stop.clone(), self.settings);
         let (shared, found) =
             Shared::stopped_by(stop, probe, walk, next_hops, ends.layer, settings)?;
@@ -103,7 +118,7 @@ impl Builder {
         let (mut opened, next_hops) = self.open(targets, F::FRAME_LEN, threads)?;
         let ports = self.cut_ports(opened.source_ports())?;
         let cookie = Cookie::from_os().map_err(|error| ScanError::Random(error.to_string()))?;
-        let probe = follow.probe(SynProbe::new(&opened.ends, self.profile, ports, cookie));
+        let probe = follow.probe(&opened.ends, self.profile, Marks::new(ports, cookie));
         let (stop, settings, layer) = (self.stop.clone(), self.settings, opened.ends.layer);
         let (shared, found) = Shared::stopped_by(stop, probe, walk, next_hops, layer, settings)?;
         shared.count_neighbours(opened.asked);

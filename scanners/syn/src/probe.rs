@@ -3,96 +3,22 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use mrpf_engine::{
-    cookie::Cookie,
     probe::{Claim, Connects, Invalid, Probe, Shot, Syn},
     sources::Family,
     target::Target,
-    template::{Address, Ends, RstFields, RstTemplate, SynFields, SynTemplate, TcpProfile},
-    wire::{MacAddr, Network, Packet, Quoted, Transport, icmp, icmpv6, tcp},
+    template::{Ends, RstFields, RstTemplate, SynFields, SynTemplate, TcpProfile},
+    wire::{MacAddr, Network, Packet, Quoted, Transport, tcp},
 };
 
-use crate::reply::{Options, Reply, ReplyKind};
-
-/// The source ports of a scan, cut into one part an attempt, so that an answer tells which attempt it answers.
-///
-/// ```text
-/// first                                              first + count
-///   |--- attempt 0 ---|--- attempt 1 ---|--- attempt 2 ---|
-/// ```
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct SourcePorts {
-    first: u16,
-    part: u16,
-    attempts: u8,
-}
-
-impl SourcePorts {
-    /// Cuts the `count` ports from `first` into `attempts` parts; `None` when there are too few, or they pass 65535.
-    pub fn new(first: u16, count: u16, attempts: u8) -> Option<Self> {
-        let part = count.checked_div(u16::from(attempts)).filter(|part| *part > 0)?;
-        first.checked_add(count - 1)?;
-        Some(Self { first, part, attempts })
-    }
-
-    /// The port from which `attempt` asks `target`. The same each time, and spread evenly over the targets.
-    #[inline]
-    fn pick(&self, addr: impl Asked, port: u16, attempt: u8) -> u16 {
-        // Which port it is proves nothing (the cookie does), so a plain multiplicative hash is enough.
-        let mixed = (addr.folded() ^ u32::from(port).rotate_left(16)).wrapping_mul(0x9e37_79b1);
-        let within = ((u64::from(mixed) * u64::from(self.part)) >> 32) as u16;
-        self.first + self.part * u16::from(attempt) + within
-    }
-
-    /// The attempt that asks `target` from `source`, if one does.
-    #[inline]
-    fn attempt(&self, addr: impl Asked, port: u16, source: u16) -> Option<u8> {
-        let attempt = source.checked_sub(self.first)? / self.part;
-        let attempt = u8::try_from(attempt).ok().filter(|attempt| *attempt < self.attempts)?;
-        (self.pick(addr, port, attempt) == source).then_some(attempt)
-    }
-}
-
-/// An address of either family, as far as asking it goes.
-trait Asked: Address + Into<IpAddr> {
-    /// 32 bits that differ between neighbours.
-    fn folded(self) -> u32;
-
-    /// [`Cookie::v4`] or [`Cookie::v6`].
-    fn cookie(cookie: &Cookie, ours: (Self, u16), theirs: (Self, u16)) -> u64;
-}
-
-impl Asked for Ipv4Addr {
-    #[inline]
-    fn folded(self) -> u32 {
-        self.to_bits()
-    }
-
-    #[inline]
-    fn cookie(cookie: &Cookie, ours: (Self, u16), theirs: (Self, u16)) -> u64 {
-        cookie.v4(ours, theirs)
-    }
-}
-
-impl Asked for Ipv6Addr {
-    /// Hosts differ in the lower half and networks in the upper, so neither may cancel the other.
-    #[inline]
-    fn folded(self) -> u32 {
-        let bits = self.to_bits();
-        let mixed = (bits as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ (bits >> 64) as u64;
-        (mixed ^ mixed >> 32) as u32
-    }
-
-    #[inline]
-    fn cookie(cookie: &Cookie, ours: (Self, u16), theirs: (Self, u16)) -> u64 {
-        cookie.v6(ours, theirs)
-    }
-}
+use crate::{
+    marks::{Asked, Marks},
+    reply::{Options, Reply, ReplyKind},
+};
 
 /// One SYN a target and attempt.
 #[derive(Debug)]
 pub struct SynProbe {
-    ports: SourcePorts,
-    cookie: Cookie,
+    marks: Marks,
     v4: Option<Side<Ipv4Addr>>,
     v6: Option<Side<Ipv6Addr>>,
 }
@@ -120,27 +46,13 @@ pub struct Reset {
 
 impl SynProbe {
     /// Probes from `ends`, with the options of `profile`.
-    pub fn new(ends: &Ends, profile: TcpProfile, ports: SourcePorts, cookie: Cookie) -> Self {
+    pub fn new(ends: &Ends, profile: TcpProfile, marks: Marks) -> Self {
         let (v4, v6) = (ends.sources.v4, ends.sources.v6);
         Self {
-            ports,
-            cookie,
+            marks,
             v4: v4.and_then(|source| Side::new(source, ends, profile, u32::MAX)),
             v6: v6.and_then(|source| Side::new(source, ends, profile, profile.flow_label_mask())),
         }
-    }
-
-    /// The attempt of `side` that asked `addr:port` from `source_port`, and its sequence number.
-    #[inline]
-    fn asked<A: Asked>(
-        &self,
-        side: &Side<A>,
-        (addr, port): (A, u16),
-        source_port: u16,
-    ) -> Result<(Claim, u32), Invalid> {
-        let attempt = self.ports.attempt(addr, port, source_port).ok_or(Invalid::NotForUs)?;
-        let seq = A::cookie(&self.cookie, (side.source, source_port), (addr, port)) as u32;
-        Ok((Claim { target: Target { addr: addr.into(), port }, attempt }, seq))
     }
 
     fn validate_segment<A: Asked>(
@@ -150,7 +62,8 @@ impl SynProbe {
         segment: &tcp::Segment<'_>,
     ) -> Result<Claim, Invalid> {
         let from = (from, segment.source_port());
-        let (claim, seq) = self.asked(side, from, segment.destination_port())?;
+        let (claim, cookie) = self.marks.read(side.source, from, segment.destination_port())?;
+        let seq = cookie as u32;
         let (flags, ack) = (segment.flags(), segment.ack());
         let next = seq.wrapping_add(1);
         let is_ours = if !flags.contains(tcp::Flags::ACK) {
@@ -180,29 +93,10 @@ impl SynProbe {
             return Err(Invalid::NotForUs);
         }
         let of = (quoted.destination, quoted.destination_port);
-        let (claim, seq) = self.asked(side, of, quoted.source_port)?;
+        let (claim, cookie) = self.marks.read(side.source, of, quoted.source_port)?;
         // Eight quoted octets hold the sequence number, so an ICMP error proves itself as a SYN-ACK does.
-        if quoted.tcp_seq == Some(seq) { Ok(claim) } else { Err(Invalid::Cookie) }
+        if quoted.tcp_seq == Some(cookie as u32) { Ok(claim) } else { Err(Invalid::Cookie) }
     }
-}
-
-/// What `message` quotes, when it is an error that says that a probe does not arrive.
-fn quoted_v4<'a>(message: &icmp::Message<'a>) -> Option<Quoted<'a, Ipv4Addr>> {
-    match (message.kind(), message.code()) {
-        (icmp::UNREACHABLE, 4) => return None, // fragmentation needed: a SYN never is too long
-        (icmp::UNREACHABLE | icmp::TIME_EXCEEDED, _) => {}
-        _ => return None,
-    }
-    message.quoted()
-}
-
-/// As [`quoted_v4`]. A host that knows no TCP says so with a parameter problem (RFC 4443, section 3.4).
-fn quoted_v6<'a>(message: &icmpv6::Message<'a>) -> Option<Quoted<'a, Ipv6Addr>> {
-    match (message.kind(), message.code()) {
-        (icmpv6::UNREACHABLE | icmpv6::TIME_EXCEEDED, _) | (icmpv6::PARAMETER_PROBLEM, 1) => {}
-        _ => return None,
-    }
-    message.quoted()
 }
 
 impl<A: Asked> Side<A> {
@@ -214,9 +108,8 @@ impl<A: Asked> Side<A> {
     #[inline]
     fn make(&self, probe: &SynProbe, slot: &mut [u8], destination: A, shot: &Shot) -> u16 {
         let destination_port = shot.target.port;
-        let source_port = probe.ports.pick(destination, destination_port, shot.attempt);
         let theirs = (destination, destination_port);
-        let cookie = A::cookie(&probe.cookie, (self.source, source_port), theirs);
+        let (source_port, cookie) = probe.marks.of(self.source, theirs, shot.attempt);
         let random = (cookie >> 32) as u32;
         let fields = SynFields {
             next_hop: shot.next_hop,
@@ -246,7 +139,7 @@ impl<A: Asked> Side<A> {
         reset: &Reset,
     ) -> u16 {
         let ours = (self.source, reset.source_port);
-        let cookie = A::cookie(&probe.cookie, ours, (destination, reset.port));
+        let cookie = probe.marks.cookie(ours, (destination, reset.port));
         let fields = RstFields {
             next_hop: reset.next_hop,
             destination,
@@ -297,7 +190,7 @@ impl Probe for SynProbe {
                     Transport::Tcp(segment) => {
                         self.validate_segment(side, header.source(), segment)
                     }
-                    Transport::Icmp(message) => self.validate_quoted(side, quoted_v4(message)),
+                    Transport::Icmp(message) => self.validate_quoted(side, message.undelivered()),
                     _ => Err(Invalid::Kind),
                 }
             }
@@ -308,7 +201,7 @@ impl Probe for SynProbe {
                     Transport::Tcp(segment) => {
                         self.validate_segment(side, header.source(), segment)
                     }
-                    Transport::Icmpv6(message) => self.validate_quoted(side, quoted_v6(message)),
+                    Transport::Icmpv6(message) => self.validate_quoted(side, message.undelivered()),
                     _ => Err(Invalid::Kind),
                 }
             }
@@ -374,10 +267,10 @@ impl Connects for SynProbe {
     fn syn(&self, remote: Target, local_port: u16) -> Syn {
         let cookie = match (remote.addr, &self.v4, &self.v6) {
             (IpAddr::V4(addr), Some(side), _) => {
-                self.cookie.v4((side.source, local_port), (addr, remote.port))
+                self.marks.cookie((side.source, local_port), (addr, remote.port))
             }
             (IpAddr::V6(addr), _, Some(side)) => {
-                self.cookie.v6((side.source, local_port), (addr, remote.port))
+                self.marks.cookie((side.source, local_port), (addr, remote.port))
             }
             _ => 0, // nothing was asked of a family without a source
         };
@@ -387,10 +280,10 @@ impl Connects for SynProbe {
     fn quoted(&self, packet: &Packet<'_>) -> Option<(Target, u16, Option<u32>)> {
         match &packet.network {
             Network::Ipv4(_, Transport::Icmp(message)) => {
-                self.v4.as_ref()?.connection(&quoted_v4(message)?)
+                self.v4.as_ref()?.connection(&message.undelivered()?)
             }
             Network::Ipv6(_, Transport::Icmpv6(message)) => {
-                self.v6.as_ref()?.connection(&quoted_v6(message)?)
+                self.v6.as_ref()?.connection(&message.undelivered()?)
             }
             _ => None,
         }

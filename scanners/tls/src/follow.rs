@@ -9,7 +9,7 @@ use mrpf_engine::{
     tcp::{self, Flows, Frames},
     template::{Ends, TcpProfile},
 };
-use mrpf_syn::{Follow, ScanError, SynProbe};
+use mrpf_syn::{Follow, Marks, ScanError, SynProbe};
 
 use crate::{
     dialogue::{BUDGET, Talk, TlsDialogue},
@@ -75,8 +75,8 @@ impl Follow for Greet {
         self.names = std::mem::take(&mut self.names).resolved(targets);
     }
 
-    fn probe(&self, syn: SynProbe) -> Self::Probe {
-        ConnectProbe::new(syn)
+    fn probe(&self, ends: &Ends, profile: TcpProfile, marks: Marks) -> Self::Probe {
+        ConnectProbe::new(SynProbe::new(ends, profile, marks))
     }
 
     fn listener(

@@ -29,12 +29,18 @@ pub enum Need {
     Netns,
     /// IPv6 in network namespaces.
     Ipv6,
+    /// Knot DNS.
+    Knot,
     /// nft and a kernel that takes its rules: loss.
     Nft,
     /// nginx.
     Nginx,
+    /// NSD.
+    Nsd,
     /// The openssl command.
     Openssl,
+    /// Unbound.
+    Unbound,
     /// User namespaces for ordinary users.
     Userns,
 }
@@ -90,7 +96,10 @@ impl Need {
             Self::Gnutls => child::find("gnutls-serv", "gnutls-bin").map(drop),
             Self::Go => child::find("go", "golang-go").map(drop),
             Self::Openssl => child::find("openssl", "openssl").map(drop),
+            Self::Knot => child::find("knotd", "knot").map(drop),
             Self::Nginx => child::find("nginx", "nginx-light").map(drop),
+            Self::Nsd => child::find("nsd", "nsd").map(drop),
+            Self::Unbound => child::find("unbound", "unbound").map(drop),
             Self::Userns => match netns::user_namespaces_forbidden() {
                 Some((why, or)) => Err(LabError::UserNamespace { why, or }),
                 None => try_user_namespace(),
@@ -113,10 +122,13 @@ impl fmt::Display for Need {
             Self::Gnutls => "gnutls",
             Self::Go => "go",
             Self::Ipv6 => "ipv6",
+            Self::Knot => "knot",
             Self::Netns => "netns",
             Self::Nft => "nft",
             Self::Nginx => "nginx",
+            Self::Nsd => "nsd",
             Self::Openssl => "openssl",
+            Self::Unbound => "unbound",
             Self::Userns => "userns",
         })
     }

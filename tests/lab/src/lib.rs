@@ -30,6 +30,8 @@
 //! | [`veth`] | the pair, its addresses, routes and neighbours, by netlink |
 //! | [`loss`] | nft rules that lose and double, and their counters |
 //! | `sink` | with the feature of that name: counts and drops all that comes, for rate runs |
+//! | [`dns_responder`] | DNS at every address, as the test says |
+//! | [`dns_servers`] | Knot, NSD and Unbound, each set up in a folder of the test |
 //! | [`tls_responder`] | TLS 1.3 at every address and port, cheaper than any scanner |
 //!
 //! # What holds
@@ -47,6 +49,8 @@ pub mod certificate_log;
 mod child;
 pub mod command;
 pub mod demo;
+pub mod dns_responder;
+pub mod dns_servers;
 mod error;
 pub mod gate;
 mod injector;

@@ -95,7 +95,8 @@ impl Drop for Listener {
     }
 }
 
-fn listen(port: u16, family: Family) -> io::Result<TcpListener> {
+/// Listens on `port` of all addresses of `family` in the calling thread's namespace.
+pub(crate) fn listen(port: u16, family: Family) -> io::Result<TcpListener> {
     let (domain, addr): (_, SocketAddr) = match family {
         Family::V4 => (Domain::IPV4, (Ipv4Addr::UNSPECIFIED, port).into()),
         Family::V6 => (Domain::IPV6, (Ipv6Addr::UNSPECIFIED, port).into()),

@@ -32,6 +32,7 @@ pub struct Servers {
     /// The end of the channel ends them.
     hold: Option<Sender<()>>,
     thread: Option<JoinHandle<()>>,
+    pids: Vec<u32>,
 }
 
 impl Servers {
@@ -49,9 +50,14 @@ impl Servers {
             .name("lab-servers".to_owned())
             .spawn(body)
             .map_err(asking("starting a thread"))?;
-        let servers = Self { hold: Some(hold), thread: Some(thread) };
-        told.recv().map_err(|_| LabError::WorldEnded)??;
+        let mut servers = Self { hold: Some(hold), thread: Some(thread), pids: Vec::new() };
+        servers.pids = told.recv().map_err(|_| LabError::WorldEnded)??;
         Ok(servers)
+    }
+
+    /// Their processes, in order.
+    pub fn pids(&self) -> &[u32] {
+        &self.pids
     }
 }
 
@@ -74,13 +80,13 @@ impl Drop for Servers {
 fn serve(
     world: &Namespace,
     servers: Vec<Server>,
-    tell: &Sender<Result<(), LabError>>,
+    tell: &Sender<Result<Vec<u32>, LabError>>,
     held: &Receiver<()>,
 ) {
     let started = world.enter().and_then(|inside| Ok((start_all(servers)?, inside)));
     match started {
-        Ok(_running) => {
-            let _ = tell.send(Ok(()));
+        Ok((running, _inside)) => {
+            let _ = tell.send(Ok(running.iter().map(Guard::id).collect()));
             // Until all is dropped: then this is an error.
             let _ = held.recv();
         }

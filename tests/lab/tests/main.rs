@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 mod demo;
+mod dns;
 mod ipv6;
 mod processes;
 mod recorder;

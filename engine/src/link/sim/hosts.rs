@@ -2,19 +2,20 @@
 //!
 //! The far side of the simulated wire and of the lab's responder thread. It owns no socket and no clock, draws what is random from a
 //! seed, and reads frames with etherparse instead of [`crate::wire`], so that it is a second opinion on what we send:
-//! a SYN whose checksums are wrong is counted and not answered, as a kernel would do.
+//! a SYN or datagram whose checksums are wrong is counted and not answered, as a kernel would do.
 //!
 //! ```text
 //!  frame -> question -> first matching rule -> Behaviour -> reply -> emit(delay, frame)
 //!              |                                  '-> SYN-ACK -> half open -> again after 1 s and 3 s
 //!              '-> RST or ACK of ours ---------------------------> closed, or at hosts that speak:
 //!                  segments of ours --------------------------> talk -> voice -> segments, again until acknowledged
+//!  frame -> datagram -> first matching rule that serves -> Service -> datagrams, ICMP errors
 //! ```
 //!
 //! # What holds
 //!
 //! - The same seed and the same calls give the same bytes.
-//! - It answers SYNs to addresses that a rule covers, ARP requests and neighbour solicitations for addresses it
+//! - It answers SYNs and datagrams to addresses that a rule covers, ARP requests and neighbour solicitations for addresses it
 //!   [owns](Hosts::owning), and what comes to a [host that speaks](Behaviour::Speaks), and nothing else. IPv4 and IPv6 alike.
 //! - Every table is bounded: see [`MAX_HALF_OPEN`] and [`MAX_TALKS`].
 //!
@@ -25,6 +26,7 @@ mod counts;
 mod half_open;
 mod question;
 mod reply;
+mod service;
 mod speaker;
 mod talk;
 mod talks;
@@ -37,12 +39,13 @@ pub use self::{
     behaviour::{Behaviour, Odd, OpenHost, Quote, RstAck},
     counts::HostCounts,
     half_open::MAX_HALF_OPEN,
+    service::{Heard, Said, Service},
     speaker::{Order, Say, Speaker, Then},
     talks::MAX_TALKS,
 };
 use self::{
     half_open::{Connection, HalfOpen},
-    question::{Asked, Question},
+    question::{Asked, Asking, Question},
     talk::Talk,
     talks::Talks,
 };
@@ -99,6 +102,9 @@ struct Delivery {
 }
 
 impl Delivery {
+    /// One copy at once.
+    const PLAIN: Self = Self { delay: Duration::ZERO, jitter: Duration::ZERO, copies: 1 };
+
     fn send(self, frame: &[u8], random: &mut Random, emit: Emit<'_>) {
         for _ in 0..self.copies {
             emit(self.delay + random.below(self.jitter), frame);
@@ -129,8 +135,8 @@ impl Hosts {
         }
     }
 
-    /// The hosts `addrs` (both ends included) behave so on `ports`. The first rule that matches wins; a SYN that none
-    /// matches gets no answer.
+    /// The hosts `addrs` (both ends included) behave so on `ports`. The first rule that matches wins: for a datagram of those that
+    /// [serve](Behaviour::Serves), for a SYN of the others. What none matches gets no answer.
     #[must_use]
     pub fn rule<A: Into<IpAddr>>(
         mut self,
@@ -158,11 +164,10 @@ impl Hosts {
         self
     }
 
-    /// How the first rule that covers `addr` and `port` behaves.
+    /// How the first rule that covers `addr` and `port` behaves when it gets a SYN.
     pub fn behaviour(&self, addr: impl Into<IpAddr>, port: u16) -> Option<&Behaviour> {
         let addr = addr.into();
-        let covers = |rule: &&Rule| within(rule.addrs, addr) && rule.ports.contains(&port);
-        self.rules.iter().find(covers).map(|rule| &rule.behaviour)
+        first(&self.rules, addr, port, false)
     }
 
     /// Answers one frame. `emit` gets each reply with the time that passes before it leaves; a reply carries the VLAN
@@ -196,6 +201,7 @@ impl Hosts {
                 }
             }
             Asked::Tcp(question) => self.segment(&question, emit),
+            Asked::Udp(asking) => self.datagram(&asking, emit),
         }
     }
 
@@ -238,13 +244,17 @@ impl Hosts {
         self.owned.iter().any(|addrs| within(*addrs, addr))
     }
 
+    fn datagram(&mut self, asking: &Asking<'_>, emit: Emit<'_>) {
+        let Self { rules, state, .. } = self;
+        match first(rules, asking.packet.destination, asking.destination_port, true) {
+            Some(behaviour) => state.serve(behaviour, asking, Delivery::PLAIN, emit),
+            None => state.counts.datagrams_unclaimed += 1,
+        }
+    }
+
     fn segment(&mut self, question: &Question<'_>, emit: Emit<'_>) {
         let Self { rules, state, .. } = self;
-        let covers = |rule: &&Rule| {
-            within(rule.addrs, question.destination)
-                && rule.ports.contains(&question.destination_port)
-        };
-        let behaviour = || rules.iter().find(covers).map(|rule| &rule.behaviour);
+        let behaviour = || first(rules, question.destination, question.destination_port, false);
         if state.talks.holds(&connection(question)) {
             state.hear(question, emit);
         } else if question.is_rst {
@@ -252,9 +262,7 @@ impl Hosts {
         } else if question.is_syn && !question.is_ack {
             match behaviour() {
                 Some(behaviour) => {
-                    let delivery =
-                        Delivery { delay: Duration::ZERO, jitter: Duration::ZERO, copies: 1 };
-                    state.answer(behaviour, question, delivery, emit);
+                    state.answer(behaviour, question, Delivery::PLAIN, emit);
                 }
                 None => state.counts.syns_unclaimed += 1,
             }
@@ -323,6 +331,7 @@ impl State {
                 let jitter = delivery.jitter + *most;
                 self.answer(inner, question, Delivery { jitter, ..delivery }, emit);
             }
+            Behaviour::Serves(_) => {} // no rule for SYNs leads here
             Behaviour::Silent => self.counts.syns_silent += 1,
             Behaviour::Slow(by, inner) => {
                 let delay = delivery.delay + *by;
@@ -341,7 +350,7 @@ impl State {
                 let of_this_family =
                     |responder: &IpAddr| responder.is_ipv4() == question.destination.is_ipv4();
                 let responder = responder.filter(of_this_family).unwrap_or(question.destination);
-                reply::unreachable(&mut self.out, question, *code, responder, *quote);
+                reply::unreachable(&mut self.out, &question.whole(), *code, responder, *quote);
                 self.deliver(delivery, emit);
             }
         }
@@ -423,6 +432,14 @@ impl State {
         let first = Random::new(self.seed ^ addrs).next();
         Random::new(first ^ ports ^ salt << 32).next()
     }
+}
+
+/// The first rule that covers `addr` and `port`, of those for datagrams or of the others.
+fn first(rules: &[Rule], addr: IpAddr, port: u16, serves: bool) -> Option<&Behaviour> {
+    let covers = |rule: &&Rule| {
+        within(rule.addrs, addr) && rule.ports.contains(&port) && rule.behaviour.serves() == serves
+    };
+    rules.iter().find(covers).map(|rule| &rule.behaviour)
 }
 
 fn connection(question: &Question<'_>) -> Connection {

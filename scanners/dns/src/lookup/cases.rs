@@ -45,7 +45,8 @@ mod tests {
     fn each_port_and_id_has_bits_of_its_own() {
         let cases = Cases::new((1, 2));
         assert_eq!(cases.of(1_024, 7), cases.of(1_024, 7));
-        let mut all: Vec<u64> = (0..1_000).flat_map(|n| [cases.of(n, 7), cases.of(9_999, n)]).collect();
+        let mut all: Vec<u64> =
+            (0..1_000).flat_map(|n| [cases.of(n, 7), cases.of(9_999, n)]).collect();
         let ones: u32 = all.iter().map(|bits| bits.count_ones()).sum();
         assert!(ones.abs_diff(64_000) < 1_000, "{ones} of 128,000 letters are flipped");
         all.sort_unstable();

@@ -106,7 +106,9 @@ mod tests {
     fn nothing_below_the_mark_is_unfinished() {
         const COUNT: u64 = 60_000;
         let marks = Marks::new(3, 0);
-        let queue = Mutex::new((0..COUNT).collect::<Vec<_>>().chunks(50).map(Vec::from).collect::<VecDeque<_>>());
+        let queue = Mutex::new(
+            (0..COUNT).collect::<Vec<_>>().chunks(50).map(Vec::from).collect::<VecDeque<_>>(),
+        );
         let done: Vec<AtomicU64> = (0..COUNT).map(|_| AtomicU64::new(0)).collect();
         thread::scope(|scope| {
             for number in 0..3 {
@@ -130,7 +132,9 @@ mod tests {
                                 marks.set(number, under_way.front().copied());
                             }
                         }
-                        under_way.drain(..).for_each(|ended| done[ended as usize].store(1, Release));
+                        under_way
+                            .drain(..)
+                            .for_each(|ended| done[ended as usize].store(1, Release));
                         marks.set(number, None);
                     }
                     marks.set(number, None);

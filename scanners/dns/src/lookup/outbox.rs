@@ -22,6 +22,8 @@ const ENDS: usize = 512;
 const OCTETS: usize = 128 << 10;
 /// or is so old.
 const AGE: Duration = Duration::from_millis(20);
+/// How long room is waited for at the end.
+const PATIENCE: Duration = Duration::from_secs(1);
 /// Batches in the queue, at most.
 const BATCHES: usize = 32;
 
@@ -183,6 +185,8 @@ pub struct Outbox {
     filling: Batch,
     /// When its first end came.
     since: Instant,
+    /// The lowest number among its ends.
+    lowest: u64,
     queue: channel::Sender<Batch>,
     empty: channel::Receiver<Batch>,
     is_gone: bool,
@@ -202,6 +206,7 @@ pub fn queue(threads: usize) -> (Vec<Outbox>, Inbox) {
     let outbox = |_| Outbox {
         filling: Batch::default(),
         since: Instant::NEVER,
+        lowest: u64::MAX,
         queue: queue.clone(),
         empty: empty.clone(),
         is_gone: false,
@@ -233,6 +238,16 @@ impl Inbox {
         self.queue.try_recv()
     }
 
+    /// How many batches wait to be taken.
+    pub fn len(&self) -> usize {
+        self.queue.len()
+    }
+
+    /// Whether none does.
+    pub fn is_empty(&self) -> bool {
+        self.queue.is_empty()
+    }
+
     /// Gives a batch back that was read, to be filled again.
     pub fn give_back(&self, mut batch: Batch) {
         batch.clear();
@@ -244,8 +259,9 @@ impl Inbox {
 impl Outbox {
     pub(super) fn push(&mut self, end: &End<'_>) {
         if self.filling.is_empty() {
-            self.since = end.at;
+            (self.since, self.lowest) = (end.at, u64::MAX);
         }
+        self.lowest = self.lowest.min(end.number);
         self.filling.push(end);
         if self.filling.is_full() {
             self.offer();
@@ -267,6 +283,11 @@ impl Outbox {
         self.is_gone
     }
 
+    /// The lowest number whose end is not in the queue yet.
+    pub(super) fn lowest(&self) -> Option<u64> {
+        (!self.filling.is_empty()).then_some(self.lowest)
+    }
+
     /// Whether all ends are in the queue.
     pub(super) fn is_empty(&self) -> bool {
         self.filling.is_empty()
@@ -283,8 +304,18 @@ impl Outbox {
         (!self.filling.is_empty()).then(|| (self.since + AGE).max(now + AGE / 20))
     }
 
+    /// Sends on what there is and waits a little for room; gives how many ends nobody takes.
+    pub(super) fn close(&mut self) -> u64 {
+        if self.filling.is_empty() {
+            return 0;
+        }
+        let count = self.filling.len() as u64;
+        let sent = self.queue.send_timeout(std::mem::take(&mut self.filling), PATIENCE);
+        if sent.is_ok() { 0 } else { count }
+    }
+
     /// Sends on what there is, if there is room for it.
-    pub(super) fn offer(&mut self) {
+    fn offer(&mut self) {
         if self.filling.is_empty() {
             return;
         }
@@ -345,7 +376,8 @@ mod tests {
         let (mut outboxes, inbox) = queue(1);
         let mut outbox = outboxes.pop().unwrap();
         let mut round = || {
-            (0..2 * ENDS as u64).for_each(|number| outbox.push(&end(number, b"\x01a\0", &[7; 100])));
+            (0..2 * ENDS as u64)
+                .for_each(|number| outbox.push(&end(number, b"\x01a\0", &[7; 100])));
             while let Ok(batch) = inbox.try_recv() {
                 inbox.give_back(batch);
             }

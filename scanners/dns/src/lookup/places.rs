@@ -258,8 +258,9 @@ mod tests {
             for places in [by_generation.collect::<Vec<_>>(), by_slot.collect()] {
                 let ports = || places.iter().map(|(port, _)| u32::from(port - 1_024) >> 6);
                 let ids = || places.iter().map(|(_, id)| u32::from(*id) >> 10);
-                let steps =
-                    places.windows(2).map(|pair| u32::from(pair[1].1.wrapping_sub(pair[0].1)) >> 10);
+                let steps = places
+                    .windows(2)
+                    .map(|pair| u32::from(pair[1].1.wrapping_sub(pair[0].1)) >> 10);
                 check_even(ports());
                 check_even(ids());
                 check_even(steps);

@@ -10,7 +10,7 @@
 //! A lookup costs [`SLOT_LEN`] octets, its timer included; 74 octets hold every name of `ip6.arpa`. Names that are longer lie in a
 //! second table with room for a quarter as many. Memory is asked for at the start and touched as slots come into use.
 //!
-//! No entry here outlives [`Slots::free`] but its generation, by which late answers are known.
+//! Of a lookup that is over nothing is left but the generation of its slot, by which late answers are known.
 
 use mrpf_engine::wheel::Wheel;
 
@@ -18,6 +18,8 @@ use super::LookupsError;
 
 /// No slot.
 pub(super) const NONE: u32 = u32::MAX;
+/// In no list.
+const UNLISTED: u32 = u32::MAX - 1;
 /// Octets of a name in its slot.
 const INLINE: usize = 74;
 /// The longest name (RFC 1035, section 2.3.4).
@@ -95,8 +97,8 @@ pub(super) struct Slot {
     asked: [Asked; TAKEN],
     /// How many queries the slot has sent, all its lookups together.
     pub(super) generation: u32,
-    /// The next in the list that it is in; in [`State::Held`] where its message is kept.
-    pub(super) link: u32,
+    /// The next in the list that it is in; [`UNLISTED`] in none.
+    link: u32,
     older: u32,
     newer: u32,
     pub(super) qtype: u16,
@@ -137,6 +139,8 @@ pub(super) enum Failure {
     Malformed,
     /// A message that says so.
     Said,
+    /// The server was asked in a manner that it has not: it is to be asked once more.
+    Manners,
 }
 
 impl Slot {
@@ -144,7 +148,7 @@ impl Slot {
         number: 0,
         asked: [Asked { server: NONE, sent: 0 }; TAKEN],
         generation: 0,
-        link: NONE,
+        link: UNLISTED,
         older: NONE,
         newer: NONE,
         qtype: 0,
@@ -173,6 +177,11 @@ impl Slot {
         self.generation
     }
 
+    /// The query that was noted last leaves later than it was noted: at `sent`.
+    pub(super) fn stamp(&mut self, sent: u32) {
+        self.asked[self.generation as usize % TAKEN].sent = sent;
+    }
+
     /// The query that was sent `age` queries ago, if it is of this lookup and its answer is taken.
     #[inline]
     pub(super) fn asked(&self, age: u32) -> Option<(Asked, Manner)> {
@@ -187,6 +196,11 @@ impl Slot {
     /// Whom the last queries of this lookup were for, latest first.
     pub(super) fn servers(&self) -> impl Iterator<Item = u32> {
         (0..u32::from(self.made)).filter_map(|age| self.asked(age).map(|(asked, _)| asked.server))
+    }
+
+    /// How many labels its root has, if it has one.
+    pub(super) fn root(&self) -> Option<u8> {
+        (self.root != NO_ROOT).then_some(self.root)
     }
 
     /// The server of a [direct](Purpose::Direct) lookup.
@@ -287,7 +301,8 @@ impl Slots {
     }
 
     /// Whether a name of `len` octets finds a place.
-    pub(super) fn has_room_for(&self, len: usize) -> bool {
+    #[cfg(test)]
+    fn has_room_for(&self, len: usize) -> bool {
         let is_long = len > INLINE;
         self.len < self.capacity
             && (!is_long
@@ -335,14 +350,25 @@ impl Slots {
         Some(number)
     }
 
-    /// Ends a lookup. It must be in no list.
-    pub(super) fn free(&mut self, number: u32) {
+    /// Ends a lookup, and its slot is free as soon as it is in no list.
+    pub(super) fn end(&mut self, number: u32) {
         self.wheel.cancel(number);
+        let Slot { link, purpose, state, .. } = self.slots[number as usize];
+        if matches!(state, State::Free | State::Over) {
+            return;
+        }
+        if purpose != Purpose::Test {
+            self.take_out(number);
+        }
+        self.slots[number as usize].state = State::Over;
+        if link == UNLISTED {
+            self.free(number);
+        }
+    }
+
+    fn free(&mut self, number: u32) {
         if let Some(long) = self.long_name(number) {
             self.long_free.push(long);
-        }
-        if self.slots[number as usize].purpose != Purpose::Test {
-            self.take_out(number);
         }
         let slot = &mut self.slots[number as usize];
         slot.state = State::Free;
@@ -390,8 +416,12 @@ impl Slots {
 
     // --- lists ----------------------------------------------------------------------------------------------------
 
-    /// Puts a slot that is in no list at the end of one.
-    pub(super) fn push(&mut self, list: &mut List, number: u32) {
+    /// Puts a slot at the end of a list; one that is in a list stays where it is, and whoever takes it from there looks at its
+    /// state.
+    pub(super) fn enlist(&mut self, list: &mut List, number: u32) {
+        if self.slots[number as usize].link != UNLISTED {
+            return;
+        }
         self.slots[number as usize].link = NONE;
         match self.slots.get_mut(list.last as usize) {
             Some(last) => last.link = number,
@@ -401,20 +431,25 @@ impl Slots {
         list.len += 1;
     }
 
-    /// Takes the first of a list.
+    /// Takes the first of a list whose lookup is not over.
     pub(super) fn pop(&mut self, list: &mut List) -> Option<u32> {
-        let number = list.first;
-        let slot = self.slots.get_mut(number as usize)?;
-        list.first = std::mem::replace(&mut slot.link, NONE);
-        if list.first == NONE {
-            list.last = NONE;
+        loop {
+            let number = list.first;
+            let slot = self.slots.get_mut(number as usize)?;
+            list.first = std::mem::replace(&mut slot.link, UNLISTED);
+            if list.first == NONE {
+                list.last = NONE;
+            }
+            list.len -= 1;
+            if slot.state != State::Over {
+                return Some(number);
+            }
+            self.free(number);
         }
-        list.len -= 1;
-        Some(number)
     }
 
     /// Puts a slot back to where [`pop`](Self::pop) took it from.
-    pub(super) fn push_front(&mut self, list: &mut List, number: u32) {
+    pub(super) fn put_back(&mut self, list: &mut List, number: u32) {
         self.slots[number as usize].link = std::mem::replace(&mut list.first, number);
         if list.last == NONE {
             list.last = number;
@@ -501,7 +536,7 @@ mod tests {
                     }
                 } else if let Some(slot) = model.keys().nth(pick % model.len().max(1)).copied() {
                     model.remove(&slot);
-                    slots.free(slot);
+                    slots.end(slot);
                 }
                 prop_assert_eq!(slots.len() as usize, model.len());
                 for (slot, (number, name)) in &model {
@@ -520,18 +555,22 @@ mod tests {
         let mut list = List::default();
         for number in 0..5 {
             let slot = slots.begin(&begun(number, b"\0")).unwrap();
-            slots.push(&mut list, slot);
+            slots.enlist(&mut list, slot);
         }
         let first = slots.pop(&mut list).unwrap();
-        slots.push_front(&mut list, first);
+        slots.put_back(&mut list, first);
         assert_eq!(list.len(), 5);
         let all: Vec<u32> = std::iter::from_fn(|| slots.pop(&mut list)).collect();
         assert_eq!(all, [0, 1, 2, 3, 4]);
-        slots.push_front(&mut list, 3);
-        slots.push(&mut list, 1);
+        [3, 1, 4, 1].into_iter().for_each(|slot| slots.enlist(&mut list, slot));
+        assert_eq!(list.len(), 3);
+        slots.end(1);
+        assert_eq!((slots.len(), slots.oldest()), (5, Some(0)));
         assert_eq!(slots.pop(&mut list), Some(3));
-        assert_eq!(slots.pop(&mut list), Some(1));
+        assert_eq!(slots.pop(&mut list), Some(4));
+        assert_eq!((slots.pop(&mut list), slots.len()), (None, 4));
         assert!(list.is_empty());
+        assert_eq!(slots.begin(&begun(7, b"\0")), Some(1));
     }
 
     #[test]
@@ -542,12 +581,16 @@ mod tests {
             let manner = Manner { edns: server % 2 == 0, cased: true, tcp: server == 5 };
             slots.at(slot).note(Asked { server, sent: 10 * server }, manner);
         }
-        let known = |slots: &mut Slots, age| slots.at(slot).asked(age).map(|(asked, _)| asked.server);
-        assert_eq!([0, 1, 2, 3, 4].map(|age| known(&mut slots, age)), [Some(5), Some(4), Some(3), Some(2), None]);
+        let known =
+            |slots: &mut Slots, age| slots.at(slot).asked(age).map(|(asked, _)| asked.server);
+        assert_eq!(
+            [0, 1, 2, 3, 4].map(|age| known(&mut slots, age)),
+            [Some(5), Some(4), Some(3), Some(2), None]
+        );
         let (asked, manner) = slots.at(slot).asked(1).unwrap();
         assert_eq!((asked.sent, manner), (40, Manner { edns: true, cased: true, tcp: false }));
         assert_eq!(slots.at(slot).servers().collect::<Vec<_>>(), [5, 4, 3, 2]);
-        slots.free(slot);
+        slots.end(slot);
         assert_eq!(slots.begin(&begun(1, b"\0")), Some(slot));
         slots.at(slot).note(Asked { server: 9, sent: 0 }, Manner::default());
         assert_eq!([0, 1].map(|age| known(&mut slots, age)), [Some(9), None]);

@@ -52,13 +52,9 @@ pub fn parent(wire: &[u8]) -> Option<&[u8]> {
 
 /// Whether a name is `ancestor` or stands under it, case apart.
 pub fn is_within(wire: &[u8], ancestor: &[u8]) -> bool {
-    let Some(above) = wire.len().checked_sub(ancestor.len()) else { return false };
-    let mut rest = Some(wire);
-    while let Some(name) = rest.filter(|name| name.len() > ancestor.len()) {
-        rest = parent(name);
-    }
-    rest.is_some_and(|name| name.len() + above == wire.len())
-        && wire.get(above..).is_some_and(|tail| tail.eq_ignore_ascii_case(ancestor))
+    std::iter::successors(Some(wire), |name| parent(name))
+        .find(|name| name.len() <= ancestor.len())
+        .is_some_and(|name| name.eq_ignore_ascii_case(ancestor))
 }
 
 /// How long the name at the head of `octets` is, if it is one: no label types but the two of RFC 1035, nothing cut, not too

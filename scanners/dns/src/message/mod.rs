@@ -18,6 +18,8 @@
 
 mod answers;
 mod flags;
+#[cfg(any(test, feature = "testing"))]
+pub mod fuzzing;
 mod labels;
 mod name;
 mod numbers;
@@ -27,9 +29,11 @@ mod query;
 mod rdata;
 mod records;
 mod render;
+mod svcb;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
+pub(crate) use self::render::write_hex;
 pub use self::{
     answers::Answers,
     flags::Flags,

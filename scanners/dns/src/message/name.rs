@@ -79,7 +79,7 @@ impl Name {
             return writer.finish();
         }
         let text = str::from_utf8(text).map_err(|_| NameError::Idna)?;
-        // The stops of UTS 46, section 2.3. A stop behind a backslash is not one, but never stands in such a label: see below.
+        // Label by label, so that those in ASCII keep their case and their escapes.
         let mut rest = text;
         while !rest.is_empty() {
             let end = label_end(rest);
@@ -234,7 +234,7 @@ pub(super) fn push_decimal(octet: u8, out: &mut String) {
     out.extend(['\\', digit(octet / 100), digit(octet / 10), digit(octet)]);
 }
 
-/// Where the first label of a text ends: at a stop that no backslash stands before, or at the end.
+/// Where the first label of a text ends: at the end, or at a stop (UTS 46, section 2.3) that no backslash stands before.
 fn label_end(text: &str) -> usize {
     let mut escaped = false;
     for (at, c) in text.char_indices() {

@@ -15,7 +15,7 @@ pub struct Opt<'a> {
 }
 
 impl<'a> Opt<'a> {
-    pub(super) fn new(record: &Record<'a>) -> Self {
+    pub(crate) fn new(record: &Record<'a>) -> Self {
         Self { udp_size: record.class.0, ttl: record.ttl.to_be_bytes(), rdata: record.rdata }
     }
 

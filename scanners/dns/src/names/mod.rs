@@ -162,7 +162,7 @@ impl NamesError {
 }
 
 /// A list of names: what [`Questions`] asks about.
-pub trait Names: Send {
+pub trait Names: fmt::Debug + Send {
     /// Writes name, server and root of the next one into `question`.
     fn next(&mut self, question: &mut Question) -> Result<Pull, NamesError>;
 
@@ -280,6 +280,16 @@ impl<N: Names> Source for Questions<N> {
 
     fn fault(&mut self) -> Option<NamesError> {
         self.fault.take()
+    }
+}
+
+impl<N: Names + ?Sized> Names for Box<N> {
+    fn next(&mut self, question: &mut Question) -> Result<Pull, NamesError> {
+        (**self).next(question)
+    }
+
+    fn skip(&mut self, count: u64) -> Result<(), NamesError> {
+        (**self).skip(count)
     }
 }
 

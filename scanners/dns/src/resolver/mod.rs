@@ -58,9 +58,9 @@ const LOOKED_AT: usize = 64;
 /// Faster than any link: the rate of a server without a limit stops here.
 const MOST_RATE: f32 = 1e8;
 
-/// Which server, as a number that holds as long as a query to it is outstanding.
+/// Which server, as a number that holds as long as a query to it is outstanding, or it is [held](Pool::hold).
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
-pub struct ServerId(u32);
+pub struct ServerId(pub(crate) u32);
 
 /// What [`Pool::pick`] says.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -217,6 +217,20 @@ impl Pool {
         Some(ServerId(number as u32))
     }
 
+    /// Somebody will ask an added server in time: its number holds until [`Self::release`].
+    pub fn hold(&mut self, id: ServerId) {
+        if let Some(server) = self.servers.get_mut(id.0 as usize) {
+            server.holds += 1;
+        }
+    }
+
+    /// Who has [held](Self::hold) a server has no more to ask it.
+    pub fn release(&mut self, id: ServerId) {
+        if let Some(server) = self.servers.get_mut(id.0 as usize) {
+            server.holds = server.holds.saturating_sub(1);
+        }
+    }
+
     /// An added server that nobody waits for and that may be asked, or not even then.
     fn forgettable(&mut self, now: u64) -> Option<usize> {
         let added = self.servers.len() - self.listed;
@@ -224,7 +238,7 @@ impl Pool {
             let number = self.listed + self.hand;
             self.hand = (self.hand + 1) % added;
             let server = self.servers.get(number)?;
-            if server.outstanding == 0 && server.due <= now {
+            if server.outstanding == 0 && server.holds == 0 && server.due <= now {
                 return Some(number);
             }
         }
@@ -238,7 +252,8 @@ impl Pool {
     pub fn pick(&mut self, now: Instant, avoid: &[ServerId]) -> Pick {
         let now = now.as_nanos();
         let is_avoided = |number: u32| avoid.contains(&ServerId(number));
-        if self.credit >= 1.0 || self.ready.is_empty() {
+        // Who has been failed before is not the one to find out whether a server is back.
+        if self.ready.is_empty() || self.credit >= 1.0 && avoid.is_empty() {
             let probe = self.probes.first().filter(|probe| probe.due <= now);
             let probe = probe.and_then(|_| self.probes.first_but(&is_avoided));
             if let Some(probe) = probe.filter(|probe| probe.due <= now) {

@@ -61,6 +61,18 @@ pub struct Tag {
     generation: u32,
 }
 
+impl From<Tag> for u64 {
+    fn from(tag: Tag) -> Self {
+        Self::from(tag.generation) << 32 | Self::from(tag.level)
+    }
+}
+
+impl From<u64> for Tag {
+    fn from(number: u64) -> Self {
+        Self { level: number as u32, generation: (number >> 32) as u32 }
+    }
+}
+
 /// Whose answers are whose.
 #[derive(Debug)]
 pub struct Wildcards {

@@ -2,6 +2,7 @@
 
 use etherparse::PacketBuilder;
 use mrpf_engine::{
+    cookie::Cookie,
     link::LinkLayer,
     sources::Sources,
     wire::{self, tcp::Flags},
@@ -10,6 +11,7 @@ use mrpf_records::{Reason, State};
 use proptest::prelude::*;
 
 use super::*;
+use crate::marks::SourcePorts;
 
 const OURS: Ipv4Addr = Ipv4Addr::new(198, 18, 0, 1);
 const OURS_6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1);
@@ -19,7 +21,7 @@ const ROUTER_6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 0xfe);
 fn probe(sources: Sources) -> SynProbe {
     let ends = Ends { layer: LinkLayer::Ip, source_mac: MacAddr::ZERO, vlan: None, sources };
     let ports = SourcePorts::new(61_000, 256, 3).unwrap();
-    SynProbe::new(&ends, TcpProfile::Linux, ports, Cookie::from_key(&[3; 16]))
+    SynProbe::new(&ends, TcpProfile::Linux, Marks::new(ports, Cookie::from_key(&[3; 16])))
 }
 
 fn both() -> SynProbe {
@@ -97,29 +99,6 @@ fn error(kind: u8, code: u8, quoted: &[u8]) -> Vec<u8> {
 }
 
 proptest! {
-    #[test]
-    fn a_source_port_tells_the_attempt(
-        addr: u32,
-        addr_6: u128,
-        port: u16,
-        first in 1_024..60_000_u16,
-        count in 16..512_u16,
-        attempts in 1..=16_u8,
-    ) {
-        fn check(ports: SourcePorts, addr: impl Asked, port: u16, first: u16, count: u16) {
-            for attempt in 0..ports.attempts {
-                let source = ports.pick(addr, port, attempt);
-                assert!(source >= first && source < first + count);
-                assert_eq!(ports.attempt(addr, port, source), Some(attempt));
-            }
-            assert_eq!(ports.attempt(addr, port, first - 1), None);
-            assert_eq!(ports.attempt(addr, port, first + count), None);
-        }
-        let ports = SourcePorts::new(first, count, attempts).unwrap();
-        check(ports, Ipv4Addr::from(addr), port, first, count);
-        check(ports, Ipv6Addr::from(addr_6), port, first, count);
-    }
-
     /// Whoever is asked, in whichever attempt: the answer says so, and no other number does.
     #[test]
     fn an_answer_of_either_family_names_its_probe(addr: u32, addr_6: u128, attempt in 0..3_u8, other in 2..u32::MAX) {
@@ -140,31 +119,6 @@ proptest! {
             prop_assert_eq!(validate(Flags::SYN, 1), Err(Invalid::Kind));
         }
     }
-}
-
-#[test]
-fn all_ports_of_a_part_are_used() {
-    let ports = SourcePorts::new(61_000, 256, 4).unwrap();
-    let check = |name: &str, pick: &dyn Fn(u32) -> u16| {
-        let mut used = [0_u32; 64];
-        for host in 0..65_536_u32 {
-            used[usize::from(pick(host) - 61_064)] += 1;
-        }
-        assert!(used.iter().all(|n| (700..1_400).contains(n)), "{name}: {used:?}");
-    };
-    check("hosts", &|host| ports.pick(Ipv4Addr::from(0xc613_0000 + host), 80, 1));
-    let prefix = 0x2001_0db8_u128 << 96;
-    let pick = |host| ports.pick(Ipv6Addr::from(host), 80, 1);
-    check("hosts of one network", &|host| pick(prefix | u128::from(host)));
-    check("networks", &|host| pick(prefix | u128::from(host) << 64 | 1));
-    check("far hosts", &|host| pick(prefix | u128::from(host) << 32));
-}
-
-#[test]
-fn too_few_ports_are_refused() {
-    assert_eq!(SourcePorts::new(61_000, 2, 3), None);
-    assert_eq!(SourcePorts::new(65_500, 256, 1), None);
-    assert_eq!(SourcePorts::new(61_000, 256, 0), None);
 }
 
 #[test]

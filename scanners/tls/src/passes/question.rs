@@ -9,7 +9,7 @@ use mrpf_engine::{
     tcp::{About, End, Frames, Report, Requests},
     template::{Ends, TcpProfile},
 };
-use mrpf_syn::{Follow, ScanError, SynProbe};
+use mrpf_syn::{Follow, Marks, ScanError, SynProbe};
 
 use crate::{
     fingerprint::jarm::{Answer, JarmProbe},
@@ -62,8 +62,8 @@ impl Follow for Ask {
 
     const FRAME_LEN: usize = Frames::MAX_LEN;
 
-    fn probe(&self, syn: SynProbe) -> Self::Probe {
-        ConnectProbe::new(syn)
+    fn probe(&self, ends: &Ends, profile: TcpProfile, marks: Marks) -> Self::Probe {
+        ConnectProbe::new(SynProbe::new(ends, profile, marks))
     }
 
     fn listener(

@@ -2,9 +2,9 @@
 
 use std::{net::IpAddr, time::Duration};
 
-use super::speaker::Speaker;
+use super::{service::Service, speaker::Speaker};
 
-/// How a port answers a SYN.
+/// How a port answers a SYN or, where it [serves](Self::Serves), a datagram.
 #[derive(Clone, Debug)]
 pub enum Behaviour {
     /// A host that still holds a connection of ours (RFC 5961, section 4): for each peer, the source port of the first SYN
@@ -20,7 +20,7 @@ pub enum Behaviour {
     },
     /// Every reply comes so many times; 1 changes nothing, 0 silences.
     Duplicate(u8, Box<Self>),
-    /// So many of a hundred SYNs are lost before they reach the host. RSTs and ACKs are not.
+    /// So many of a hundred SYNs, or datagrams, are lost before they reach the host. RSTs and ACKs are not.
     Lossy {
         /// 0 to 100.
         percent: u8,
@@ -33,6 +33,8 @@ pub enum Behaviour {
     Open(OpenHost),
     /// Each reply waits up to this longer, drawn evenly, so that later ones overtake it.
     Reorder(Duration, Box<Self>),
+    /// A host that answers datagrams, and no SYNs: another rule for the same address and port may.
+    Serves(Service),
     /// No answer at all.
     Silent,
     /// Each reply waits so long.
@@ -70,6 +72,18 @@ impl Behaviour {
             | Self::Lossy { of: inner, .. }
             | Self::Reorder(_, inner)
             | Self::Slow(_, inner) => inner.is_speaking(),
+            _ => false,
+        }
+    }
+
+    /// Whether it answers datagrams; if not, it answers SYNs.
+    pub(super) fn serves(&self) -> bool {
+        match self {
+            Self::Serves(_) => true,
+            Self::Duplicate(_, inner)
+            | Self::Lossy { of: inner, .. }
+            | Self::Reorder(_, inner)
+            | Self::Slow(_, inner) => inner.serves(),
             _ => false,
         }
     }

@@ -10,7 +10,7 @@ pub struct HostCounts {
     pub frames: u64,
     /// Of them, nothing that a host would answer or take note of.
     pub ignored: u64,
-    /// Of them, IPv4, ICMPv6 or TCP checksums that are wrong.
+    /// Of them, IPv4, ICMPv6, TCP or UDP checksums that are wrong.
     pub bad_checksums: u64,
     /// ARP requests answered.
     pub arp_answers: u64,
@@ -34,6 +34,14 @@ pub struct HostCounts {
     pub syns_speaking: u64,
     /// SYNs dropped by [`Behaviour::Lossy`].
     pub syns_lost: u64,
+    /// Datagrams that reached a [`Behaviour::Serves`].
+    pub datagrams: u64,
+    /// Datagrams that it answered them with.
+    pub datagrams_said: u64,
+    /// Datagrams to addresses that no rule serves.
+    pub datagrams_unclaimed: u64,
+    /// Datagrams dropped by [`Behaviour::Lossy`].
+    pub datagrams_lost: u64,
     /// RSTs that ended a connection.
     pub resets: u64,
     /// RSTs that matched nothing.

@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use etherparse::{
     ArpOperation, ArpPacketSlice, Icmpv6Slice, IpNumber, Ipv4HeaderSlice, Ipv6HeaderSlice,
-    TcpOptionElement, TcpOptionsIterator, TcpSlice,
+    TcpOptionElement, TcpOptionsIterator, TcpSlice, UdpSlice,
 };
 
 use super::reply::{fold, sum};
@@ -27,6 +27,7 @@ pub(super) enum Asked<'a> {
     Neighbour(NeighbourQuestion<'a>),
     Nothing,
     Tcp(Question<'a>),
+    Udp(Asking<'a>),
 }
 
 /// Who has an address?
@@ -44,6 +45,26 @@ pub(super) struct NeighbourQuestion<'a> {
     pub(super) sender_mac: [u8; 6],
     pub(super) sender: Ipv6Addr,
     pub(super) wanted: Ipv6Addr,
+}
+
+/// An IP packet that came.
+#[derive(Clone, Copy)]
+pub(super) struct Packet<'a> {
+    /// The link header with its VLAN tags; empty when the link has none.
+    pub(super) link: &'a [u8],
+    /// The IP packet, without the link's padding.
+    pub(super) bytes: &'a [u8],
+    pub(super) ip_header_len: usize,
+    pub(super) source: IpAddr,
+    pub(super) destination: IpAddr,
+}
+
+/// A UDP datagram, with checksums that hold.
+pub(super) struct Asking<'a> {
+    pub(super) packet: Packet<'a>,
+    pub(super) source_port: u16,
+    pub(super) destination_port: u16,
+    pub(super) payload: &'a [u8],
 }
 
 /// A TCP segment, with checksums that hold.
@@ -123,22 +144,27 @@ fn ipv4<'a>(link: &'a [u8], rest: &'a [u8]) -> Asked<'a> {
         return Asked::Nothing;
     };
     let ip_header_len = ip.slice().len();
-    if ip.is_fragmenting_payload() || ip.protocol() != IpNumber::TCP || packet.len() < ip_header_len
-    {
-        return Asked::Nothing;
-    }
-    let Ok(tcp) = TcpSlice::from_slice(&packet[ip_header_len..]) else {
+    let Some(payload) = packet.get(ip_header_len..).filter(|_| !ip.is_fragmenting_payload()) else {
         return Asked::Nothing;
     };
-    let whole = tcp.calc_checksum_ipv4(ip.source(), ip.destination()).ok();
+    let holds = ip.to_header().calc_header_checksum() == ip.header_checksum();
     let pseudo = sum(&ip.source()) + sum(&ip.destination());
-    if ip.to_header().calc_header_checksum() != ip.header_checksum()
-        || !checksum_holds(&tcp, whole, pseudo)
-    {
-        return Asked::BadChecksum;
-    }
     let ends = (ip.source_addr().into(), ip.destination_addr().into());
-    Asked::Tcp(Question::new(link, packet, ip_header_len, ends, &tcp))
+    match ip.protocol() {
+        IpNumber::TCP => {
+            let Ok(tcp) = TcpSlice::from_slice(payload) else {
+                return Asked::Nothing;
+            };
+            let whole = tcp.calc_checksum_ipv4(ip.source(), ip.destination()).ok();
+            if !holds || !checksum_holds(&tcp, whole, pseudo) {
+                return Asked::BadChecksum;
+            }
+            Asked::Tcp(Question::new(link, packet, ip_header_len, ends, &tcp))
+        }
+        IpNumber::UDP if !holds => Asked::BadChecksum,
+        IpNumber::UDP => datagram(Packet::new(link, packet, ip_header_len, ends), payload),
+        _ => Asked::Nothing,
+    }
 }
 
 /// Extension headers are not walked: nothing that asks a host has one.
@@ -164,9 +190,38 @@ fn ipv6<'a>(link: &'a [u8], rest: &'a [u8]) -> Asked<'a> {
             let ends = (ip.source_addr().into(), ip.destination_addr().into());
             Asked::Tcp(Question::new(link, packet, ip_header_len, ends, &tcp))
         }
+        IpNumber::UDP => {
+            let ends = (ip.source_addr().into(), ip.destination_addr().into());
+            datagram(Packet::new(link, packet, ip_header_len, ends), payload)
+        }
         IpNumber::IPV6_ICMP if ip.hop_limit() == 255 => solicitation(link, &ip, payload),
         _ => Asked::Nothing,
     }
+}
+
+fn datagram<'a>(packet: Packet<'a>, payload: &'a [u8]) -> Asked<'a> {
+    let Ok(udp) = UdpSlice::from_slice(payload) else {
+        return Asked::Nothing;
+    };
+    let pseudo = match (packet.source, packet.destination) {
+        (IpAddr::V4(from), IpAddr::V4(to)) => sum(&from.octets()) + sum(&to.octets()),
+        (IpAddr::V6(from), IpAddr::V6(to)) => sum(&from.octets()) + sum(&to.octets()),
+        _ => return Asked::Nothing,
+    } + u32::from(IpNumber::UDP.0)
+        + udp.slice().len() as u32;
+    let holds = match udp.checksum() {
+        0 => packet.source.is_ipv4(), // there is none
+        checksum => fold(pseudo + sum(udp.slice())) == u16::MAX || fold(pseudo) == checksum,
+    };
+    if !holds {
+        return Asked::BadChecksum;
+    }
+    Asked::Udp(Asking {
+        packet,
+        source_port: udp.source_port(),
+        destination_port: udp.destination_port(),
+        payload: udp.payload(),
+    })
 }
 
 fn solicitation<'a>(link: &'a [u8], ip: &Ipv6HeaderSlice<'_>, payload: &[u8]) -> Asked<'a> {
@@ -191,6 +246,17 @@ fn solicitation<'a>(link: &'a [u8], ip: &Ipv6HeaderSlice<'_>, payload: &[u8]) ->
         sender: ip.source_addr(),
         wanted: Ipv6Addr::from(*wanted),
     })
+}
+
+impl<'a> Packet<'a> {
+    fn new(
+        link: &'a [u8],
+        bytes: &'a [u8],
+        ip_header_len: usize,
+        (source, destination): (IpAddr, IpAddr),
+    ) -> Self {
+        Self { link, bytes, ip_header_len, source, destination }
+    }
 }
 
 impl<'a> Question<'a> {
@@ -219,6 +285,12 @@ impl<'a> Question<'a> {
             tcp_header_len: tcp.header_slice().len(),
             payload: tcp.payload(),
         }
+    }
+
+    /// The packet that holds it.
+    pub(super) fn whole(&self) -> Packet<'a> {
+        let Self { link, packet, ip_header_len, source, destination, .. } = *self;
+        Packet::new(link, packet, ip_header_len, (source, destination))
     }
 
     /// What the options offer, up to the first that makes no sense.

@@ -2,15 +2,16 @@
 //!
 //! By hand and not by etherparse, since half of them are wrong on purpose; the tests read the right ones back with it.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use super::{
     behaviour::{Odd, OpenHost, Quote, RstAck},
-    question::{ArpQuestion, NeighbourQuestion, Question},
+    question::{ArpQuestion, NeighbourQuestion, Packet, Question},
 };
 
 const IPV4_LEN: usize = 20;
 const TCP_LEN: usize = 20;
+const UDP_LEN: usize = 8;
 const ICMP_LEN: usize = 8;
 /// An ICMP error is no longer than this: RFC 1812, section 4.3.2.3.
 const ICMP_MOST: usize = 576;
@@ -27,6 +28,7 @@ pub(super) const ACK: u8 = 0x10;
 
 const ICMP: u8 = 1;
 const TCP: u8 = 6;
+const UDP: u8 = 17;
 const FRAGMENT: u8 = 44;
 const ICMPV6: u8 = 58;
 const DONT_FRAGMENT: u16 = 0x4000;
@@ -109,10 +111,10 @@ pub(super) fn challenge(
     );
 }
 
-/// ICMP destination unreachable from `responder`, which is of the question's family.
+/// ICMP destination unreachable from `responder`, which is of the packet's family.
 pub(super) fn unreachable(
     out: &mut Vec<u8>,
-    question: &Question<'_>,
+    packet: &Packet<'_>,
     code: u8,
     responder: IpAddr,
     quote: Quote,
@@ -120,10 +122,10 @@ pub(super) fn unreachable(
     let most = match quote {
         Quote::Full if responder.is_ipv4() => ICMP_MOST - IPV4_LEN - ICMP_LEN,
         Quote::Full => ICMPV6_MOST - IPV6_LEN - ICMP_LEN,
-        Quote::Minimum => question.ip_header_len + 8,
+        Quote::Minimum => packet.ip_header_len + 8,
     };
-    let quoted = &question.packet[..question.packet.len().min(most)];
-    icmp(out, question, code, responder, quoted);
+    let quoted = &packet.bytes[..packet.bytes.len().min(most)];
+    icmp(out, packet, code, responder, quoted);
 }
 
 pub(super) fn odd(out: &mut Vec<u8>, question: &Question<'_>, odd: Odd, isn: u32) {
@@ -139,7 +141,7 @@ pub(super) fn odd(out: &mut Vec<u8>, question: &Question<'_>, odd: Odd, isn: u32
             for octet in &mut foreign[seq_at..seq_at + 4] {
                 *octet ^= 0x5a;
             }
-            icmp(out, question, 1, question.destination, &foreign);
+            icmp(out, &question.whole(), 1, question.destination, &foreign);
         }
         Odd::Fragment => {
             link(out, question.link);
@@ -260,12 +262,40 @@ pub(super) fn segment_after(out: &mut Vec<u8>, to: &[u8], segment: &Segment<'_>)
     ip(out, TCP, segment.ttl, segment.ends, DONT_FRAGMENT, &segment.bytes());
 }
 
-fn icmp(out: &mut Vec<u8>, question: &Question<'_>, code: u8, from: IpAddr, quoted: &[u8]) {
+/// A UDP datagram to be written.
+pub(super) struct Datagram<'a> {
+    pub(super) from: SocketAddr,
+    pub(super) to: SocketAddr,
+    pub(super) payload: &'a [u8],
+}
+
+/// A whole frame with `datagram` in it, to where a frame with the link header `to` came from.
+pub(super) fn datagram(out: &mut Vec<u8>, to: &[u8], datagram: &Datagram<'_>) {
+    let Datagram { from, to: peer, payload } = datagram;
+    let len = UDP_LEN + payload.len();
+    let mut bytes = Vec::with_capacity(len);
+    bytes.extend(from.port().to_be_bytes());
+    bytes.extend(peer.port().to_be_bytes());
+    bytes.extend((len as u16).to_be_bytes());
+    bytes.extend([0, 0]);
+    bytes.extend(*payload);
+    let pseudo = sum_addr(from.ip()) + sum_addr(peer.ip()) + u32::from(UDP) + len as u32;
+    // Zero would say that there is none: RFC 768.
+    let checksum = match !fold(pseudo + sum(&bytes)) {
+        0 => u16::MAX,
+        checksum => checksum,
+    };
+    bytes[6..8].copy_from_slice(&checksum.to_be_bytes());
+    link(out, to);
+    ip(out, UDP, 64, (from.ip(), peer.ip()), 0, &bytes);
+}
+
+fn icmp(out: &mut Vec<u8>, packet: &Packet<'_>, code: u8, from: IpAddr, quoted: &[u8]) {
     let kind = if from.is_ipv4() { 3 } else { 1 };
     let mut message = vec![kind, code, 0, 0, 0, 0, 0, 0];
     message.extend(quoted);
-    link(out, question.link);
-    match (from, question.source) {
+    link(out, packet.link);
+    match (from, packet.source) {
         (IpAddr::V6(from), IpAddr::V6(to)) => {
             sum_icmpv6(&mut message, (from, to));
             ipv6(out, ICMPV6, 64, (from, to), 0, &message);

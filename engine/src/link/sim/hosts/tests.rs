@@ -12,6 +12,7 @@ use super::*;
 
 mod by_hand;
 mod ipv6;
+mod serving;
 mod speaking;
 
 const US: Ipv4Addr = Ipv4Addr::new(198, 18, 0, 1);
