@@ -151,8 +151,8 @@ fn what_is_there_does_not_wait_for_what_is_not() {
     while pulls.last() != Some(&Pull::End) {
         pulls.push(lines.next(&mut question).unwrap());
     }
-    use Pull::{End, Later, Question as Some};
-    assert_eq!(pulls, [Some, Later, Some, Later, End]);
+    let expected = [Pull::Question, Pull::Later, Pull::Question, Pull::Later, Pull::End];
+    assert_eq!(pulls, expected);
 }
 
 proptest! {
