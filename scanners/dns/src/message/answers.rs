@@ -3,7 +3,7 @@
 use std::hash::{DefaultHasher, Hasher};
 
 use super::{
-    MAX_NAME, Message, Name, Qtype, Section,
+    HEADER, MAX_NAME, Message, Name, Qtype, Section,
     rdata::{Field, Fields, fields},
 };
 
@@ -71,11 +71,13 @@ impl Answers {
 }
 
 impl Message<'_> {
-    /// The digest of the answer section.
+    /// The digest of the answer section's records of the name that was asked for. What stands behind an alias is its target's,
+    /// and the same for whoever points there; a DNAME (RFC 6672), which stands for all names below its own, counts.
     pub fn digest(&self) -> Answers {
         let mut answers = Answers::default();
         for record in self.records().take_while(|record| record.section == Section::Answer) {
-            if matches!(record.rtype, Qtype::RRSIG | Qtype::SIG) {
+            let is_signature = matches!(record.rtype, Qtype::RRSIG | Qtype::SIG);
+            if is_signature || !(record.rtype == Qtype::DNAME || record.is_of(HEADER)) {
                 continue;
             }
             let mut hasher = DefaultHasher::new();
