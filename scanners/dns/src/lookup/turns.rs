@@ -53,7 +53,7 @@ impl<S: Source> Lookups<S> {
                     self.desk.go_on_in_list(number);
                     continue;
                 }
-                match self.desk.ask(number, now, link.frame(made)) {
+                match self.desk.ask(number, None, now, link.frame(made)) {
                     Asking::Made(len) => {
                         lens[made] = len;
                         made += 1;
@@ -99,20 +99,33 @@ impl<S: Source> Lookups<S> {
             }
             let (mut made, mut wait) = (0, None);
             while made < got as usize && wait.is_none() {
-                match self.begin_next(now) {
-                    Next::Begun(number) => match self.desk.ask(number, now, link.frame(made)) {
-                        Asking::Made(len) => {
-                            lens[made] = len;
-                            made += 1;
-                        }
-                        Asking::Wait(at) => {
-                            self.desk.slots.enlist(&mut self.desk.ready, number);
-                            wait = Some(Some(at));
-                        }
-                        Asking::Nothing => {}
-                    },
-                    Next::Told => {}
-                    Next::At(at) => wait = Some(at),
+                // What has begun comes before what has not, so nothing begins that would have to wait.
+                let picked = match self.desk.pool.pick(now, &[]) {
+                    Pick::Server(server) => Some(server),
+                    Pick::Dead => None,
+                    Pick::Wait(at) => {
+                        wait = Some(Some(at));
+                        break;
+                    }
+                };
+                let number = match self.begin_next(now) {
+                    Next::Begun(number) => number,
+                    Next::Told => continue,
+                    Next::At(at) => {
+                        wait = Some(at);
+                        break;
+                    }
+                };
+                match self.desk.ask(number, picked, now, link.frame(made)) {
+                    Asking::Made(len) => {
+                        lens[made] = len;
+                        made += 1;
+                    }
+                    Asking::Wait(at) => {
+                        self.desk.slots.enlist(&mut self.desk.ready, number);
+                        wait = Some(Some(at));
+                    }
+                    Asking::Nothing => {}
                 }
             }
             session.governor().put_back(Class::New, got - made as u32);
@@ -138,10 +151,6 @@ impl<S: Source> Lookups<S> {
 
     /// Begins the next test, or the next question.
     fn begin_next(&mut self, now: Instant) -> Next {
-        // What has begun waits in front of those that were asked before: so nothing begins that has to wait.
-        if let Pick::Wait(at) = self.desk.pool.pick(now, &[]) {
-            return Next::At(Some(at));
-        }
         if self.desk.slots.room() > 0
             && let Some((name, qtype, tag)) =
                 self.desk.wildcards.as_mut().and_then(Wildcards::next_question)
