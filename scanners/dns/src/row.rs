@@ -62,27 +62,26 @@ impl Rows {
             Protocol::Tcp => DnsProtocol::Tcp,
         });
         row.wire = self.wants_wire.then(|| BASE64_STANDARD.encode(end.message));
-        let has_question = self.restore_case(end);
+        let has_question = restore_case(end, &mut self.message);
         match Message::parse(&self.message) {
             Some(message) => tell(&mut row, &message, end, has_question),
             None => row.cut = Some(true),
         }
         row
     }
+}
 
-    /// Takes the message of an end, with the question in the case of the input, if it has the question.
-    fn restore_case(&mut self, end: &End<'_>) -> bool {
-        self.message.clear();
-        self.message.extend_from_slice(end.message);
-        let question =
-            self.message.get_mut(QUESTION_AT..).and_then(|rest| rest.get_mut(..end.name.len()));
-        match question.filter(|name| name.eq_ignore_ascii_case(end.name)) {
-            Some(question) => {
-                question.copy_from_slice(end.name);
-                true
-            }
-            None => false,
+/// Takes the message of an end into `message`, with the question in the case of the input; gives whether it has the question.
+pub(crate) fn restore_case(end: &End<'_>, message: &mut Vec<u8>) -> bool {
+    message.clear();
+    message.extend_from_slice(end.message);
+    let question = message.get_mut(QUESTION_AT..).and_then(|rest| rest.get_mut(..end.name.len()));
+    match question.filter(|name| name.eq_ignore_ascii_case(end.name)) {
+        Some(question) => {
+            question.copy_from_slice(end.name);
+            true
         }
+        None => false,
     }
 }
 
