@@ -204,7 +204,7 @@ impl Scan {
                     let ts = Timestamp::from(self.start + Duration::from_nanos(end.at.as_nanos()));
                     let row = self.rows.row(&end, ts);
                     if self.show.shows(&row) {
-                        return Next::Record(Record::Dns(Box::new(row)));
+                        return Next::Record(Record::Dns(row));
                     }
                     continue;
                 }

@@ -5,7 +5,7 @@ use mrpf_engine::time::Instant;
 use super::{
     desk::{Desk, tick_of},
     frames::Way,
-    slots::{Asked, Failure, Manner, State},
+    slot::{Asked, Failure, Manner, State},
 };
 use crate::resolver::{Pick, ServerId, Turn, Why};
 
@@ -74,7 +74,7 @@ impl Desk {
         {
             return Ok(ServerId(same));
         }
-        let mut avoid = [ServerId(0); super::slots::TAKEN];
+        let mut avoid = [ServerId(0); super::slot::TAKEN];
         let mut avoided = 0;
         for (place, server) in avoid.iter_mut().zip(slot.servers()) {
             (*place, avoided) = (ServerId(server), avoided + 1);

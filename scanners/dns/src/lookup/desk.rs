@@ -19,11 +19,13 @@ use mrpf_engine::{scan::Session, time::Instant};
 use super::{
     Settings,
     cases::Cases,
+    ends::{End, Outcome, Protocol},
     frames::Frames,
     held::{Held, Told},
-    outbox::{End, Outbox, Outcome, Protocol},
+    outbox::Outbox,
     places::{Place, Places},
-    slots::{Asked, Begun, Failure, List, Manner, Purpose, Slot, Slots, State},
+    slot::{Asked, Failure, Manner, Purpose, Slot, State},
+    slots::{Begun, List, Slots},
     tally::Tally,
 };
 use crate::{

@@ -72,6 +72,11 @@ fn layout(rtype: Qtype, class: Qclass) -> Option<&'static [Field]> {
     })
 }
 
+/// Whether a record's data may hold names.
+pub(super) fn has_names(record: &Record<'_>) -> bool {
+    layout(record.rtype, record.class).is_some_and(|layout| layout.contains(&Field::Name))
+}
+
 /// The fields of a record, and which octets of its message they are; `None` when its type is no row of fields, or its data
 /// do not have that form to the last octet.
 pub(super) fn fields<'a>(record: &Record<'a>) -> Option<Fields<'a>> {

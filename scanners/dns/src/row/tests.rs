@@ -32,7 +32,7 @@ fn end<'a>(name: &'a [u8], outcome: Outcome, message: &'a [u8]) -> End<'a> {
 }
 
 fn row(end: &End<'_>) -> DnsRecord {
-    Rows::new(false).row(end, Timestamp::from_unix_micros(0))
+    *Rows::new(false).row(end, Timestamp::from_unix_micros(0))
 }
 
 /// A row as it stands on a line, read by a reader that knows JSON alone.
@@ -256,7 +256,7 @@ proptest! {
             message.clear();
         }
         message.extend(&octets);
-        let row = Rows::new(true).row(&end(&name, Outcome::Message, &message), Timestamp::from_unix_micros(1));
+        let row = *Rows::new(true).row(&end(&name, Outcome::Message, &message), Timestamp::from_unix_micros(1));
         let line = serde_json::to_string(&row).unwrap();
         prop_assert!(!line.contains('\n'));
         prop_assert_eq!(&serde_json::from_str::<DnsRecord>(&line).unwrap(), &row);

@@ -76,10 +76,11 @@ fn those_to_avoid_are_passed_over_while_others_are_there() {
 
 #[test]
 fn servers_that_die_are_left_and_come_back() {
-    let mut hosts = vec![Host::new(f64::INFINITY, Duration::from_millis(20)); 2];
+    let host = |cap| Host::new(cap, Duration::from_millis(20));
+    let mut hosts = vec![host(f64::INFINITY), host(3_000.0)];
     hosts[0].dead = Duration::from_secs(5)..Duration::from_secs(60);
     let mut world = World::new(hosts, PoolSettings::default(), 1);
-    world.demand = 2_000.0;
+    world.set_demand(2_000.0);
     world.run(Duration::from_secs(5));
     world.mark();
     world.run(Duration::from_secs(2));
@@ -90,10 +91,14 @@ fn servers_that_die_are_left_and_come_back() {
     // A probe every 8 seconds at last, and the other one takes all.
     assert!(world.hosts[0].late_asked <= 12, "{}", world.hosts[0].late_asked);
     assert!(world.hosts[1].late_answered > 49 * 2_000, "{}", world.hosts[1].late_answered);
+    // Once it is back it takes what the other one cannot, as soon as there is more to ask.
     world.run(Duration::from_secs(15));
+    world.set_demand(10_000.0);
+    world.run(Duration::from_secs(2));
     world.mark();
     world.run(Duration::from_secs(1));
-    assert!(world.hosts[0].late_answered > 500, "{}", world.hosts[0].late_answered);
+    assert!(world.hosts[0].late_answered > 6_900, "{}", world.hosts[0].late_answered);
+    assert!(world.since_mark().0 > 9_800.0, "{:?}", world.since_mark());
 }
 
 /// The network itself is away for three seconds: nobody is dead, and all goes on.
@@ -132,7 +137,7 @@ fn refusals_are_about_the_server_only_where_it_alone_refuses() {
         let mut hosts = vec![host(); 10];
         hosts[0].says = says;
         let mut world = World::new(hosts, PoolSettings::default(), 1);
-        world.demand = 1_000.0;
+        world.set_demand(1_000.0);
         world.run(Duration::from_secs(10));
         world.mark();
         world.run(Duration::from_secs(10));
@@ -142,7 +147,7 @@ fn refusals_are_about_the_server_only_where_it_alone_refuses() {
     let mut hosts = vec![host(); 3];
     hosts.iter_mut().for_each(|host| host.says = Says::ServFail);
     let mut world = World::new(hosts, PoolSettings::default(), 1);
-    world.demand = 1_000.0;
+    world.set_demand(1_000.0);
     world.run(Duration::from_secs(10));
     world.mark();
     world.run(Duration::from_secs(5));
