@@ -11,6 +11,7 @@
 //! resume.rs    scans that are killed or interrupted, and go on
 //! killed.rs    such a scan
 //! tls.rs       certificates of nginx and of a faster far end, and `mrpf tls`
+//! dns_command.rs  `mrpf dns`: names, networks and sweeps, of servers of the lab, Knot and Unbound
 //! jarm.rs      JARM of servers that nobody here wrote, beside kernel sockets
 //! tls/matrix.rs  servers that nobody here wrote, each as it can be set up, and whether every field is right
 //! platform.rs  `mrpf up` and the commands on its folder
@@ -25,6 +26,7 @@
 mod backpressure;
 mod command;
 mod demo;
+mod dns_command;
 mod exact;
 mod hostile;
 mod jarm;
