@@ -77,6 +77,13 @@ fn check_demo(as_ordinary_user: bool) {
     let truth = certificate_log::in_scope().into_iter().chain(demo::names_of_certificates());
     assert_eq!(names.collect::<BTreeSet<_>>(), truth.collect());
 
+    let records = listed("domain-record");
+    let text = |row: &Value, field: &str| row[field].as_str().unwrap().to_owned();
+    let record = |row: &Value| (text(row, "domain"), text(row, "rtype"), text(row, "data"));
+    let truth = demo::records().into_iter();
+    let truth = truth.map(|(name, rtype, data)| (name, rtype.to_owned(), data));
+    assert_eq!(records.iter().map(record).collect::<BTreeSet<_>>(), truth.collect());
+
     let status = rows("status --data mrpf-demo-data --json");
     let of = |kind: &str| status.iter().filter(|row| row["type"] == kind).collect::<Vec<_>>();
     let [workflow] = of("workflow")[..] else { panic!("one workflow: {status:?}") };

@@ -11,6 +11,9 @@
 //! resume.rs    scans that are killed or interrupted, and go on
 //! killed.rs    such a scan
 //! tls.rs       certificates of nginx and of a faster far end, and `mrpf tls`
+//! dns.rs       names over links that lose, at servers that fail and truncate
+//! dns/servers.rs  what knot, nsd and unbound say
+//! dns_command.rs  `mrpf dns`: names, networks and sweeps, of servers of the lab, Knot and Unbound
 //! jarm.rs      JARM of servers that nobody here wrote, beside kernel sockets
 //! tls/matrix.rs  servers that nobody here wrote, each as it can be set up, and whether every field is right
 //! platform.rs  `mrpf up` and the commands on its folder
@@ -26,6 +29,7 @@ mod backpressure;
 mod command;
 mod demo;
 mod dns;
+mod dns_command;
 mod exact;
 mod hostile;
 mod jarm;

@@ -1,5 +1,6 @@
 //! Why a scan failed, sorted by what is to be done about it.
 
+use mrpf_dns::DnsError;
 use mrpf_engine::{
     link::LinkError,
     neighbour::NeighbourError,
@@ -35,6 +36,14 @@ pub(crate) fn tls_not_started(error: &TlsError) -> TaskError {
     }
 }
 
+/// The same of a DNS scan.
+pub(crate) fn dns_not_started(error: &DnsError) -> TaskError {
+    match error {
+        DnsError::Scan(error) => not_started(error),
+        error => TaskError::new(ErrorKind::Input, error.to_string()),
+    }
+}
+
 /// A scan that ended before its time.
 pub(crate) fn broken_off(failure: &Failure) -> TaskError {
     TaskError::new(failure_kind(failure), failure.to_string())
@@ -44,7 +53,7 @@ fn failure_kind(failure: &Failure) -> ErrorKind {
     match failure {
         Failure::Link(link) => link_kind(link),
         Failure::Panicked => ErrorKind::WorkerLost,
-        Failure::Thread(_) | Failure::Pass(_) => ErrorKind::Resource,
+        Failure::Thread(_) | Failure::Pass(_) | Failure::List(_) => ErrorKind::Resource,
     }
 }
 

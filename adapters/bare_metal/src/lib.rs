@@ -3,6 +3,7 @@
 //! ```text
 //!  TcpSynScan --> plan: scope, blocklist, estimate --> mrpf_syn::Scan --> drive: records --> task_data
 //!  TlsScan    -->   |                                  mrpf_tls::Scan       |       '------> recon: endpoints, certificates
+//!  DnsScan    -->   |                                  mrpf_dns::Scan       |                       and what names stand for
 //!                   '--> refusals                                           '--> mark, every 5 s --> checkpoint
 //! ```
 //!
@@ -14,11 +15,12 @@
 //! - A scan that was stopped, or lost with its worker, goes on at its checkpoint: nothing is left out, and what comes twice is
 //!   what was found beyond the mark.
 //!
-//! Not here: how scans are made (`mrpf_syn`, `mrpf_tls`), leases and messages (`mrpf_worker`).
+//! Not here: how scans are made (`mrpf_syn`, `mrpf_tls`, `mrpf_dns`), leases and messages (`mrpf_worker`).
 
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
+mod dns;
 mod drive;
 mod error;
 mod plan;
@@ -31,9 +33,9 @@ use std::num::NonZeroU64;
 
 use mrpf_engine::link::sim::Network;
 use mrpf_ports::Runners;
-use mrpf_tasks::catalogue::{TcpSynScan, TlsScan};
+use mrpf_tasks::catalogue::{DnsScan, TcpSynScan, TlsScan};
 
-pub use self::{plan::LONGEST, syn::SynScan, tls::CertificateScan};
+pub use self::{dns::NameScan, plan::LONGEST, syn::SynScan, tls::CertificateScan};
 
 /// How a bare-metal worker scans.
 #[derive(Clone, Debug)]
@@ -67,5 +69,6 @@ pub enum Link {
 pub fn runners(settings: Settings) -> Runners {
     Runners::new()
         .with::<TcpSynScan>(SynScan::new(settings.clone()))
+        .with::<DnsScan>(NameScan::new(settings.clone()))
         .with::<TlsScan>(CertificateScan::new(settings))
 }

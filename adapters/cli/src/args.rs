@@ -1,6 +1,7 @@
 //! What can be asked for on the command line. Values are typed here; lists of targets and ports are read by the engine,
 //! which names the file and line of what it cannot read.
 
+mod dns;
 mod scan;
 
 use std::{ffi::OsString, fmt, path::PathBuf, time::Duration};
@@ -11,7 +12,7 @@ use mrpf_syn::{Show, TcpProfile};
 use mrpf_tasks::{PerSecond, WorkerClass};
 use mrpf_tls::KeyShare;
 
-pub(crate) use self::scan::ScanArgs;
+pub(crate) use self::{dns::DnsArgs, scan::ScanArgs};
 use crate::values::{HelloChoice, max_time, server_name};
 
 /// Scans networks: which hosts answer, on which ports.
@@ -34,6 +35,7 @@ Examples:
   mrpf syn 203.0.113.0/24 -p - --dry-run     what that would be; sends nothing, needs no root
   mrpf syn --help                            all flags of a scan
   sudo mrpf tls 203.0.113.0/24               certificates of its hosts
+  sudo mrpf dns -f names.txt -r resolvers.txt  what names stand for
   sudo mrpf up                               the platform: workflows from a domain to stored results
   sudo mrpf submit recon --domain example.org --address 203.0.113.0/24
 
@@ -50,6 +52,9 @@ pub(crate) enum Command {
     /// Which certificates, versions and names TLS ports have, TLS 1.3 included; SYN and TLS in one pass.
     #[command(after_help = TLS_EXAMPLES)]
     Tls(Box<TlsArgs>),
+    /// What names stand for, with millions of lookups at once; names of networks; and which hosts resolve names.
+    #[command(after_help = DNS_EXAMPLES)]
+    Dns(Box<DnsArgs>),
     /// Runs the whole platform on this machine against an organisation that it makes itself, and checks what it found;
     /// nothing leaves the machine.
     Demo(DemoArgs),
@@ -125,6 +130,22 @@ Examples:
 
 No signature of a host is verified and no handshake is finished, so a record says what a host shows, and not that it has
 the key. Checkpoints, --resume, limits and formats are those of `mrpf syn`.";
+
+const DNS_EXAMPLES: &str = "\
+Each name ends in exactly one record a type: an answer, NXDOMAIN, or why there is none (SERVFAIL, REFUSED, TIMEOUT, ...).
+
+Examples:
+  mrpf dns www.example -r 192.0.2.53 -t A,AAAA,TYPE65    three records, to the terminal
+  mrpf dns -f names.txt -r resolvers.txt -o out.jsonl    millions of names by thousands of resolvers
+  some-source-of-names | mrpf dns -f - -r resolvers.txt  as they come
+  mrpf dns example.org --words words.txt -r resolvers.txt --show answers --format list
+  mrpf dns --ptr 203.0.113.0/24 2001:db8::/120 -r 192.0.2.53
+  mrpf dns --direct -f pairs.txt                         lines such as www.example.org,192.0.2.53
+  mrpf dns --sweep 203.0.113.0/24 --query www.example.org
+  mrpf dns --sweep 203.0.113.0/24 --query version.bind -t TXT --class CH
+
+Each resolver is asked as fast as it answers, and no faster than --host-rate. NXDOMAIN is an answer; silence, SERVFAIL and
+REFUSED are asked about elsewhere. Checkpoints, --resume, limits and formats are those of `mrpf syn`.";
 
 /// `mrpf syn`.
 #[derive(Args, Clone, Debug)]

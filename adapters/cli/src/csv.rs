@@ -1,4 +1,4 @@
-//! Records as comma-separated values: a header, then a line a `syn` or `tls` record, quoted as RFC 4180 section 2 says.
+//! Records as comma-separated values: a header, then a line a `syn`, `tls` or `dns` record, quoted as RFC 4180 section 2 says.
 //!
 //! What hosts wrote may end up in a spreadsheet or on a terminal: its control characters become U+FFFD, and text that begins
 //! with `=`, `+`, `-` or `@`, which spreadsheets take for a formula, gets an apostrophe before it.
@@ -8,7 +8,7 @@
 
 use std::{fmt::Display, io::Write as _};
 
-use mrpf_records::{SynRecord, TlsRecord};
+use mrpf_records::{DnsRecord, SynRecord, TlsRecord};
 
 use crate::kind::Kind;
 
@@ -17,6 +17,9 @@ pub(crate) fn header(kind: Kind) -> &'static str {
     match kind {
         Kind::Syn => {
             "ts,ip,port,state,reason,ttl,window,mss,options,rtt_us,attempts,responder,noise\n"
+        }
+        Kind::Dns => {
+            "ts,name,qtype,qclass,status,resolver,protocol,flags,answers,rtt_us,attempts,wildcard,cut\n"
         }
         Kind::Tls => concat!(
             "ts,ip,port,sni,outcome,stage,version,cipher,group,alpn,alert,service,client_auth,ja3s,jarm,",
@@ -75,6 +78,18 @@ pub(crate) fn append_tls(lines: &mut Vec<u8>, tls: &TlsRecord) -> std::io::Resul
     writeln!(lines, "{}", field(&trust.and_then(|trust| trust.chain)))
 }
 
+/// Appends one record; of the answers the types and data, with semicolons between them.
+pub(crate) fn append_dns(lines: &mut Vec<u8>, dns: &DnsRecord) -> std::io::Result<()> {
+    let DnsRecord { ts, name, qtype, qclass, status, resolver, protocol, .. } = dns;
+    write!(lines, "{ts},{},{qtype},{},{status},", quoted(Some(name)), field(qclass))?;
+    let protocol = protocol.map(|protocol| protocol.as_str());
+    write!(lines, "{},{},{},", field(resolver), field(&protocol), dns.flags.join(" "))?;
+    let data = dns.answers.iter().map(|answer| format!("{} {}", answer.rtype, answer.data));
+    let data = data.collect::<Vec<_>>().join("; ");
+    write!(lines, "{},{},", quoted(Some(&data)), field(&dns.rtt_us))?;
+    writeln!(lines, "{},{},{}", field(&dns.attempts), field(&dns.wildcard), field(&dns.cut))
+}
+
 /// Numbers, addresses and words, which need no quotes.
 fn field(value: &Option<impl Display>) -> String {
     value.as_ref().map(ToString::to_string).unwrap_or_default()
@@ -89,10 +104,10 @@ fn quoted(text: Option<&str>) -> String {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-    use mrpf_records::{Reason, State, Timestamp};
+    use mrpf_records::{DnsData, DnsProtocol, Reason, State, Timestamp};
 
     use super::*;
 
@@ -132,6 +147,60 @@ mod tests {
         assert!(columns.is_sorted_by_key(|column| at(column)), "{json}");
         let fields = serde_json::from_str::<serde_json::Map<_, _>>(&json).unwrap();
         assert_eq!(columns.len(), fields.len(), "{json}");
+    }
+
+    /// An alias and what it stands for.
+    pub(crate) fn dns() -> DnsRecord {
+        let data = |name: &str, rtype: &'static str, data: &str| DnsData {
+            name: name.to_owned(),
+            rtype: rtype.into(),
+            class: None,
+            ttl: 60,
+            data: data.to_owned(),
+        };
+        DnsRecord {
+            resolver: Some((Ipv4Addr::new(198, 19, 0, 53), 53).into()),
+            protocol: Some(DnsProtocol::Udp),
+            flags: vec!["rd".into(), "ra".into()],
+            answers: vec![
+                data("www.example", "CNAME", "web.example."),
+                data("web.example", "A", "198.19.7.1"),
+            ],
+            rtt_us: Some(1_042),
+            attempts: Some(1),
+            wildcard: Some(true),
+            ..DnsRecord::new(
+                Timestamp::from_unix_micros(0),
+                "www.example".to_owned(),
+                "A".into(),
+                "NOERROR".into(),
+            )
+        }
+    }
+
+    #[test]
+    fn a_record_of_a_name_has_its_answers_in_one_column() {
+        let mut line = Vec::new();
+        append_dns(&mut line, &dns()).unwrap();
+        let text = DnsData { data: "\"a, b\"".to_owned(), ..dns().answers[0].clone() };
+        let bare = DnsRecord {
+            qclass: Some("CH".into()),
+            answers: vec![DnsData { rtype: "TXT".into(), ..text }],
+            ..DnsRecord::new(
+                Timestamp::from_unix_micros(0),
+                "=name".to_owned(),
+                "TXT".into(),
+                DnsRecord::TIMEOUT.into(),
+            )
+        };
+        append_dns(&mut line, &bare).unwrap();
+        let lines = String::from_utf8(line).unwrap();
+        let expected = "1970-01-01T00:00:00.000000Z,www.example,A,,NOERROR,198.19.0.53:53,udp,rd ra,CNAME web.example.; A \
+                        198.19.7.1,1042,1,true,\n\
+                        1970-01-01T00:00:00.000000Z,'=name,TXT,CH,TIMEOUT,,,,\"TXT \"\"a, b\"\"\",,,,\n";
+        assert_eq!(lines, expected);
+        let columns = header(Kind::Dns).trim_end().split(',').count();
+        assert_eq!(lines.lines().next().unwrap().split(',').count(), columns);
     }
 
     #[test]

@@ -6,13 +6,14 @@ use std::{
 };
 
 use mrpf_console::Signals;
+use mrpf_dns::lookup::Counted;
 use mrpf_engine::scan::Failure;
 use mrpf_records::Record;
 use mrpf_syn::{Next, Summary};
 
 use crate::{
     error::CliError,
-    kind::{Scan, Tally},
+    kind::{Kind, Scan, Tally},
     output::{Broken, Output, Sink},
     progress::Progress,
     saver::{Before, Saved, Saver},
@@ -70,6 +71,9 @@ pub(crate) struct Driven {
     pub(crate) summary: Summary,
     /// See [`Scan::tally`].
     pub(crate) tally: Tally,
+    pub(crate) kind: Kind,
+    /// See [`Scan::lookups`].
+    pub(crate) lookups: Option<Counted>,
     pub(crate) ended: Ended,
     /// What has to be told as an error.
     pub(crate) error: Option<CliError>,
@@ -131,6 +135,8 @@ pub(crate) fn drive<S: Sink>(
     Driven {
         summary: scan.summary(),
         tally: scan.tally(),
+        kind: scan.kind(),
+        lookups: scan.lookups(),
         ended,
         error,
         written: output.written(),
@@ -241,7 +247,6 @@ pub(crate) mod tests {
     use super::*;
     use crate::{
         args::Format,
-        kind::Kind,
         output::{Form, tests::Disk},
         progress::Wanted,
         summary,
@@ -319,7 +324,7 @@ pub(crate) mod tests {
             .simulated(Network::new(7, hosts, Faults::default()));
         let scan = mrpf_tls::Scan::builder(targets).show(mrpf_tls::Show::ALL).build();
         let mut scan = Scan::Tls(Box::new(scan.unwrap()));
-        let form = Form { kind: Kind::Tls, format: Format::Csv };
+        let form = Form { kind: Kind::Tls, format: Format::Csv, by_server: false };
         let mut output = Output::new(
             Disk { room: 1 << 20, piece: 100, ..Disk::default() },
             "csv".to_owned(),

@@ -10,6 +10,7 @@ use mrpf_console::{
     ConsoleError,
     exit::{FAILED, USAGE},
 };
+use mrpf_dns::DnsError;
 use mrpf_engine::{scan::Failure, target::TargetError};
 use mrpf_lab::LabError;
 use mrpf_syn::ScanError;
@@ -127,6 +128,36 @@ pub(crate) enum CliError {
     /// The platform.
     #[error(transparent)]
     Platform(#[from] PlatformError),
+    /// Who is to be asked.
+    #[error("-r {path} {why}; give addresses such as 192.0.2.53, or a file with one a line", path = .path.display())]
+    Resolvers {
+        /// The file, or what is neither a file nor an address.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// Nothing is asked about.
+    #[error(
+        "there are no names: give some, or a file with one a line with -f, or - for standard input"
+    )]
+    NoNames,
+    /// A sweep asks one question.
+    #[error("--sweep asks each host one question: give one type with -t")]
+    OneType,
+    /// What a sweep asks for.
+    #[error("--query {name:?} is no name: {why}")]
+    Query {
+        /// The text.
+        name: String,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// Which records are wanted.
+    #[error("--show: {0}")]
+    Show(String),
+    /// A DNS scan that cannot start.
+    #[error(transparent)]
+    Dns(#[from] DnsError),
     /// A scan of another scanner.
     #[error("this is a checkpoint of mrpf {0}: go on with mrpf {0} --resume")]
     OtherScanner(Kind),
@@ -153,6 +184,11 @@ pub(crate) enum CliError {
     /// Standard input cannot be read.
     #[error("reading standard input: {0}")]
     Stdin(#[source] io::Error),
+    /// Names that were not kept.
+    #[error(
+        "names from standard input are kept only along with --checkpoint, or are given in a file"
+    )]
+    StdinPassing,
     /// Targets that cannot be kept.
     #[error(
         "standard input holds more than {} MiB, which a checkpoint does not keep: give the targets in a file",
@@ -223,14 +259,25 @@ impl CliError {
             | Self::OutputInUse(_)
             | Self::SameFile(..)
             | Self::Sources(..)
+            | Self::StdinPassing
             | Self::StdinTooLong
             | Self::Targets(_) => USAGE,
             Self::Console(error) if error.is_usage() => USAGE,
             Self::Platform(error) if error.is_usage() => USAGE,
             Self::Scan(error) | Self::Tls(TlsError::Scan(error)) if error.is_usage() => USAGE,
-            Self::OtherScanner(_) | Self::Hello { .. } | Self::Roots(_) => USAGE,
+            Self::Dns(
+                DnsError::Lookups(_)
+                | DnsError::Names(_)
+                | DnsError::NoResolvers
+                | DnsError::NoTypes
+                | DnsError::Resolvers(_),
+            ) => USAGE,
+            Self::NoNames | Self::OneType | Self::Query { .. } | Self::Show(_) => USAGE,
+            Self::OtherScanner(_) => USAGE,
+            Self::Hello { .. } | Self::Resolvers { .. } | Self::Roots(_) => USAGE,
             Self::Console(_)
             | Self::Demo(_)
+            | Self::Dns(_)
             | Self::Failure(_)
             | Self::Lab(_)
             | Self::Platform(_)

@@ -7,7 +7,7 @@ use std::{
 };
 
 use crate::{
-    args::ScanArgs, checkpoint::Checkpoint, error::CliError, place::Place, prepared::Prepared,
+    checkpoint::Checkpoint, error::CliError, place::Place, prepared::Prepared, words::AnyArgs,
 };
 
 /// Whatever standard output is, as a path.
@@ -24,9 +24,9 @@ pub(crate) struct Files {
 
 impl Files {
     /// Opens what the flags name, for the scan of this name. The output of a scan that goes on must be there.
-    pub(crate) fn prepare(args: &ScanArgs, scan: &str, is_resumed: bool) -> Result<Self, CliError> {
+    pub(crate) fn prepare(all: &AnyArgs, scan: &str, is_resumed: bool) -> Result<Self, CliError> {
         let mut files = Self::default();
-        match files.open(args, scan, is_resumed) {
+        match files.open(all, scan, is_resumed) {
             Ok(()) => Ok(files),
             Err(error) => {
                 files.discard();
@@ -35,9 +35,10 @@ impl Files {
         }
     }
 
-    fn open(&mut self, args: &ScanArgs, scan: &str, is_resumed: bool) -> Result<(), CliError> {
+    fn open(&mut self, all: &AnyArgs, scan: &str, is_resumed: bool) -> Result<(), CliError> {
+        let args = all.scan();
         if args.checkpoint.is_some() {
-            check_lasting(args)?;
+            check_lasting(all)?;
         }
         let output = args.output.as_deref().filter(|path| *path != Path::new("-"));
         let open = |path| match is_resumed {
@@ -48,7 +49,7 @@ impl Files {
         let report = args.summary.as_deref();
         self.report = report.map(|path| Prepared::open("--summary", path)).transpose()?;
         let mut place = args.checkpoint.as_deref().map(|path| Place::new(path, scan));
-        if let Some((one, other)) = self.clash(args, place.as_ref()) {
+        if let Some((one, other)) = self.clash(all, place.as_ref()) {
             return Err(CliError::SameFile(one, other));
         }
         if let Some(place) = &mut place {
@@ -64,24 +65,16 @@ impl Files {
     }
 
     /// Two flags whose file is one, which would be written to twice, or read from and written to.
-    fn clash(
-        &self,
-        args: &ScanArgs,
-        place: Option<&Place>,
-    ) -> Option<(&'static str, &'static str)> {
-        let inputs =
-            [("-f", &args.file), ("--exclude-file", &args.exclude_file), ("--scope", &args.scope)];
-        let inputs =
-            inputs.into_iter().flat_map(|(flag, paths)| paths.iter().map(move |path| (flag, path)));
+    fn clash(&self, all: &AnyArgs, place: Option<&Place>) -> Option<(&'static str, &'static str)> {
         let written = [("-o", &self.output), ("--summary", &self.report)];
         let written =
             || written.into_iter().filter_map(|(flag, file)| Some((flag, file.as_ref()?)));
         let places = || place.into_iter().flat_map(Place::paths);
-        for (flag, path) in inputs {
-            if let Some((other, _)) = written().find(|(_, file)| file.is(path)) {
+        for (flag, path) in all.inputs() {
+            if let Some((other, _)) = written().find(|(_, file)| file.is(&path)) {
                 return Some((flag, other));
             }
-            if places().any(|place| are_one(&place, path)) {
+            if places().any(|place| are_one(&place, &path)) {
                 return Some((flag, "--checkpoint"));
             }
         }
@@ -113,19 +106,15 @@ impl Files {
 }
 
 /// That the files which a scan needs again when it goes on can be opened again then.
-pub(crate) fn check_lasting(args: &ScanArgs) -> Result<(), CliError> {
-    let inputs =
-        [("-f", &args.file), ("--exclude-file", &args.exclude_file), ("--scope", &args.scope)];
-    for (flag, path) in
-        inputs.into_iter().flat_map(|(flag, paths)| paths.iter().map(move |path| (flag, path)))
-    {
+pub(crate) fn check_lasting(all: &AnyArgs) -> Result<(), CliError> {
+    for (flag, path) in all.inputs() {
         // What is not there at all is for those to tell who read it.
-        let is_file = fs::metadata(path).map_or(true, |facts| facts.is_file());
-        if path != Path::new("-") && (is_of_process(path) || !is_file) {
-            return Err(CliError::NotLastingInput { flag, path: path.clone() });
+        let is_file = fs::metadata(&path).map_or(true, |facts| facts.is_file());
+        if path != Path::new("-") && (is_of_process(&path) || !is_file) {
+            return Err(CliError::NotLastingInput { flag, path });
         }
     }
-    match args.output.as_deref().filter(|path| is_of_process(path)) {
+    match all.scan().output.as_deref().filter(|path| is_of_process(path)) {
         Some(path) => Err(CliError::NotLastingOutput(path.to_owned())),
         None => Ok(()),
     }
@@ -154,7 +143,7 @@ mod tests {
 
     #[track_caller]
     fn check_refused(words: &str) -> CliError {
-        let error = Files::prepare(asked(words).args.scan(), "0f", false).unwrap_err();
+        let error = Files::prepare(&asked(words).args, "0f", false).unwrap_err();
         assert_eq!(error.exit_code(), USAGE, "{error}");
         error
     }
@@ -215,7 +204,7 @@ mod tests {
         let error = check_refused(&format!("a -o /dev/fd/63 --checkpoint {checkpoint}"));
         assert!(error.to_string().contains("leave -o out"), "{error}");
         let words = format!("a -f - -o /dev/null --checkpoint {checkpoint}");
-        assert!(Files::prepare(asked(&words).args.scan(), "0f", false).is_ok());
+        assert!(Files::prepare(&asked(&words).args, "0f", false).is_ok());
     }
 
     #[test]
@@ -224,7 +213,7 @@ mod tests {
         let (old, new) = (folder.path().join("old"), folder.path().join("new"));
         std::fs::write(&old, "").unwrap();
         let words = format!("a -o {} --summary {}", old.display(), new.display());
-        let files = Files::prepare(asked(&words).args.scan(), "0f", false).unwrap();
+        let files = Files::prepare(&asked(&words).args, "0f", false).unwrap();
         assert_eq!(files.made(), std::slice::from_ref(&new));
         files.discard();
         assert!(old.exists() && !new.exists());

@@ -20,6 +20,7 @@ mod args;
 mod checkpoint;
 mod csv;
 mod demo;
+mod dns;
 mod drive;
 mod error;
 mod files;
@@ -33,6 +34,7 @@ mod platform;
 mod prepared;
 mod progress;
 mod report;
+mod resolvers;
 mod resume;
 mod saver;
 mod scanning;
@@ -70,6 +72,7 @@ fn main() -> ExitCode {
     let result = match cli.command {
         Command::Completions { shell } => pages::completions(shell),
         Command::Console(command) => command.run(),
+        Command::Dns(args) => scan(AnyArgs::Dns(args), &matches),
         Command::Demo(args) => demo::run(&args),
         Command::Lab { command } => lab::run(command),
         Command::Man { folder } => pages::man(folder.as_deref()),

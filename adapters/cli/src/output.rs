@@ -9,7 +9,7 @@ use std::{
     os::fd::AsFd as _,
 };
 
-use mrpf_records::{Record, SynRecord, TlsRecord};
+use mrpf_records::{DnsRecord, Record, SynRecord, TlsRecord};
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 
 use crate::{args::Format, csv, error::CliError, kind::Kind, prepared::Prepared};
@@ -58,13 +58,20 @@ pub(crate) struct Form {
     /// Whose records they are: columns differ.
     pub(crate) kind: Kind,
     pub(crate) format: Format,
+    /// Each is of a server, where others are of a name.
+    pub(crate) by_server: bool,
 }
 
 #[cfg(test)]
 impl Form {
     pub(crate) fn syn(format: Format) -> Self {
-        Self { kind: Kind::Syn, format }
+        Self { kind: Kind::Syn, format, by_server: false }
     }
+}
+
+/// The format when none is asked for.
+pub(crate) fn usual_format(is_to_file: bool) -> Format {
+    if !is_to_file && io::stdout().is_terminal() { Format::Pretty } else { Format::Jsonl }
 }
 
 /// Writes records in one format.
@@ -94,10 +101,8 @@ pub(crate) enum Broken {
 
 impl Output<File> {
     /// Standard output.
-    pub(crate) fn stdout(kind: Kind, format: Option<Format>) -> io::Result<Self> {
+    pub(crate) fn stdout(form: Form) -> io::Result<Self> {
         let stdout = io::stdout();
-        let format = format
-            .unwrap_or_else(|| if stdout.is_terminal() { Format::Pretty } else { Format::Jsonl });
         // Not `Stdout`, which would write line by line.
         let mut file = File::from(stdout.as_fd().try_clone_to_owned()?);
         let flags = OFlag::from_bits_retain(fcntl(&file, FcntlArg::F_GETFL)?);
@@ -105,21 +110,16 @@ impl Output<File> {
             // As the first write would: what stands there before is not ours to count or cut.
             file.seek(io::SeekFrom::End(0))?;
         }
-        Ok(Self::new(file, "standard output".to_owned(), Form { kind, format }))
+        Ok(Self::new(file, "standard output".to_owned(), form))
     }
 
     /// A file; what it holds is gone.
-    pub(crate) fn file(
-        prepared: Prepared,
-        kind: Kind,
-        format: Option<Format>,
-    ) -> Result<Self, CliError> {
+    pub(crate) fn file(prepared: Prepared, form: Form) -> Result<Self, CliError> {
         let path = prepared.path().to_owned();
         let name = path.display().to_string();
         let file =
             prepared.commit().map_err(|source| CliError::Open { flag: "-o", path, source })?;
-        let format = format.unwrap_or(Format::Jsonl);
-        Ok(Self::new(file, name, Form { kind, format }))
+        Ok(Self::new(file, name, form))
     }
 
     /// Whether people are watching: each record is then shown at once.
@@ -191,7 +191,7 @@ impl<S: Sink> Output<S> {
 
     /// Takes a record; true when it is time to [`flush`](Self::flush). A broken output takes none.
     pub(crate) fn push(&mut self, record: &Record) -> bool {
-        if !self.is_broken && append(&mut self.lines, self.form.format, record) {
+        if !self.is_broken && append(&mut self.lines, self.form, record) {
             self.gathered += 1;
         }
         self.lines.len() >= GATHER
@@ -248,9 +248,9 @@ impl<S: Sink> Output<S> {
 }
 
 /// Appends a record as one line; false for a record that the format has no line for.
-pub(crate) fn append(lines: &mut Vec<u8>, format: Format, record: &Record) -> bool {
+pub(crate) fn append(lines: &mut Vec<u8>, form: Form, record: &Record) -> bool {
     let before = lines.len();
-    let result = match (format, record) {
+    let result = match (form.format, record) {
         (Format::Jsonl, record) => serde_json::to_writer(&mut *lines, record)
             .map_err(io::Error::from)
             .and_then(|()| lines.write_all(b"\n")),
@@ -259,6 +259,12 @@ pub(crate) fn append(lines: &mut Vec<u8>, format: Format, record: &Record) -> bo
         (Format::List, Record::Tls(tls)) => {
             writeln!(lines, "{}", std::net::SocketAddr::new(tls.ip, tls.port))
         }
+        (Format::Csv, Record::Dns(dns)) => csv::append_dns(lines, dns),
+        (Format::List, Record::Dns(dns)) => match dns.resolver.filter(|_| form.by_server) {
+            Some(server) => writeln!(lines, "{}", server.ip()),
+            None => writeln!(lines, "{}", dns.name),
+        },
+        (Format::Pretty, Record::Dns(dns)) => writeln!(lines, "{}", pretty_dns(dns, form)),
         (Format::Pretty, Record::Tls(tls)) => writeln!(lines, "{}", pretty_tls(tls)),
         (Format::List, Record::Syn(syn)) => {
             writeln!(lines, "{}", std::net::SocketAddr::new(syn.ip, syn.port))
@@ -356,6 +362,42 @@ fn pretty_tls(tls: &TlsRecord) -> String {
     line
 }
 
+/// What a name stands for, and who says so; in a sweep, who, and what is said.
+fn pretty_dns(dns: &DnsRecord, form: Form) -> String {
+    use std::fmt::Write as _;
+
+    let server = dns.resolver.map(|server| server.ip().to_string()).unwrap_or_default();
+    let mut line = match form.by_server {
+        true => format!("{server:<21}  {:<9}", dns.status),
+        false => format!("{:<32}  {:<5}  {:<9}", plain(&dns.name), dns.qtype, dns.status),
+    };
+    let mut add = |text: std::fmt::Arguments<'_>| {
+        // A string takes every write.
+        let _ = write!(line, "  {text}");
+    };
+    if !dns.answers.is_empty() {
+        let data = dns.answers.iter().take(NAMES).map(|answer| match answer.rtype == dns.qtype {
+            true => plain(&answer.data),
+            false => format!("{} {}", answer.rtype, plain(&answer.data)),
+        });
+        let data = data.collect::<Vec<_>>().join(", ");
+        let more = dns.answers.len().saturating_sub(NAMES);
+        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+        add(format_args!("{data}{more}"));
+    }
+    if dns.wildcard == Some(true) {
+        add(format_args!("(wildcard)"));
+    }
+    if let Some(rtt) = dns.rtt_us {
+        add(format_args!("{}.{:03} ms", rtt / 1_000, rtt % 1_000));
+    }
+    if !form.by_server && !server.is_empty() {
+        add(format_args!("by {server}"));
+    }
+    line.truncate(line.trim_end().len());
+    line
+}
+
 /// Names that a line shows.
 const NAMES: usize = 4;
 
@@ -397,7 +439,7 @@ pub(crate) mod tests {
     #[track_caller]
     fn check(format: Format, record: &Record, expected: &str) {
         let mut line = Vec::new();
-        assert_eq!(append(&mut line, format, record), !expected.is_empty());
+        assert_eq!(append(&mut line, Form::syn(format), record), !expected.is_empty());
         assert_eq!(String::from_utf8(line).unwrap(), expected);
     }
 
@@ -426,6 +468,51 @@ pub(crate) mod tests {
         check(Format::Pretty, &v6, "[::1]:22               silent       no-answer\n");
         check(Format::Csv, &v6, "1970-01-01T00:00:00.000000Z,::1,22,silent,no-answer,,,,,,,,\n");
         check(Format::Csv, &host(), "");
+    }
+
+    #[track_caller]
+    fn check_dns(form: Form, dns: DnsRecord, expected: &str) {
+        let mut line = Vec::new();
+        assert!(append(&mut line, form, &Record::Dns(Box::new(dns))));
+        assert_eq!(String::from_utf8(line).unwrap(), expected);
+    }
+
+    #[test]
+    fn a_record_of_a_name_is_a_line_too_and_in_a_sweep_one_of_a_server() {
+        let of = |format| Form { kind: Kind::Dns, format, by_server: false };
+        let sweep = |format| Form { by_server: true, ..of(format) };
+        let dns = csv::tests::dns();
+        check_dns(of(Format::List), dns.clone(), "www.example\n");
+        check_dns(sweep(Format::List), dns.clone(), "198.19.0.53\n");
+        check_dns(
+            of(Format::Pretty),
+            dns.clone(),
+            "www.example                       A      NOERROR    CNAME web.example., 198.19.7.1  (wildcard)  1.042 ms  \
+             by 198.19.0.53\n",
+        );
+        check_dns(
+            sweep(Format::Pretty),
+            dns.clone(),
+            "198.19.0.53            NOERROR    CNAME web.example., 198.19.7.1  (wildcard)  1.042 ms\n",
+        );
+        let many = vec![dns.answers[1].clone(); 7];
+        let many = DnsRecord { answers: many, resolver: None, rtt_us: None, wildcard: None, ..dns };
+        check_dns(
+            of(Format::Pretty),
+            many,
+            "www.example                       A      NOERROR    198.19.7.1, 198.19.7.1, 198.19.7.1, 198.19.7.1 and 3 more\n",
+        );
+        let none = DnsRecord::new(
+            Timestamp::from_unix_micros(0),
+            "no\u{1b}name".to_owned(),
+            "TYPE65".into(),
+            DnsRecord::INVALID.into(),
+        );
+        check_dns(
+            of(Format::Pretty),
+            none,
+            "no\u{fffd}name                           TYPE65  INVALID\n",
+        );
     }
 
     #[test]
@@ -509,7 +596,7 @@ pub(crate) mod tests {
     fn a_disk_that_fills_up_keeps_whole_lines_wherever_it_ends() {
         let mut all = Vec::new();
         for port in 1..=20 {
-            append(&mut all, Format::List, &record(port));
+            append(&mut all, Form::syn(Format::List), &record(port));
         }
         for room in 0..all.len() {
             let disk = Disk { room, piece: 7, ..Disk::default() };

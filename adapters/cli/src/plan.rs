@@ -1,5 +1,7 @@
 //! `--dry-run`: what a scan would be, without sending anything and without privileges.
 
+mod names;
+
 use std::{sync::Arc, time::Duration};
 
 use indicatif::HumanCount;
@@ -9,13 +11,18 @@ use mrpf_engine::{
     target::{Targets, Walk},
 };
 
-use crate::{error::CliError, progress::span, scanning, summary, words::AnyArgs};
+use crate::{dns, error::CliError, progress::span, scanning, summary, words::AnyArgs};
 
 /// Most targets that a dry run shows.
 const SHOWN: u64 = 5;
 
 /// What a scan would be, found out without sending anything.
 pub(crate) fn plan(all: &AnyArgs) -> Result<String, CliError> {
+    if let AnyArgs::Dns(args) = all
+        && dns::Form::of(args) != dns::Form::Sweep
+    {
+        return names::plan(args);
+    }
     let args = all.scan();
     let mut targets = Targets::builder().allow_reserved(args.allow_reserved).v4_of_names(true);
     targets = args.targets.iter().fold(targets, |all, spec| all.spec(spec));

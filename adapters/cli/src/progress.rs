@@ -1,6 +1,7 @@
 //! How far a scan is: a live line on a terminal, a line every 10 s where `-v` asks for it, and else nothing.
 
 use std::{
+    borrow::Cow,
     io::{self, IsTerminal as _},
     time::{Duration, Instant},
 };
@@ -70,21 +71,24 @@ impl Progress {
         self.next = now + self.form.every();
         let (reached, counts) = (scan.progress(), scan.counts());
         self.pace.step(now, &counts, &reached);
-        if reached.started >= reached.total {
+        let is_counted = scan.is_counted();
+        if is_counted && reached.started >= reached.total {
             self.all_started.get_or_insert(now);
         }
-        let line = line(&counts, &scan.tally(), self.pace.frames(), self.left(now, &reached));
-        match &self.form {
-            Form::Bar(bar) => {
-                bar.set_length(reached.total);
-                // Not `settled`, which stands still until the first cooldown is over.
-                bar.set_position(reached.started.min(reached.total));
-                bar.set_message(line);
-            }
-            Form::Lines => {
+        let left = if is_counted { self.left(now, &reached) } else { None };
+        let line = line(&counts, &scan.tally(), self.pace.frames(), left);
+        let line = match is_counted {
+            // Not `settled`, which stands still until the first cooldown is over.
+            true => {
                 let percent = reached.started.min(reached.total) * 100 / reached.total.max(1);
-                say(&format!("{percent:>3} %  {line}"));
+                format!("{percent:>3} %  {line}")
             }
+            // Of how many, nobody knows.
+            false => format!("{} done  {line}", HumanCount(reached.settled)),
+        };
+        match &self.form {
+            Form::Bar(bar) => bar.set_message(line),
+            Form::Lines => say(&line),
             Form::Off => {}
         }
     }
@@ -127,7 +131,7 @@ impl Form {
 }
 
 fn bar() -> ProgressBar {
-    let style = ProgressStyle::with_template("{percent:>3} %  {wide_msg}");
+    let style = ProgressStyle::with_template("{wide_msg}");
     ProgressBar::with_draw_target(Some(1), ProgressDrawTarget::stderr())
         .with_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()))
 }
@@ -163,13 +167,13 @@ impl Pace {
 /// What matters most stands first: a narrow terminal cuts the end off.
 fn line(
     counts: &Counts,
-    tally: &[(&str, u64)],
+    tally: &[(Cow<'_, str>, u64)],
     per_second: Option<u64>,
     left: Option<Duration>,
 ) -> String {
     let lost = counts.dropped() + counts.ring_drops + counts.refused;
     // Words that nobody has met say nothing, but for the first and those that every scan has.
-    let show = |(word, count): &(&str, u64)| format!("{word} {}", HumanCount(*count));
+    let show = |(word, count): &(Cow<'_, str>, u64)| format!("{word} {}", HumanCount(*count));
     let (first, others) =
         tally.split_first().map_or((None, tally), |(first, rest)| (Some(first), rest));
     let rate = per_second.map(|rate| format!(" ({}/s)", HumanCount(rate))).unwrap_or_default();
@@ -202,6 +206,7 @@ mod tests {
     fn a_line_tells_frames_states_losses_and_time() {
         let counts = Counts { sent: 12_345, dropped_busy: 1, ring_drops: 2, ..Counts::default() };
         let tally = [("open", 3), ("closed", 4), ("unreachable", 5), ("silent", 6_000)];
+        let tally = tally.map(|(word, count)| (word.into(), count));
         let line = line(&counts, &tally, Some(9_999), Some(Duration::from_secs(75)));
         let expected = "1 min 15 s left  sent 12,345 (9,999/s)  open 3  lost 3  closed 4  unreachable 5  silent 6,000";
         assert_eq!(line, expected);

@@ -36,6 +36,8 @@ pub(crate) struct Settings {
     pub(crate) tcp_profile: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) tls: Option<TlsSettings>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) dns: Option<DnsSettings>,
     pub(crate) link: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) interface: Option<String>,
@@ -72,6 +74,28 @@ pub(crate) struct TlsSettings {
     pub(crate) idle_s: f64,
 }
 
+/// What a DNS scan was asked for besides.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct DnsSettings {
+    pub(crate) form: &'static str,
+    pub(crate) resolvers: Vec<String>,
+    pub(crate) types: Vec<String>,
+    pub(crate) class: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) query: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) words: Option<String>,
+    pub(crate) direct: bool,
+    pub(crate) wildcards: bool,
+    pub(crate) dnssec_ok: bool,
+    pub(crate) edns: bool,
+    pub(crate) random_case: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) in_flight: Option<u32>,
+    pub(crate) timeout_s: f64,
+    pub(crate) wire: bool,
+}
+
 #[derive(Debug, Serialize)]
 struct Report<'a> {
     #[serde(rename = "type")]
@@ -89,7 +113,9 @@ struct Report<'a> {
     records: u64,
     states: BTreeMap<&'static str, u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    outcomes: Option<BTreeMap<&'static str, u64>>,
+    outcomes: Option<BTreeMap<&'a str, u64>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    lookups: Option<BTreeMap<&'static str, u64>>,
     noisy_hosts: u64,
     targets: Targets,
     mark: u64,
@@ -195,7 +221,9 @@ pub(crate) fn json(driven: &Driven, settings: &Settings) -> serde_json::Result<S
             .into_iter()
             .map(|state| (state.as_str(), summary.count(state)))
             .collect(),
-        outcomes: (settings.kind != Kind::Syn).then(|| driven.tally.iter().copied().collect()),
+        outcomes: (settings.kind != Kind::Syn)
+            .then(|| driven.tally.iter().map(|(word, count)| (&**word, *count)).collect()),
+        lookups: driven.lookups.as_ref().map(|lookups| lookups.fields().into_iter().collect()),
         noisy_hosts: summary.noisy_hosts,
         targets: Targets {
             total: summary.progress.total,
@@ -274,6 +302,7 @@ pub(crate) mod tests {
             rst: true,
             tcp_profile: Some("windows"),
             tls: None,
+            dns: None,
             link: "auto",
             interface: None,
             source_ips: Vec::new(),

@@ -296,6 +296,9 @@ impl Saver {
         if matches!(self.fixed.stdin, Stdin::TooLong) {
             return Err(CliError::StdinTooLong.to_string());
         }
+        if matches!(self.fixed.stdin, Stdin::Passing) {
+            return Err(CliError::StdinPassing.to_string());
+        }
         if let Some(why) = &self.fixed.trouble {
             return Err(why.clone());
         }
@@ -332,7 +335,7 @@ impl Saver {
             command: self.fixed.words.to_text().unwrap_or_default(),
             stdin: match &self.fixed.stdin {
                 Stdin::Kept(text) => Some(text.clone()),
-                Stdin::Unused | Stdin::TooLong => None,
+                Stdin::Unused | Stdin::TooLong | Stdin::Passing => None,
             },
             seed: summary.seed,
             shard: self.fixed.shard.clone(),

@@ -9,6 +9,7 @@ use std::{
 };
 
 use indicatif::HumanCount;
+use mrpf_dns::DnsError;
 use mrpf_engine::scan::Settings;
 use mrpf_records::State;
 use mrpf_syn::{Builder, ScanError};
@@ -26,11 +27,12 @@ use mrpf_console::{
 
 use crate::{
     args::{Format, ScanArgs, TlsArgs},
+    dns::{self, Going},
     drive::{Driven, Limits, drive},
     error::CliError,
     files::{Files, check_lasting},
     kind::Scan,
-    output::{Form, Output},
+    output::{Form, Output, usual_format},
     plan::plan,
     prepared::Prepared,
     progress::{Progress, Wanted},
@@ -84,7 +86,7 @@ fn start(mut asked: Asked, mut resumed: Option<Resumed>) -> Result<u8, CliError>
     // Two scans of one folder must not have one name.
     let new = || format!("{:016x}", RandomState::new().hash_one(std::process::id()));
     let id = resumed.as_ref().map_or_else(new, |resumed| resumed.checkpoint.scan.clone());
-    let files = Files::prepare(&args, &id, resumed.is_some())?;
+    let files = Files::prepare(&asked.args, &id, resumed.is_some())?;
     let preparing = end_at_once(&signals, files.made())?;
     let format = args.format.unwrap_or(Format::Jsonl);
     let examined = match &mut resumed {
@@ -112,7 +114,7 @@ fn start(mut asked: Asked, mut resumed: Option<Resumed>) -> Result<u8, CliError>
         output: path.map(|path| std::path::absolute(path).unwrap_or_else(|_| path.to_owned())),
         shard: args.shard.unwrap_or_default().to_string(),
         words: asked.words,
-        trouble: check_lasting(&args).err().map(|error| error.to_string()),
+        trouble: check_lasting(&asked.args).err().map(|error| error.to_string()),
     };
     let saver = Saver::new(fixed, before, checkpoint);
     conduct(&asked.args, scan, &mut output, saver, &signals, report)
@@ -158,7 +160,8 @@ fn build(asked: &Asked, resumed: Option<&Resumed>) -> Result<(Scan, Stdin), CliE
             stdin::feed(text.clone().into_bytes(), None).map_err(CliError::Stdin)?;
             Stdin::Kept(text)
         }
-        None if stdin::is_wanted(args) => stdin::keep().map_err(CliError::Stdin)?,
+        None if stdin::is_passing(&asked.args) => Stdin::Passing,
+        None if stdin::is_wanted(&asked.args) => stdin::keep().map_err(CliError::Stdin)?,
         None => Stdin::Unused,
     };
     if args.checkpoint.is_some() {
@@ -168,28 +171,19 @@ fn build(asked: &Asked, resumed: Option<&Resumed>) -> Result<(Scan, Stdin), CliE
         }
         asked.words.to_text()?;
     }
-    let mut builder = describe(&asked.args);
     let file = args.resume.as_deref().unwrap_or_else(|| Path::new("the checkpoint"));
     let fingerprint = resumed.map(|resumed| resumed.fingerprint(file)).transpose()?;
-    if let (Some(resumed), Some(fingerprint)) = (resumed, fingerprint) {
-        builder = builder.expect_fingerprint(fingerprint).start_at(resumed.checkpoint.mark);
-    }
-    let built = match &asked.args {
-        AnyArgs::Syn(args) => builder
-            .show(args.show)
-            .build()
-            .map(|scan| Scan::Syn(Box::new(scan)))
-            .map_err(TlsError::Scan),
-        AnyArgs::Tls(args) => {
-            describe_tls(args, builder)?.build().map(|scan| Scan::Tls(Box::new(scan)))
-        }
+    let going = resumed.zip(fingerprint);
+    let going =
+        going.map(|(resumed, fingerprint)| Going { fingerprint, mark: resumed.checkpoint.mark });
+    let scan = match start_scan(&asked.args, going) {
+        Err(CliError::Scan(ScanError::Changed)) => return Err(CliError::Changed(file.to_owned())),
+        scan => scan?,
     };
-    let scan = match built {
-        Err(TlsError::Scan(ScanError::Changed)) => return Err(CliError::Changed(file.to_owned())),
-        Err(TlsError::Scan(error)) => return Err(error.into()),
-        built => built?,
+    // How many names a list has is known when it was read.
+    let is_other = |resumed: &Resumed| {
+        !matches!(scan, Scan::Dns(_)) && resumed.checkpoint.total != scan.summary().progress.total
     };
-    let is_other = |resumed: &Resumed| resumed.checkpoint.total != scan.summary().progress.total;
     if fingerprint.is_some_and(|fingerprint| fingerprint != scan.fingerprint())
         || resumed.is_some_and(is_other)
     {
@@ -198,21 +192,46 @@ fn build(asked: &Asked, resumed: Option<&Resumed>) -> Result<(Scan, Stdin), CliE
     Ok((scan, stdin))
 }
 
+/// Opens the link and starts, from the beginning or where an earlier run came to.
+fn start_scan(all: &AnyArgs, going: Option<Going>) -> Result<Scan, CliError> {
+    let mut targets = describe(all);
+    // Of lists of names the position is one in the list.
+    let is_walk = !matches!(all, AnyArgs::Dns(args) if !args.sweep);
+    if let Some(Going { fingerprint, mark }) = going.filter(|_| is_walk) {
+        targets = targets.expect_fingerprint(fingerprint).start_at(mark);
+    }
+    let started = match all {
+        AnyArgs::Syn(args) => Ok(Scan::Syn(Box::new(targets.show(args.show).build()?))),
+        AnyArgs::Tls(args) => match describe_tls(args, targets)?.build() {
+            Ok(scan) => Ok(Scan::Tls(Box::new(scan))),
+            Err(TlsError::Scan(error)) => Err(error.into()),
+            Err(error) => Err(error.into()),
+        },
+        AnyArgs::Dns(args) => dns::build(args, targets, going),
+    };
+    match started {
+        Err(CliError::Dns(DnsError::Scan(error))) => Err(error.into()),
+        started => started,
+    }
+}
+
 /// Where records go, and what was before.
 fn open(
     all: &AnyArgs,
     prepared: Option<Prepared>,
     resumed: Option<Resumed>,
 ) -> Result<(Output<File>, Before), CliError> {
-    let (args, kind) = (all.scan(), all.kind());
+    let by_server = matches!(all, AnyArgs::Dns(args) if args.sweep);
+    let form = |format| Form { kind: all.kind(), format, by_server };
+    let format = all.scan().format;
     if let Some(resumed) = resumed {
-        let format = args.format.unwrap_or(Format::Jsonl);
-        let output = resumed.output(prepared, Form { kind, format })?;
+        let output = resumed.output(prepared, form(format.unwrap_or(Format::Jsonl)))?;
         return Ok((output, resumed.before));
     }
+    let form = form(format.unwrap_or_else(|| usual_format(prepared.is_some())));
     let output = match prepared {
-        Some(prepared) => Output::file(prepared, kind, args.format)?,
-        None => Output::stdout(kind, args.format).map_err(|source| CliError::Write {
+        Some(prepared) => Output::file(prepared, form)?,
+        None => Output::stdout(form).map_err(|source| CliError::Write {
             name: "standard output".to_owned(),
             source,
             kept: 0,
@@ -277,7 +296,7 @@ pub(crate) fn settings(all: &AnyArgs) -> Settings {
     let args = all.scan();
     let close = match all {
         AnyArgs::Syn(args) => !args.no_rst,
-        AnyArgs::Tls(_) => true,
+        AnyArgs::Tls(_) | AnyArgs::Dns(_) => true,
     };
     Settings {
         rate: args.rate,
@@ -292,7 +311,7 @@ pub(crate) fn settings(all: &AnyArgs) -> Settings {
 /// How long what is said to a host that answers may take.
 pub(crate) fn talk(all: &AnyArgs) -> Option<Duration> {
     match all {
-        AnyArgs::Syn(_) => None,
+        AnyArgs::Syn(_) | AnyArgs::Dns(_) => None,
         AnyArgs::Tls(args) => Some(args.deadline),
     }
 }
@@ -302,6 +321,7 @@ pub(crate) fn ports(all: &AnyArgs) -> impl Iterator<Item = &str> {
     let given = all.scan().ports.iter().map(String::as_str);
     let default = match all {
         AnyArgs::Tls(args) if args.scan.ports.is_empty() => Some(TLS_PORT),
+        AnyArgs::Dns(args) if args.sweep && args.scan.ports.is_empty() => Some(dns::PORT),
         _ => None,
     };
     given.chain(default)
@@ -310,20 +330,22 @@ pub(crate) fn ports(all: &AnyArgs) -> impl Iterator<Item = &str> {
 /// Where TLS is looked for when nobody says where.
 const TLS_PORT: &str = "443";
 
-/// The targets, pace and packets that the flags describe.
+/// The targets, pace and packets that the flags describe; no targets where those are names.
 fn describe(all: &AnyArgs) -> Builder {
     let args = all.scan();
     let mut scan = mrpf_syn::Scan::builder()
         .settings(settings(all))
         .allow_reserved(args.allow_reserved)
-        .threads(args.threads)
-        .shard(args.shard.unwrap_or_default());
-    scan = args.targets.iter().fold(scan, Builder::target);
-    scan = args.file.iter().fold(scan, Builder::target_file);
-    scan = ports(all).fold(scan, Builder::ports);
-    scan = args.exclude.iter().fold(scan, Builder::exclude);
-    scan = args.exclude_file.iter().fold(scan, Builder::exclude_file);
-    scan = args.scope.iter().fold(scan, Builder::scope_file);
+        .threads(args.threads);
+    if !matches!(all, AnyArgs::Dns(args) if !args.sweep) {
+        scan = scan.shard(args.shard.unwrap_or_default());
+        scan = args.targets.iter().fold(scan, Builder::target);
+        scan = args.file.iter().fold(scan, Builder::target_file);
+        scan = ports(all).fold(scan, Builder::ports);
+        scan = args.exclude.iter().fold(scan, Builder::exclude);
+        scan = args.exclude_file.iter().fold(scan, Builder::exclude_file);
+        scan = args.scope.iter().fold(scan, Builder::scope_file);
+    }
     if let Some(seed) = args.seed {
         scan = scan.seed(seed);
     }
@@ -402,10 +424,13 @@ fn announce(args: &ScanArgs, scan: &Scan, before: &Before) {
     }
     let facts = scan.summary();
     if let Some(mark) = before.mark {
+        let total = match scan.is_counted() {
+            true => format!(" of {}", HumanCount(facts.progress.total)),
+            false => String::new(),
+        };
         say(&format!(
-            "going on at position {} of {}; up to {} records may come twice",
+            "going on at position {}{total}; up to {} records may come twice",
             HumanCount(mark),
-            HumanCount(facts.progress.total),
             HumanCount(before.may_have_repeated)
         ));
     }
@@ -438,11 +463,12 @@ fn told(all: &AnyArgs, output: &str, format: String) -> report::Settings {
     let args = all.scan();
     let path = |path: &PathBuf| path.display().to_string();
     let paths = |paths: &[PathBuf]| paths.iter().map(|path| path.display().to_string()).collect();
-    let (rst, tcp_profile, tls, show) = match all {
+    let words = |show: String| show.split(',').map(str::to_owned).collect();
+    let (rst, tcp_profile, tls, dns, show) = match all {
         AnyArgs::Syn(args) => {
             let states = State::ALL.into_iter().filter(|state| args.show.shows(*state));
             let show = states.map(|state| state.as_str().to_owned()).collect();
-            (!args.no_rst, Some(args.tcp_profile.as_str()), None, show)
+            (!args.no_rst, Some(args.tcp_profile.as_str()), None, None, show)
         }
         AnyArgs::Tls(args) => {
             let tls = report::TlsSettings {
@@ -456,8 +482,10 @@ fn told(all: &AnyArgs, output: &str, format: String) -> report::Settings {
                 deadline_s: args.deadline.as_secs_f64(),
                 idle_s: args.idle.as_secs_f64(),
             };
-            let show = args.show.to_string().split(',').map(str::to_owned).collect();
-            (true, None, Some(tls), show)
+            (true, None, Some(tls), None, words(args.show.to_string()))
+        }
+        AnyArgs::Dns(args) => {
+            (true, None, None, Some(dns::told(args)), words(dns::told_show(args)))
         }
     };
     report::Settings {
@@ -476,6 +504,7 @@ fn told(all: &AnyArgs, output: &str, format: String) -> report::Settings {
         rst,
         tcp_profile,
         tls,
+        dns,
         link: args.link.as_str(),
         interface: args.interface.clone(),
         source_ips: args.source_ip.iter().map(ToString::to_string).collect(),

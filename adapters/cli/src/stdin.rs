@@ -10,7 +10,7 @@ use std::{
 
 use mrpf_console::{exit::FAILED, say};
 
-use crate::args::ScanArgs;
+use crate::words::AnyArgs;
 
 /// Longest that is kept, in octets.
 ///
@@ -27,14 +27,19 @@ pub(crate) enum Stdin {
     Kept(String),
     /// More than [`MOST`] octets.
     TooLong,
+    /// Names, which are asked for as they come and not kept.
+    Passing,
 }
 
 /// Whether a list is to come from standard input.
-pub(crate) fn is_wanted(args: &ScanArgs) -> bool {
-    [&args.file, &args.exclude_file, &args.scope]
-        .into_iter()
-        .flatten()
-        .any(|path| path == Path::new("-"))
+pub(crate) fn is_wanted(all: &AnyArgs) -> bool {
+    all.inputs().iter().any(|(_, path)| path == Path::new("-"))
+}
+
+/// Whether it is a list of names, which whoever writes it may still be finding.
+pub(crate) fn is_passing(all: &AnyArgs) -> bool {
+    let is_names = matches!(all, AnyArgs::Dns(args) if !args.ptr && !args.sweep);
+    is_names && is_wanted(all) && all.scan().checkpoint.is_none()
 }
 
 /// Reads standard input to its end, or to [`MOST`] octets, and puts what it held back before what it holds still.

@@ -1,6 +1,7 @@
 //! What a scan has done, as text for people: it never says done when it is not.
 
 use indicatif::HumanCount;
+use mrpf_dns::lookup::Counted;
 use mrpf_engine::{stats::Counts, target::Excluded};
 use mrpf_records::State;
 use mrpf_syn::Summary;
@@ -64,9 +65,10 @@ pub(crate) fn incomplete(driven: &Driven) -> Vec<String> {
     if progress.settled < progress.total {
         let open = progress.total - progress.settled;
         reasons.push(format!(
-            "{} of {} targets have no outcome",
+            "{} of {} {} have no outcome",
             HumanCount(open),
-            HumanCount(progress.total)
+            HumanCount(progress.total),
+            driven.kind.targets()
         ));
     }
     let all = driven.losses();
@@ -101,11 +103,11 @@ fn lost(counts: &Counts) -> u64 {
 pub(crate) fn text(driven: &Driven, settings: &Settings, place: &str, verbose: bool) -> String {
     let Summary { counts, states, elapsed, progress, .. } = &driven.summary;
     let mut lines = Vec::new();
-    let seconds = elapsed.as_secs_f64();
+    let (seconds, targets) = (elapsed.as_secs_f64(), driven.kind.targets());
     let head = match driven.is_complete() {
-        true => format!("done: {} targets in {seconds:.1} s", HumanCount(progress.total)),
+        true => format!("done: {} {targets} in {seconds:.1} s", HumanCount(progress.total)),
         false => format!(
-            "not complete ({}): {} of {} targets begun in {seconds:.1} s",
+            "not complete ({}): {} of {} {targets} begun in {seconds:.1} s",
             incomplete(driven).join("; "),
             HumanCount(progress.started.min(progress.total)),
             HumanCount(progress.total)
@@ -127,6 +129,7 @@ pub(crate) fn text(driven: &Driven, settings: &Settings, place: &str, verbose: b
         HumanCount(lost(counts)),
         HumanCount(driven.written)
     ));
+    lines.extend(driven.lookups.as_ref().map(queries));
     lines.extend(resumed(driven));
     if driven.summary.noisy_hosts > 0 {
         let hosts = HumanCount(driven.summary.noisy_hosts);
@@ -167,6 +170,10 @@ pub(crate) fn text(driven: &Driven, settings: &Settings, place: &str, verbose: b
         for (name, value) in counts.fields().into_iter().filter(|(_, value)| *value > 0) {
             lines.push(format!("  {:<20} {}", name, HumanCount(value)));
         }
+        let lookups = driven.lookups.iter().flat_map(Counted::fields);
+        for (name, value) in lookups.filter(|(_, value)| *value > 0) {
+            lines.push(format!("  {:<20} {}", name, HumanCount(value)));
+        }
         if let Some((name, grown)) = &driven.summary.interface {
             let (tx, rx) = (HumanCount(grown.tx_packets), HumanCount(grown.rx_packets));
             lines.push(format!(
@@ -175,6 +182,25 @@ pub(crate) fn text(driven: &Driven, settings: &Settings, place: &str, verbose: b
         }
     }
     lines.join("\n")
+}
+
+/// What it took to know, and what was almost believed.
+fn queries(lookups: &Counted) -> String {
+    let each = lookups.queries as f64 / lookups.questions.max(1) as f64;
+    let mut line = format!("{} queries, {each:.2} a question", HumanCount(lookups.queries));
+    for (count, what) in [
+        (lookups.lost, "without an answer"),
+        (lookups.servfail, "answered by SERVFAIL"),
+        (lookups.refused, "by REFUSED"),
+        (lookups.tests, "to find wildcards"),
+        (lookups.over_tcp, "answers over TCP"),
+        (lookups.near_misses(), "answers that nothing had asked for, so not taken"),
+    ] {
+        if count > 0 {
+            line += &format!(", {} {what}", HumanCount(count));
+        }
+    }
+    line
 }
 
 /// From where a resumed scan went on, and what that costs; `None` for a first run.

@@ -106,6 +106,26 @@ impl fmt::Display for HelloChoice {
     }
 }
 
+/// When wildcards are looked for.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, clap::ValueEnum)]
+pub(crate) enum Wildcards {
+    /// When names are made of words.
+    #[default]
+    Auto,
+    On,
+    Off,
+}
+
+impl fmt::Display for Wildcards {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Auto => "auto",
+            Self::On => "on",
+            Self::Off => "off",
+        })
+    }
+}
+
 /// A name to ask hosts for.
 pub(crate) fn server_name(text: &str) -> Result<String, String> {
     let name = text.strip_suffix('.').unwrap_or(text);

@@ -2,16 +2,17 @@
 
 use std::{
     ffi::{OsStr, OsString},
-    path::Path,
+    path::{Path, PathBuf},
 };
 
 use clap::{Arg, ArgMatches, FromArgMatches as _, parser::ValueSource};
 use mrpf_tls::hello::Profile;
 
 use crate::{
-    args::{ScanArgs, SynArgs, TlsArgs},
+    args::{DnsArgs, ScanArgs, SynArgs, TlsArgs},
     error::CliError,
     kind::Kind,
+    resolvers,
 };
 
 /// What can be given again along with `--resume`, and holds from then on where it is not of one run.
@@ -20,7 +21,7 @@ const AGAIN: [&str; 7] =
 /// What is of one run, and not of the scan.
 const OF_A_RUN: [&str; 5] = ["checkpoint", "resume", "dry_run", "quiet", "verbose"];
 /// Arguments that are paths, which have to lead to the same file from any folder.
-const PATHS: [&str; 6] = ["file", "exclude_file", "scope", "output", "summary", "roots"];
+const PATHS: [&str; 7] = ["file", "exclude_file", "scope", "output", "summary", "roots", "words"];
 
 /// A scan as it was asked for.
 #[derive(Clone, Debug)]
@@ -34,6 +35,7 @@ pub(crate) struct Asked {
 pub(crate) enum AnyArgs {
     Syn(Box<SynArgs>),
     Tls(Box<TlsArgs>),
+    Dns(Box<DnsArgs>),
 }
 
 impl AnyArgs {
@@ -41,6 +43,7 @@ impl AnyArgs {
         Ok(match kind {
             Kind::Syn => Self::Syn(Box::new(SynArgs::from_arg_matches(matches)?)),
             Kind::Tls => Self::Tls(Box::new(TlsArgs::from_arg_matches(matches)?)),
+            Kind::Dns => Self::Dns(Box::new(DnsArgs::from_arg_matches(matches)?)),
         })
     }
 
@@ -49,6 +52,7 @@ impl AnyArgs {
         match self {
             Self::Syn(_) => Kind::Syn,
             Self::Tls(_) => Kind::Tls,
+            Self::Dns(_) => Kind::Dns,
         }
     }
 
@@ -57,6 +61,7 @@ impl AnyArgs {
         match self {
             Self::Syn(args) => &args.scan,
             Self::Tls(args) => &args.scan,
+            Self::Dns(args) => &args.scan,
         }
     }
 
@@ -64,7 +69,25 @@ impl AnyArgs {
         match self {
             Self::Syn(args) => &mut args.scan,
             Self::Tls(args) => &mut args.scan,
+            Self::Dns(args) => &mut args.scan,
         }
+    }
+
+    /// The files that are read, and the flags that name them.
+    pub(crate) fn inputs(&self) -> Vec<(&'static str, PathBuf)> {
+        let args = self.scan();
+        let lists =
+            [("-f", &args.file), ("--exclude-file", &args.exclude_file), ("--scope", &args.scope)];
+        let named = |(flag, paths): (_, &Vec<PathBuf>)| {
+            paths.iter().map(|path| (flag, path.clone())).collect::<Vec<_>>()
+        };
+        let mut inputs: Vec<_> = lists.into_iter().flat_map(named).collect();
+        if let Self::Dns(args) = self {
+            inputs.extend(args.words.iter().map(|path| ("--words", path.clone())));
+            let resolvers = args.resolvers.iter().filter_map(|word| resolvers::path(word));
+            inputs.extend(resolvers.map(|path| ("-r", path)));
+        }
+        inputs
     }
 }
 
@@ -190,7 +213,10 @@ fn whole(id: &str, value: &OsStr) -> OsString {
     // Whatever is no profile is a file.
     let is_hello_file =
         || id == "hello" && value.to_str().is_none_or(|word| word.parse::<Profile>().is_err());
-    if value == "-" || !PATHS.contains(&id) && !is_hello_file() {
+    // Whatever is no address is one, too.
+    let is_resolver_file =
+        || id == "resolvers" && value.to_str().is_none_or(|word| resolvers::path(word).is_some());
+    if value == "-" || !PATHS.contains(&id) && !is_hello_file() && !is_resolver_file() {
         return value.to_owned();
     }
     std::path::absolute(Path::new(value)).map_or_else(|_| value.to_owned(), OsString::from)
@@ -209,6 +235,11 @@ pub(crate) mod tests {
     pub(crate) fn asked(words: &str) -> Asked {
         let words: Vec<String> = words.split_whitespace().map(str::to_owned).collect();
         Asked::parse(Kind::Syn, &words).unwrap()
+    }
+
+    pub(crate) fn dns(words: &str) -> Asked {
+        let words: Vec<String> = words.split_whitespace().map(str::to_owned).collect();
+        Asked::parse(Kind::Dns, &words).unwrap()
     }
 
     fn tls(words: &str) -> Asked {
@@ -267,9 +298,11 @@ pub(crate) mod tests {
     /// Whatever flags there will be.
     #[test]
     fn every_other_flag_is_refused_along_with_resume() {
-        for (first, later) in
-            [(asked("a -p 80"), asked("--resume x")), (tls("a"), tls("--resume x"))]
-        {
+        for (first, later) in [
+            (asked("a -p 80"), asked("--resume x")),
+            (tls("a"), tls("--resume x")),
+            (dns("a -r 192.0.2.1"), dns("--resume x")),
+        ] {
             let kind = first.words.kind();
             for arg in arguments(kind) {
                 let id = arg.get_id().as_str();
@@ -284,7 +317,8 @@ pub(crate) mod tests {
             }
         }
         for id in AGAIN.iter().chain(&OF_A_RUN).chain(&PATHS) {
-            assert!(arguments(Kind::Tls).iter().any(|arg| arg.get_id() == id), "no flag {id}");
+            let mut all = [Kind::Tls, Kind::Dns].into_iter().flat_map(arguments);
+            assert!(all.any(|arg| arg.get_id() == id), "no flag {id}");
         }
     }
 
@@ -300,6 +334,24 @@ pub(crate) mod tests {
         assert!(
             tls("a --hello legacy").words.to_text().unwrap().contains(&"--hello=legacy".to_owned())
         );
+    }
+
+    #[test]
+    fn words_of_dns_come_back_too_and_their_files_from_any_folder() {
+        let first = dns(
+            "example --words w.txt -r r.txt -r 192.0.2.1,::1 -t A,TYPE65 --class CH --wildcards on --do --no-0x20 --wire \
+             --in-flight 1000 --timeout 1.5 --show answers,wild",
+        );
+        let text = first.words.to_text().unwrap();
+        assert_eq!(Asked::parse(Kind::Dns, &text).unwrap().words, first.words);
+        let here = std::env::current_dir().unwrap();
+        for (flag, file) in [("words", "w.txt"), ("resolvers", "r.txt")] {
+            let expected = format!("--{flag}={}", here.join(file).display());
+            assert!(text.contains(&expected), "{text:?}");
+        }
+        assert!(text.contains(&"--resolvers=192.0.2.1,::1".to_owned()), "{text:?}");
+        let inputs = first.args.inputs();
+        assert_eq!(inputs, [("--words", "w.txt".into()), ("-r", "r.txt".into())]);
     }
 
     #[test]

@@ -21,6 +21,10 @@ pub struct SubmitArgs {
     /// For recon: ports of the addresses, such as 80,443 or 1-1024; those of the bundled file when not given.
     #[arg(short, long, value_name = "PORTS", allow_hyphen_values = true)]
     pub ports: Option<String>,
+    /// For recon: a resolver that is asked what the names stand for, ADDRESS or ADDRESS:PORT; may be given again. Without any,
+    /// nobody is asked.
+    #[arg(long, value_name = "ADDRESS")]
+    pub resolver: Vec<String>,
     /// For recon: frames a second of all its scans together: 500 or 10k.
     #[arg(long, value_name = "RATE")]
     pub rate: Option<PerSecond>,
@@ -58,8 +62,8 @@ pub struct ResultsArgs {
     /// What was not touched, and why.
     #[arg(long, conflicts_with = "model")]
     pub refused: bool,
-    /// The rows of a table of recon, of all workflows: target, domain, endpoint, certificate, endpoint-certificate or
-    /// domain-endpoint.
+    /// The rows of a table of recon, of all workflows: target, domain, endpoint, certificate, endpoint-certificate,
+    /// domain-endpoint or domain-record.
     #[arg(long, value_name = "TABLE", value_parser = model, conflicts_with = "workflow")]
     pub model: Option<Model>,
 }
@@ -72,8 +76,9 @@ fn model(word: &str) -> Result<Model, String> {
         "certificate" => Ok(Model::Certificate),
         "endpoint-certificate" => Ok(Model::EndpointCertificate),
         "domain-endpoint" => Ok(Model::DomainEndpoint),
+        "domain-record" => Ok(Model::DomainRecord),
         _ => Err(
-            "give target, domain, endpoint, certificate, endpoint-certificate or domain-endpoint"
+            "give target, domain, endpoint, certificate, endpoint-certificate, domain-endpoint or domain-record"
                 .to_owned(),
         ),
     }

@@ -41,7 +41,7 @@ mod tests {
         let mut ids = Vec::new();
         for _ in 0..2 {
             let scope = Scope { domains: vec!["a.example".parse().unwrap()], ..Scope::default() };
-            let plan = crate::recon(scope, None, None).unwrap();
+            let plan = crate::recon(scope, None, None, &[]).unwrap();
             mrpf_manager::submit(&store, &Registry::shipped(), &plan, SystemClock.now()).unwrap();
             ids.push(plan.id);
         }

@@ -187,7 +187,7 @@ mod tests {
         let store = SqliteStore::open(folder.path().join("store.db")).unwrap();
         let domains = vec!["a.example".parse().unwrap(), "b.example".parse().unwrap()];
         let scope = Scope { domains, ..Scope::default() };
-        let plan = crate::recon(scope, None, None).unwrap();
+        let plan = crate::recon(scope, None, None, &[]).unwrap();
         let now = SystemClock.now();
         mrpf_manager::submit(&store, &Registry::shipped(), &plan, now).unwrap();
         let workflow = find::workflow(&store, &plan.id.to_string(), "mrpf").unwrap();

@@ -53,11 +53,13 @@ fn plan(args: &SubmitArgs) -> Result<Plan, ConsoleError> {
         let exclude = args.exclude.iter().map(|text| excluded(text)).collect::<Result<_, _>>()?;
         let (domains, addresses) = (args.domain.clone(), args.address.clone());
         let scope = Scope { domains, addresses, exclude };
-        return recon(scope, args.ports.as_deref(), args.rate.map(|rate| rate.0.get()));
+        let (ports, rate) = (args.ports.as_deref(), args.rate.map(|rate| rate.0.get()));
+        return recon(scope, ports, rate, &args.resolver);
     }
     let has_flags = !(args.domain.is_empty() && args.address.is_empty() && args.exclude.is_empty())
         || args.ports.is_some()
         || args.rate.is_some()
+        || !args.resolver.is_empty()
         || args.print;
     if has_flags {
         return Err(ConsoleError::OnlyRecon(args.workflow.clone()));
@@ -138,6 +140,29 @@ mod tests {
         assert_eq!(
             (&shards.input["ports"], &shards.input["rate"]),
             (&"80,443".into(), &2_000.into())
+        );
+        assert!(plan.tasks.iter().all(|task| task.name != "resolve"), "there are no resolvers");
+    }
+
+    #[test]
+    fn names_are_asked_about_where_there_are_resolvers() {
+        let plan = plan_of(
+            "recon --domain a.example --resolver 192.0.2.1 --resolver [2001:db8::1]:53 --rate 1k",
+        )
+        .unwrap();
+        let resolve = plan.tasks.iter().find(|task| task.name == "resolve").unwrap();
+        assert_eq!(
+            resolve.input["resolvers"],
+            serde_json::json!(["192.0.2.1", "[2001:db8::1]:53"])
+        );
+        assert_eq!(
+            (&resolve.input["rate"], &resolve.input["resolver_rate"]),
+            (&1_000.into(), &500.into())
+        );
+        let error = plan_of("recon --domain a.example --resolver ns.example").unwrap_err();
+        assert!(
+            error.to_string().contains("\"ns.example\" is no address") && error.is_usage(),
+            "{error}"
         );
     }
 

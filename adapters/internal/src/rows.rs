@@ -2,7 +2,10 @@
 
 use std::net::SocketAddr;
 
-use mrpf_ports::store::{DomainRow, EndpointRow, ModelRow, TargetKind, TargetRow, told_by_tls};
+use mrpf_ports::store::{
+    DomainRecordRow, DomainRow, EndpointRow, ModelRow, TargetKind, TargetRow, told_by_dns,
+    told_by_tls,
+};
 use mrpf_records::{Record, State};
 use mrpf_tasks::{
     AddressRange, Scope,
@@ -16,12 +19,18 @@ use crate::item::name_in;
 
 /// The rows that an item is, which may be none (a closed port); `None` of what is no item of this model.
 pub(crate) fn rows_of(model: Model, item: &Value) -> Option<Vec<ModelRow>> {
-    if item.get("type").is_some_and(|kind| kind == "tls") {
-        let Ok(Record::Tls(record)) = Record::deserialize(item) else { return None };
-        return Some(told_by_tls(&record, model));
+    if item.get("type").is_some_and(|kind| kind == "tls" || kind == "dns") {
+        return match Record::deserialize(item).ok()? {
+            Record::Tls(record) => Some(told_by_tls(&record, model)),
+            Record::Dns(record) => Some(told_by_dns(&record, model)),
+            _ => None,
+        };
     }
     match model {
-        Model::Certificate | Model::EndpointCertificate | Model::DomainEndpoint => row(model, item),
+        Model::Certificate
+        | Model::EndpointCertificate
+        | Model::DomainEndpoint
+        | Model::DomainRecord => row(model, item),
         Model::Domain => domain(item).map(|row| vec![ModelRow::Domain(row)]),
         Model::Endpoint => {
             endpoints(item).map(|rows| rows.into_iter().map(ModelRow::Endpoint).collect())
@@ -42,7 +51,9 @@ fn row(model: Model, item: &Value) -> Option<Vec<ModelRow>> {
     };
     let mut row = ModelRow::deserialize(item).ok().filter(|row| row.model() == model)?;
     *row.seen_mut() = None;
-    Some(vec![row])
+    let fits = |row: &DomainRecordRow| row.data.len() <= DomainRecordRow::MOST_DATA;
+    let is_long = matches!(&row, ModelRow::DomainRecord(row) if !fits(row));
+    (!is_long).then(|| vec![row])
 }
 
 /// A name, with or without who knows it.
@@ -139,6 +150,8 @@ pub(crate) fn refused(scope: &Scope, row: &ModelRow) -> Vec<Refused> {
             refused.extend(address(row.ip));
             refused
         }
+        // What it stands for may be anybody's: that is worth knowing, and nothing is sent there for it.
+        ModelRow::DomainRecord(row) => name(row.domain.as_str()),
         ModelRow::Endpoint(row) => address(row.ip),
         ModelRow::EndpointCertificate(row) => address(row.ip),
         ModelRow::Target(row) => match row.kind {
@@ -216,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn a_tls_record_is_rows_of_every_table_but_one() {
+    fn a_tls_record_is_rows_of_every_table_but_two() {
         let hash = "a4".repeat(32);
         let record = json!({
             "type": "tls", "ts": "2026-11-24T08:00:00Z", "ip": "198.19.0.7", "port": 443, "outcome": "ok", "stage": "done",
@@ -229,6 +242,7 @@ mod tests {
             (Model::Domain, &["www.example.org", "example.org"]),
             (Model::DomainEndpoint, &["www.example.org 198.19.0.7:443/tcp"]),
             (Model::Endpoint, &["198.19.0.7:443/tcp"]),
+            (Model::DomainRecord, &[]),
             (Model::Target, &[]),
         ] {
             check(model, record.clone(), Some(keys));
@@ -236,6 +250,20 @@ mod tests {
         let mut broken = record.clone();
         broken["outcome"] = json!("well");
         check(Model::Certificate, broken, None);
+    }
+
+    #[test]
+    fn a_dns_record_is_a_name_and_what_it_stands_for() {
+        let record = json!({
+            "type": "dns", "ts": "2026-11-24T08:00:00Z", "name": "www.example.org", "qtype": "A", "status": "NOERROR",
+            "answers": [{ "name": "www.example.org", "type": "A", "ttl": 60, "data": "198.19.0.7" }],
+        });
+        check(Model::Domain, record.clone(), Some(&["www.example.org"]));
+        check(Model::DomainRecord, record.clone(), Some(&["www.example.org A 198.19.0.7"]));
+        check(Model::Endpoint, record.clone(), Some(&[]));
+        let mut broken = record;
+        broken["answers"] = json!("none");
+        check(Model::DomainRecord, broken, None);
     }
 
     #[test]
@@ -261,7 +289,17 @@ mod tests {
         check(Model::Certificate, row, None);
         let row = at(json!({ "domain": "example.org", "sources": ["tls"] }));
         check(Model::DomainEndpoint, row, Some(&["example.org 198.19.0.7:443/tcp"]));
-        for model in [Model::Certificate, Model::EndpointCertificate, Model::DomainEndpoint] {
+        let record = |data: &str| {
+            with_seen(json!({ "domain": "example.org", "rtype": "TXT", "data": data }))
+        };
+        check(Model::DomainRecord, record("\"a\""), Some(&["example.org TXT \"a\""]));
+        check(Model::DomainRecord, record(&"x".repeat(2_001)), None);
+        for model in [
+            Model::Certificate,
+            Model::EndpointCertificate,
+            Model::DomainEndpoint,
+            Model::DomainRecord,
+        ] {
             check(model, json!({ "name": "example.org" }), None);
             check(model, json!(7), None);
         }

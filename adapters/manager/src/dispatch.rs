@@ -19,7 +19,7 @@ use mrpf_ports::{
 use mrpf_records::Timestamp;
 use mrpf_tasks::{
     AddressRange, ErrorKind, Scope, TaskDefinition as _, TaskError, TaskId, WorkerClass,
-    catalogue::{SynScanInput, TcpSynScan, TlsScan, TlsScanInput},
+    catalogue::{DnsScan, DnsScanInput, SynScanInput, TcpSynScan, TlsScan, TlsScanInput},
     message::{Assignment, Envelope, Message, RunTask},
     read_input,
     scope::{Refused, Targeted},
@@ -111,6 +111,7 @@ impl Line<'_> {
         let scope = workflow.scope.clone();
         let cut = match task.definition.as_str() {
             TcpSynScan::NAME => cut::<SynScanInput>(&task, &scope, blocklist),
+            DnsScan::NAME => cut::<DnsScanInput>(&task, &scope, blocklist),
             TlsScan::NAME => cut::<TlsScanInput>(&task, &scope, blocklist),
             _ => Ok((Some(task.input.clone()), Vec::new())),
         };

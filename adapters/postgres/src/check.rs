@@ -47,7 +47,7 @@ impl Finding {
 }
 
 /// Tables that workers read and write.
-const SHARED: [&str; 11] = [
+const SHARED: [&str; 12] = [
     "task_manager.task_data",
     "task_manager.task_collection_data",
     "task_manager.task_checkpoint",
@@ -57,6 +57,7 @@ const SHARED: [&str; 11] = [
     "recon.certificate",
     "recon.endpoint_certificate",
     "recon.domain_endpoint",
+    "recon.domain_record",
     "recon.blocklist",
     "recon.refusal",
 ];

@@ -17,6 +17,7 @@ const MIGRATIONS: [&str; 4] = [
     include_str!("../migrations/0002_recon.sql"),
     include_str!("../migrations/0003_workers.sql"),
     include_str!("../migrations/0004_certificates.sql"),
+    include_str!("../migrations/0005_domain_records.sql"),
 ];
 /// What this program knows.
 pub(crate) const KNOWN: u32 = MIGRATIONS.len() as u32;

@@ -171,10 +171,10 @@ fn the_rights_of_each_role_are_those_of_the_design() {
                  AND has_function_privilege('{role}', oid, 'EXECUTE')"
         ))
     };
-    const WRITTEN: &str = "recon.blocklist recon.certificate recon.domain recon.domain_endpoint recon.endpoint \
-                           recon.endpoint_certificate recon.refusal recon.target task_manager.task_checkpoint task_manager.task_collection_data task_manager.task_data";
-    const READ: &str = "recon.blocklist recon.certificate recon.domain recon.domain_endpoint recon.endpoint \
-                        recon.endpoint_certificate recon.refusal recon.target task_manager.schema_version \
+    const WRITTEN: &str = "recon.blocklist recon.certificate recon.domain recon.domain_endpoint recon.domain_record \
+                           recon.endpoint recon.endpoint_certificate recon.refusal recon.target task_manager.task_checkpoint task_manager.task_collection_data task_manager.task_data";
+    const READ: &str = "recon.blocklist recon.certificate recon.domain recon.domain_endpoint recon.domain_record \
+                        recon.endpoint recon.endpoint_certificate recon.refusal recon.target task_manager.schema_version \
                         task_manager.stored_output task_manager.task_checkpoint task_manager.task_collection_data \
                         task_manager.task_data";
     const OF_RUNS: &str = "claim_task digest holds is_ours release_task renew_task";

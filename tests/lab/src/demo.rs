@@ -2,8 +2,9 @@
 //!
 //! 65,536 hosts, three ports each. One table says for each block of addresses who answers and how; the lab is made from it
 //! and so is the truth, which a scan is held against. Which certificate a host of TLS shows, and for which names, is in
-//! `shown.rs`.
+//! `shown.rs`; what names stand for, in `names.rs`.
 
+mod names;
 mod shown;
 
 use std::{
@@ -14,7 +15,10 @@ use std::{
 use mrpf_engine::link::sim::hosts::{Behaviour, Hosts, Odd, OpenHost, Speaker};
 
 use self::shown::Pool;
-pub use self::shown::{Certificates, names_of_certificates, names_of_others};
+pub use self::{
+    names::{RESOLVER, records, start_resolver},
+    shown::{Certificates, names_of_certificates, names_of_others},
+};
 use crate::{
     Lab, LabError, Prefix, ipv6,
     tls_responder::{refusing, showing},

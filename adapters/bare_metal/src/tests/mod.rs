@@ -1,5 +1,6 @@
 //! Scans on the simulated network, as a worker would have them done.
 
+mod dns;
 mod tls;
 mod world;
 

@@ -139,6 +139,11 @@ impl Run {
         }
     }
 
+    /// Changes a field of the input.
+    pub(super) fn change(&mut self, field: &str, value: Value) {
+        self.order.input[field] = value;
+    }
+
     /// Targets that the last run probed.
     pub(super) fn probed(&self) -> u64 {
         self.probes.lock().unwrap().len() as u64

@@ -34,6 +34,8 @@ pub(super) struct Findings {
     /// The hashes of these certificates.
     pub(super) certificates: BTreeSet<String>,
     pub(super) names: BTreeSet<String>,
+    /// What DNS says of names.
+    pub(super) records: BTreeSet<String>,
     /// Of the names, those that nobody but certificates of hosts told.
     pub(super) shown_names: BTreeSet<String>,
     /// Names that were refused, which lie out of scope.
@@ -44,9 +46,13 @@ impl Findings {
     /// What a workflow has found.
     pub(super) fn stored(store: &dyn ManagerStore, id: WorkflowId) -> Result<Self, PlatformError> {
         let mut found = Self::default();
-        for model in
-            [Model::Domain, Model::Endpoint, Model::Certificate, Model::EndpointCertificate]
-        {
+        for model in [
+            Model::Domain,
+            Model::DomainRecord,
+            Model::Endpoint,
+            Model::Certificate,
+            Model::EndpointCertificate,
+        ] {
             each(store, model, |row| found.take(row))?;
         }
         let names = store.refusals(id)?.into_iter().map(|row| row.what);
@@ -77,6 +83,9 @@ impl Findings {
         truth.certificates = truth.shown.iter().map(|(_, _, hash)| hash.clone()).collect();
         truth.shown_names = demo::names_of_certificates().into_iter().collect();
         truth.names = certificate_log::in_scope().into_iter().collect();
+        let records = demo::records();
+        let record = |(name, rtype, data)| format!("{name} {rtype} {data}");
+        truth.records = records.into_iter().map(record).collect();
         truth.names.extend(truth.shown_names.iter().cloned());
         truth.refused_names = certificate_log::out_of_scope().into_iter().collect();
         truth.refused_names.extend(demo::names_of_others());
@@ -103,14 +112,16 @@ impl Findings {
                 }
                 self.names.insert(row.name.to_string());
             }
+            ModelRow::DomainRecord(_) => drop(self.records.insert(row.key())),
             ModelRow::DomainEndpoint(_) | ModelRow::Target(_) => {}
         }
     }
 
     /// How many findings there are, without those that were refused.
     pub(super) fn count(&self) -> usize {
-        let Self { endpoints, services, shown, certificates, names, .. } = self;
-        endpoints.len() + services.len() + shown.len() + certificates.len() + names.len()
+        let Self { endpoints, services, shown, certificates, names, records, .. } = self;
+        let of_hosts = endpoints.len() + services.len() + shown.len() + certificates.len();
+        of_hosts + names.len() + records.len()
     }
 
     /// Those that `other` does not have, in a few words each.
@@ -127,6 +138,7 @@ impl Findings {
         let certificates = self.certificates.difference(&other.certificates);
         beyond.extend(certificates.map(|hash| format!("certificate {hash}")));
         beyond.extend(self.names.difference(&other.names).cloned());
+        beyond.extend(self.records.difference(&other.records).cloned());
         let names = self.shown_names.difference(&other.shown_names);
         // A name that nobody has is among the others already.
         let names = names.filter(|name| other.names.contains(*name));
@@ -194,12 +206,13 @@ mod tests {
             shown: [(port, 0, "a4".to_owned())].into(),
             certificates: ["a4".to_owned()].into(),
             names: [name()].into(),
+            records: ["a.example A 198.19.0.1".to_owned()].into(),
             shown_names: [name()].into(),
             refused_names: BTreeSet::new(),
         };
-        assert_eq!(one.count(), 5);
+        assert_eq!(one.count(), 6);
         assert!(one.beyond(&one).is_empty());
-        assert_eq!(one.beyond(&Findings::default()).len(), 5);
+        assert_eq!(one.beyond(&Findings::default()).len(), 6);
         let logged = Findings { shown_names: BTreeSet::new(), ..one.clone() };
         assert_eq!(one.beyond(&logged), ["a.example, that only certificates have it,"]);
     }

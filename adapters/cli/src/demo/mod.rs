@@ -1,8 +1,8 @@
 //! `mrpf demo`: the whole platform, from a domain to stored results, against an organisation that it makes itself.
 //!
 //! ```text
-//!  lab: 65,536 hosts in a namespace, a certificate log on lo
-//!    ^ packets, HTTP and TLS of this machine alone
+//!  lab: 65,536 hosts in a namespace, a resolver among them, a certificate log on lo
+//!    ^ packets, HTTP, TLS and DNS of this machine alone
 //!  platform: manager, external and internal workers, bare-metal workers on demand     watch: what they do, as they do it
 //!    |
 //!    '--> recon tables ---> verdict: held against what is true of the lab
@@ -57,6 +57,7 @@ pub(crate) fn run(args: &DemoArgs) -> Result<u8, CliError> {
     let privileges = netns::gain_privileges()?;
     let folder = folder(args.data.as_deref())?;
     let lab = demo::start()?;
+    let resolver = demo::start_resolver(&lab)?;
     let log = CertificateLog::start()?;
     if !args.quiet {
         let how = match privileges {
@@ -88,6 +89,7 @@ pub(crate) fn run(args: &DemoArgs) -> Result<u8, CliError> {
     let launched = watch.launched();
     drop(running);
     drop(log);
+    drop(resolver);
     drop(lab);
     answer(&verdict.table(launched, begin.elapsed(), folder.path(), args.data.as_deref()))?;
     if signals.asked() {
@@ -182,7 +184,7 @@ fn plan(args: &DemoArgs) -> Result<Plan, ConsoleError> {
         exclude: vec![Excluded::Addresses(range(EXCLUDED)?)],
     };
     let ports = PORTS.map(|port| port.to_string()).join(",");
-    recon(scope, Some(&ports), Some(args.rate.0.get()))
+    recon(scope, Some(&ports), Some(args.rate.0.get()), &[demo::RESOLVER.to_string()])
 }
 
 #[cfg(test)]

@@ -107,6 +107,7 @@ impl Verdict {
         };
         row("names", &|it| it.names.len());
         row("names of certificates alone", &|it| it.shown_names.len());
+        row("what DNS says of names", &|it| it.records.len());
         row("names out of scope", &|it| it.refused_names.len());
         for port in PORTS {
             row(&format!("hosts with port {port} open"), &|it| it.hosts_with(port));

@@ -164,7 +164,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let store = SqliteStore::open(folder.path().join("store.db")).unwrap();
         let scope = Scope { domains: vec!["a.example".parse().unwrap()], ..Scope::default() };
-        let plan = mrpf_console::recon(scope, None, None).unwrap();
+        let plan = mrpf_console::recon(scope, None, None, &[]).unwrap();
         let now = SystemClock.now();
         mrpf_manager::submit(&store, &Registry::shipped(), &plan, now).unwrap();
         let slot = |state, instance: Option<&str>| {

@@ -46,6 +46,7 @@ static STORE: Kind = Kind {
         include_str!("../../migrations/store/0001_task_manager.sql"),
         include_str!("../../migrations/store/0002_recon.sql"),
         include_str!("../../migrations/store/0003_certificates.sql"),
+        include_str!("../../migrations/store/0004_domain_records.sql"),
     ],
 };
 

@@ -4,8 +4,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use mrpf_ports::store::{
-    CertificateRow, DomainEndpointRow, DomainRow, EndpointCertificateRow, EndpointRow, ModelRow,
-    RefusalRow, Seen, SeenCount, TargetRow,
+    CertificateRow, DomainEndpointRow, DomainRecordRow, DomainRow, EndpointCertificateRow,
+    EndpointRow, ModelRow, RefusalRow, Seen, SeenCount, TargetRow,
 };
 use mrpf_records::{CertificateRecord, Timestamp};
 use mrpf_tasks::{AddressRange, WorkflowId, catalogue::Model};
@@ -29,6 +29,7 @@ fn table(model: Model) -> (&'static str, &'static str) {
         Model::Certificate => ("recon_certificate", "sha256"),
         Model::Domain => ("recon_domain", "name"),
         Model::DomainEndpoint => ("recon_domain_endpoint", "key"),
+        Model::DomainRecord => ("recon_domain_record", "key"),
         Model::Endpoint => ("recon_endpoint", "key"),
         Model::EndpointCertificate => ("recon_endpoint_certificate", "key"),
         Model::Target => ("recon_target", "key"),
@@ -57,6 +58,11 @@ pub(super) fn upsert(
         "INSERT INTO recon_certificate (sha256, subject, issuer, not_before, not_after, record, der, first_seen, last_seen)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?8)
          ON CONFLICT (sha256) DO UPDATE SET last_seen = max(last_seen, excluded.last_seen), der = coalesce(excluded.der, der)",
+    )?;
+    let mut domain_records = connection.prepare_cached(
+        "INSERT INTO recon_domain_record (key, domain, rtype, data, first_seen, last_seen)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?5)
+         ON CONFLICT (key) DO UPDATE SET last_seen = max(last_seen, excluded.last_seen)",
     )?;
     let mut endpoint_certificates = connection.prepare_cached(
         "INSERT INTO recon_endpoint_certificate (key, ip, port, transport, sha256, position, first_seen, last_seen)
@@ -101,6 +107,10 @@ pub(super) fn upsert(
                 let DomainEndpointRow { domain, ip, port, transport, sources, .. } = row;
                 let (domain, ip) = (Text(domain), Text(ip));
                 domain_endpoints.put(key, sources, &now, &[&domain, &ip, port, transport])?;
+            }
+            ModelRow::DomainRecord(row) => {
+                let DomainRecordRow { domain, rtype, data, .. } = row;
+                domain_records.execute(params![key, Text(domain), rtype, data, now])?;
             }
             ModelRow::EndpointCertificate(row) => {
                 let EndpointCertificateRow { ip, port, transport, sha256, position, .. } = row;
@@ -204,6 +214,7 @@ pub(super) fn list(
         Model::Certificate => "record, der",
         Model::Domain => "name, sources",
         Model::DomainEndpoint => "domain, ip, port, transport, sources",
+        Model::DomainRecord => "domain, rtype, data",
         Model::Endpoint => "ip, port, transport, service",
         Model::EndpointCertificate => "ip, port, transport, sha256, position",
         Model::Target => "kind, value",
@@ -233,6 +244,12 @@ fn read(model: Model, row: &Row<'_>) -> rusqlite::Result<ModelRow> {
             port: cells.plain()?,
             transport: cells.plain()?,
             sources: cells.json()?,
+            seen: seen(cells)?,
+        }),
+        Model::DomainRecord => ModelRow::DomainRecord(DomainRecordRow {
+            domain: cells.text()?,
+            rtype: cells.plain()?,
+            data: cells.plain()?,
             seen: seen(cells)?,
         }),
         Model::EndpointCertificate => ModelRow::EndpointCertificate(EndpointCertificateRow {

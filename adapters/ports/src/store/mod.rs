@@ -20,13 +20,13 @@ pub use self::{
     error::StoreError,
     manager::{ManagerStore, Tx},
     recon::{
-        CertificateRow, DomainEndpointRow, DomainRow, EndpointCertificateRow, EndpointRow,
-        ModelRow, RefusalRow, Seen, SeenCount, TargetKind, TargetRow,
+        CertificateRow, DomainEndpointRow, DomainRecordRow, DomainRow, EndpointCertificateRow,
+        EndpointRow, ModelRow, RefusalRow, Seen, SeenCount, TargetKind, TargetRow,
     },
     rows::{
         CollectionRow, Control, Dependency, EdgeRow, On, OutboxRow, SlotRow, SlotState, TaskFilter,
         TaskRow, TaskState, WorkflowRow, WorkflowState,
     },
-    told::told_by_tls,
+    told::{told_by_dns, told_by_tls},
     worker::{Checkpoint, Claim, Cursor, Lease, Renewal, WorkerStore},
 };

@@ -16,6 +16,8 @@ pub enum ModelRow {
     Certificate(Box<CertificateRow>),
     /// Of `recon.domain_endpoint`.
     DomainEndpoint(DomainEndpointRow),
+    /// Of `recon.domain_record`.
+    DomainRecord(DomainRecordRow),
     /// Of `recon.endpoint`.
     Endpoint(EndpointRow),
     /// Of `recon.domain`.
@@ -31,6 +33,7 @@ impl ModelRow {
             Self::Certificate(_) => Model::Certificate,
             Self::Domain(_) => Model::Domain,
             Self::DomainEndpoint(_) => Model::DomainEndpoint,
+            Self::DomainRecord(_) => Model::DomainRecord,
             Self::Endpoint(_) => Model::Endpoint,
             Self::EndpointCertificate(_) => Model::EndpointCertificate,
             Self::Target(_) => Model::Target,
@@ -62,7 +65,7 @@ impl ModelRow {
             (Self::EndpointCertificate(known), Self::EndpointCertificate(row)) => {
                 known.position = known.position.min(row.position);
             }
-            // A target has nothing but its key, and a certificate that is here whole nothing more to say.
+            // Targets and DNS records have nothing but their key, and a certificate that is here whole nothing more to say.
             _ => {}
         }
     }
@@ -73,6 +76,7 @@ impl ModelRow {
             Self::Certificate(row) => &mut row.seen,
             Self::Domain(row) => &mut row.seen,
             Self::DomainEndpoint(row) => &mut row.seen,
+            Self::DomainRecord(row) => &mut row.seen,
             Self::Endpoint(row) => &mut row.seen,
             Self::EndpointCertificate(row) => &mut row.seen,
             Self::Target(row) => &mut row.seen,
@@ -80,7 +84,7 @@ impl ModelRow {
     }
 
     /// What names it in its table, and sorts it: a name; `203.0.113.7:443/tcp`; `domain example.org`; the hash of a certificate;
-    /// an endpoint and a hash; a name and an endpoint.
+    /// an endpoint and a hash; a name and an endpoint; a name, a type and what DNS says, as `example.org MX 10 mail.example.org.`.
     pub fn key(&self) -> String {
         let endpoint =
             |ip, port, transport: &str| format!("{}/{transport}", SocketAddr::new(ip, port));
@@ -90,6 +94,7 @@ impl ModelRow {
             Self::DomainEndpoint(row) => {
                 format!("{} {}", row.domain, endpoint(row.ip, row.port, &row.transport))
             }
+            Self::DomainRecord(row) => format!("{} {} {}", row.domain, row.rtype, row.data),
             Self::Endpoint(row) => endpoint(row.ip, row.port, &row.transport),
             Self::EndpointCertificate(row) => {
                 format!("{} {}", endpoint(row.ip, row.port, &row.transport), row.sha256)
@@ -213,6 +218,26 @@ pub struct DomainEndpointRow {
     /// When it was seen; not known of a row that is to be written.
     #[serde(flatten)]
     pub seen: Option<Seen>,
+}
+
+/// What DNS says of a name, through its aliases: an alias and what it leads to are rows of the name that was asked for.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct DomainRecordRow {
+    /// The name.
+    pub domain: DomainName,
+    /// The type: `A`, `CNAME`, `TYPE65280`.
+    pub rtype: String,
+    /// The data, as a zone file has them.
+    pub data: String,
+    /// When it was seen; not known of a row that is to be written.
+    #[serde(flatten)]
+    pub seen: Option<Seen>,
+}
+
+impl DomainRecordRow {
+    /// Octets of data that a table keeps: they are part of a key, and indexes have no more room. What is longer, as texts can
+    /// be, stands in the output of its task alone.
+    pub const MOST_DATA: usize = 2_000;
 }
 
 /// When a row was seen.

@@ -1,4 +1,4 @@
-//! What a TLS connection tells recon.
+//! What a TLS connection and an answer of DNS tell recon.
 //!
 //! ```text
 //!  TlsRecord --> endpoint                 something answers there, and what it speaks
@@ -6,17 +6,23 @@
 //!           |--> endpoint_certificate     where, and in which place
 //!           |--> domain                   names that the host's own certificate is for
 //!           '--> domain_endpoint          those of them that are no wildcards, and the name that was asked for
+//!
+//!  DnsRecord --> domain                   the name, when it is there by itself
+//!           '--> domain_record            what it stands for, aliases on the way
 //! ```
 
-use mrpf_records::{TlsOutcome, TlsRecord, TlsStage};
+use mrpf_records::{DnsRecord, TlsOutcome, TlsRecord, TlsStage};
 use mrpf_tasks::{DomainName, catalogue::Model};
 
 use super::{
-    CertificateRow, DomainEndpointRow, DomainRow, EndpointCertificateRow, EndpointRow, ModelRow,
+    CertificateRow, DomainEndpointRow, DomainRecordRow, DomainRow, EndpointCertificateRow,
+    EndpointRow, ModelRow,
 };
 
 /// What names of certificates are said to come from.
 const SOURCE: &str = "tls";
+/// What names that DNS has are said to come from.
+const DNS: &str = "dns";
 /// What TLS runs on.
 const TRANSPORT: &str = "tcp";
 
@@ -72,7 +78,34 @@ pub fn told_by_tls(record: &TlsRecord, model: Model) -> Vec<ModelRow> {
             let service = service(record);
             vec![ModelRow::Endpoint(EndpointRow { ip, port, transport, service, seen: None })]
         }
-        Model::Endpoint | Model::Target => Vec::new(),
+        Model::DomainRecord | Model::Endpoint | Model::Target => Vec::new(),
+    }
+}
+
+/// The rows of a table that an answer of DNS tells: of a name that is there, and not because its parent answers for any.
+pub fn told_by_dns(record: &DnsRecord, model: Model) -> Vec<ModelRow> {
+    let is_there = record.status == "NOERROR" && record.wildcard != Some(true);
+    let answers = if is_there { record.answers.as_slice() } else { &[] };
+    // What is asked for may be no host's name, as that of an address.
+    let Ok(domain) = record.name.parse::<DomainName>() else { return Vec::new() };
+    match model {
+        Model::Domain if !answers.is_empty() => {
+            let sources = vec![DNS.to_owned()];
+            vec![ModelRow::Domain(DomainRow { name: domain, sources, seen: None })]
+        }
+        Model::DomainRecord => answers
+            .iter()
+            .filter(|answer| answer.data.len() <= DomainRecordRow::MOST_DATA)
+            .map(|answer| {
+                ModelRow::DomainRecord(DomainRecordRow {
+                    domain: domain.clone(),
+                    rtype: answer.rtype.to_string(),
+                    data: answer.data.clone(),
+                    seen: None,
+                })
+            })
+            .collect(),
+        _ => Vec::new(),
     }
 }
 
@@ -95,7 +128,7 @@ fn service(record: &TlsRecord) -> Option<String> {
 mod tests {
     use std::sync::Arc;
 
-    use mrpf_records::{CertificateRecord, Timestamp, Trust};
+    use mrpf_records::{CertificateRecord, DnsData, Timestamp, Trust};
 
     use super::*;
 
@@ -137,6 +170,43 @@ mod tests {
         assert_eq!(keys(&record, Model::DomainEndpoint), [www], "nobody says that it has the name");
         record.trust = Some(Trust { name_match: Some(true), valid_now: None, chain: None });
         assert_eq!(keys(&record, Model::DomainEndpoint), [www, "a.example.org 198.19.0.7:443/tcp"]);
+    }
+
+    #[test]
+    fn a_name_tells_what_it_stands_for_unless_its_parent_answers_for_any() {
+        let data = |name: &str, rtype: &'static str, data: &str| DnsData {
+            name: name.to_owned(),
+            rtype: rtype.into(),
+            class: None,
+            ttl: 60,
+            data: data.to_owned(),
+        };
+        let ts = Timestamp::from_unix_micros(0);
+        let mut record =
+            DnsRecord::new(ts, "WWW.example.org".to_owned(), "A".into(), "NOERROR".into());
+        record.answers = vec![
+            data("www.example.org", "CNAME", "web.example."),
+            data("web.example", "A", "198.19.0.7"),
+            data("web.example", "TXT", &"x".repeat(DomainRecordRow::MOST_DATA + 1)),
+        ];
+        let keys = |record: &DnsRecord, model| -> Vec<String> {
+            told_by_dns(record, model).iter().map(ModelRow::key).collect()
+        };
+        assert_eq!(keys(&record, Model::Domain), ["www.example.org"]);
+        assert_eq!(
+            keys(&record, Model::DomainRecord),
+            ["www.example.org CNAME web.example.", "www.example.org A 198.19.0.7"]
+        );
+        assert_eq!(keys(&record, Model::Endpoint), <[&str; 0]>::default());
+        for nothing in [
+            DnsRecord { wildcard: Some(true), ..record.clone() },
+            DnsRecord { status: "NXDOMAIN".into(), ..record.clone() },
+            DnsRecord { answers: Vec::new(), ..record.clone() },
+            DnsRecord { name: "a b.example.org".to_owned(), ..record.clone() },
+        ] {
+            assert_eq!(told_by_dns(&nothing, Model::Domain), [], "{nothing:?}");
+            assert_eq!(told_by_dns(&nothing, Model::DomainRecord), [], "{nothing:?}");
+        }
     }
 
     #[test]

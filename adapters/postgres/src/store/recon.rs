@@ -9,8 +9,8 @@ use std::{
 };
 
 use mrpf_ports::store::{
-    CertificateRow, DomainEndpointRow, DomainRow, EndpointCertificateRow, EndpointRow, ModelRow,
-    RefusalRow, Seen, SeenCount, TargetRow,
+    CertificateRow, DomainEndpointRow, DomainRecordRow, DomainRow, EndpointCertificateRow,
+    EndpointRow, ModelRow, RefusalRow, Seen, SeenCount, TargetRow,
 };
 use mrpf_records::{CertificateRecord, Timestamp};
 use mrpf_tasks::{AddressRange, TaskId, WorkflowId, catalogue::Model};
@@ -28,6 +28,7 @@ pub(super) struct Batch {
     certificates: BTreeMap<String, CertificateRecord>,
     domains: BTreeMap<String, BTreeSet<String>>,
     domain_endpoints: BTreeMap<String, (DomainEndpointRow, BTreeSet<String>)>,
+    domain_records: BTreeMap<String, DomainRecordRow>,
     endpoints: BTreeMap<String, EndpointRow>,
     endpoint_certificates: BTreeMap<String, EndpointCertificateRow>,
     targets: BTreeMap<String, TargetRow>,
@@ -52,6 +53,9 @@ impl Batch {
                         .entry(key)
                         .or_insert_with(|| (row.clone(), BTreeSet::new()));
                     sources.extend(row.sources.iter().cloned());
+                }
+                ModelRow::DomainRecord(row) => {
+                    batch.domain_records.entry(key).or_insert_with(|| row.clone());
                 }
                 ModelRow::EndpointCertificate(row) => {
                     let known =
@@ -87,6 +91,9 @@ impl Batch {
         }
         if !self.domain_endpoints.is_empty() {
             self.put_domain_endpoints(session, now, &mut seen)?;
+        }
+        if !self.domain_records.is_empty() {
+            self.put_domain_records(session, now, &mut seen)?;
         }
         if !self.endpoints.is_empty() {
             self.put_endpoints(session, now, &mut seen)?;
@@ -173,6 +180,34 @@ impl Batch {
              )
              SELECT count(*) FILTER (WHERE is_new), count(*) FROM put",
             &[&keys, &domains, &ips, &ports, &transports, &sources, &moment(now)],
+            seen,
+        )
+    }
+
+    fn put_domain_records(
+        &self,
+        session: &mut Session<'_>,
+        now: Timestamp,
+        seen: &mut SeenCount,
+    ) -> Result<(), Failure> {
+        let rows = || self.domain_records.values();
+        let keys: Vec<_> = self.domain_records.keys().map(|key| text(key)).collect();
+        let domains: Vec<_> = rows().map(|row| row.domain.as_str()).collect();
+        let types: Vec<_> = rows().map(|row| text(&row.rtype)).collect();
+        let data: Vec<_> = rows().map(|row| text(&row.data)).collect();
+        write(
+            session,
+            "WITH put AS (
+                 INSERT INTO recon.domain_record AS known (key, domain, rtype, data, first_seen, last_seen)
+                     SELECT key, domain, rtype, data, $5::timestamptz, $5::timestamptz
+                         FROM unnest($1::text[], $2::text[], $3::text[], $4::text[])
+                             WITH ORDINALITY AS found (key, domain, rtype, data, n)
+                         ORDER BY n
+                 ON CONFLICT (key) DO UPDATE SET last_seen = greatest(known.last_seen, excluded.last_seen)
+                 RETURNING xmax = 0 AS is_new
+             )
+             SELECT count(*) FILTER (WHERE is_new), count(*) FROM put",
+            &[&keys, &domains, &types, &data, &moment(now)],
             seen,
         )
     }
@@ -336,6 +371,10 @@ pub(super) fn known(
             "SELECT EXISTS (SELECT FROM recon.domain_endpoint WHERE key = asked.key)
              FROM unnest($1::text[]) WITH ORDINALITY AS asked (key, n) ORDER BY n"
         }
+        Model::DomainRecord => {
+            "SELECT EXISTS (SELECT FROM recon.domain_record WHERE key = asked.key)
+             FROM unnest($1::text[]) WITH ORDINALITY AS asked (key, n) ORDER BY n"
+        }
         Model::EndpointCertificate => {
             "SELECT EXISTS (SELECT FROM recon.endpoint_certificate WHERE key = asked.key)
              FROM unnest($1::text[]) WITH ORDINALITY AS asked (key, n) ORDER BY n"
@@ -368,6 +407,10 @@ pub(super) fn list(
         }
         Model::DomainEndpoint => {
             "SELECT domain, ip, port, transport, sources, first_seen, last_seen FROM recon.domain_endpoint
+             WHERE key > $1 ORDER BY key LIMIT $2"
+        }
+        Model::DomainRecord => {
+            "SELECT domain, rtype, data, first_seen, last_seen FROM recon.domain_record
              WHERE key > $1 ORDER BY key LIMIT $2"
         }
         Model::EndpointCertificate => {
@@ -406,6 +449,12 @@ fn read(model: Model, row: &Row) -> Result<ModelRow, Failure> {
             port: cells.small()?,
             transport: cells.plain()?,
             sources: cells.plain()?,
+            seen: seen(cells)?,
+        }),
+        Model::DomainRecord => ModelRow::DomainRecord(DomainRecordRow {
+            domain: cells.text()?,
+            rtype: cells.plain()?,
+            data: cells.plain()?,
             seen: seen(cells)?,
         }),
         Model::EndpointCertificate => ModelRow::EndpointCertificate(EndpointCertificateRow {

@@ -36,17 +36,20 @@ pub enum Model {
     EndpointCertificate,
     /// A name of a port of an address.
     DomainEndpoint,
+    /// What DNS says of a name.
+    DomainRecord,
 }
 
 impl Model {
     /// All of them.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Target,
         Self::Domain,
         Self::Endpoint,
         Self::Certificate,
         Self::EndpointCertificate,
         Self::DomainEndpoint,
+        Self::DomainRecord,
     ];
 }
 

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{AddressRange, Check, CollectionId, task};
 
-fn check_field(field: &str) -> Result<(), String> {
+pub(super) fn check_field(field: &str) -> Result<(), String> {
     if field.is_empty() || field.starts_with('/') {
         return Ok(());
     }
@@ -175,9 +175,9 @@ task! {
 #[derive(Clone, Debug, Deserialize, JsonSchema, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct UpsertInput {
-    /// The table. Items are names (`NameFound`) or TLS records for `domain`, records of scans or hosts for `endpoint` (`SynRecord`,
-    /// `TlsRecord`, `HostFound`), TLS records for `certificate`, `endpoint_certificate` and `domain_endpoint`, `{kind, value}` for
-    /// `target`.
+    /// The table. Items are names (`NameFound`), TLS or DNS records for `domain`, records of scans or hosts for `endpoint`
+    /// (`SynRecord`, `TlsRecord`, `HostFound`), TLS records for `certificate`, `endpoint_certificate` and `domain_endpoint`, DNS
+    /// records for `domain_record`, `{kind, value}` for `target`.
     pub model: Model,
     /// The items.
     pub from: DataRef,

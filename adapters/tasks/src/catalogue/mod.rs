@@ -2,12 +2,14 @@
 
 mod bare_metal;
 mod data;
+mod dns;
 mod external;
 mod internal;
 
 pub use self::{
     bare_metal::{SynScanInput, TcpSynScan, TlsHost, TlsScan, TlsScanInput, count_ports},
     data::{DataRef, HostFound, Model, NameFound, ServiceFound},
+    dns::{DnsScan, DnsScanInput},
     external::{
         CensysCertificates, CensysHosts, CensysQuery, CrtSh, CrtShInput, DomainInput, HostInput,
         ShodanDomain, ShodanHost,
@@ -32,6 +34,7 @@ pub(crate) fn all() -> Registry {
         .with::<CensysHosts>()
         .with::<Conditional>()
         .with::<CrtSh>()
+        .with::<DnsScan>()
         .with::<FilterDedupe>()
         .with::<FilterEquals>()
         .with::<FilterInScope>()

@@ -10,8 +10,8 @@ use crate::{
     ManagerStore,
     clock::after,
     store::{
-        CertificateRow, DomainEndpointRow, DomainRow, EndpointCertificateRow, EndpointRow,
-        ModelRow, Seen, SeenCount, TargetKind, TargetRow,
+        CertificateRow, DomainEndpointRow, DomainRecordRow, DomainRow, EndpointCertificateRow,
+        EndpointRow, ModelRow, Seen, SeenCount, TargetKind, TargetRow,
     },
 };
 
@@ -72,6 +72,15 @@ fn named(domain: &str, port: u16, sources: &[&str]) -> ModelRow {
     })
 }
 
+fn says(domain: &str, rtype: &str, data: &str) -> ModelRow {
+    ModelRow::DomainRecord(DomainRecordRow {
+        domain: domain.parse().unwrap(),
+        rtype: rtype.to_owned(),
+        data: data.to_owned(),
+        seen: None,
+    })
+}
+
 fn seen_at(row: &ModelRow, seen: Seen) -> ModelRow {
     let mut row = row.clone();
     *row.seen_mut() = Some(seen);
@@ -103,13 +112,14 @@ pub fn a_repeat_changes_when_a_row_was_seen_last(bench: &dyn Bench) {
         certificate("a4", Some("MAA=")),
         shown(443, "a4", 1),
         named("www.example.org", 443, &["tls"]),
+        says("www.example.org", "TXT", &"\\000".repeat(DomainRecordRow::MOST_DATA / 4)),
     ];
     let models = rows.each_ref().map(ModelRow::model);
     let stored = || models.map(|model| all(store, model, 10));
-    assert_eq!(store.upsert(&rows, at).unwrap(), SeenCount { new: 6, known: 0 });
+    assert_eq!(store.upsert(&rows, at).unwrap(), SeenCount { new: 7, known: 0 });
     let first = Seen { first_seen: at, last_seen: at };
     assert_eq!(stored(), rows.clone().map(|row| vec![seen_at(&row, first)]));
-    assert_eq!(bench.other().upsert(&rows, later).unwrap(), SeenCount { new: 0, known: 6 });
+    assert_eq!(bench.other().upsert(&rows, later).unwrap(), SeenCount { new: 0, known: 7 });
     let again = Seen { first_seen: at, last_seen: later };
     assert_eq!(stored(), rows.clone().map(|row| vec![seen_at(&row, again)]));
     // Two workers' clocks differ a little: what was seen last stays.
@@ -121,15 +131,17 @@ pub fn a_repeat_changes_when_a_row_was_seen_last(bench: &dyn Bench) {
         certificate("a4", None),
         shown(443, "a4", 0),
         named("www.example.org", 443, &["a", "tls"]),
+        rows[6].clone(),
     ];
     store.upsert(&more, latest).unwrap();
     let last = Seen { first_seen: at, last_seen: latest };
-    let [mut domains, endpoints, targets, certificates, places, names] = stored();
+    let [mut domains, endpoints, targets, certificates, places, names, records] = stored();
     if let ModelRow::Domain(row) = &mut domains[0] {
         row.sources.sort();
     }
     assert_eq!(certificates, [seen_at(&rows[3], last)], "its octets stay");
     assert_eq!(places, [seen_at(&shown(443, "a4", 0), last)]);
+    assert_eq!(records, [seen_at(&rows[6], last)]);
     assert_eq!(names, [seen_at(&named("www.example.org", 443, &["a", "tls"]), last)]);
     assert_eq!(domains, [seen_at(&domain("www.example.org", &["censys", "crt.sh"]), last)]);
     assert_eq!(endpoints, [seen_at(&rows[1], last)]);
@@ -248,6 +260,12 @@ pub fn tables_are_listed_in_the_order_of_their_keys(bench: &dyn Bench) {
             named("a-b.example.org", 443, &[]),
             named("a.example.org", 8443, &[]),
             named("a.example.org", 443, &[]),
+        ],
+        vec![
+            says("a.example.org", "A", "198.19.0.7"),
+            says("a.example.org", "A", "198.19.0.10"),
+            says("a.example.org", "AAAA", "2001:db8::7"),
+            says("a-b.example.org", "TXT", "\"\""),
         ],
     ];
     store.upsert(&rows.concat(), now()).unwrap();
