@@ -1,9 +1,9 @@
 //! What two answers have in common.
 
 use super::{
-    HEADER, MAX_LABEL, Message, Qtype, Section,
+    HEADER, MAX_LABEL, Message, Qtype, Record, Section,
     labels::Walk,
-    rdata::{Field, Fields, fields, has_names},
+    rdata::{Field, Fields, has_names},
 };
 
 /// A digest of the records of an answer: their types and data, not their owners, times or order.
@@ -79,21 +79,14 @@ impl Message<'_> {
             if is_signature || !(record.rtype == Qtype::DNAME || record.is_of(HEADER)) {
                 continue;
             }
-            let mut mixed = Mixed::default();
-            mixed.add(u64::from(record.rtype.0));
-            let named = has_names(&record).then(|| fields(&record)).flatten();
-            match named {
-                Some(fields) => mixed.fields(record.message(), fields),
-                None => mixed.octets(record.rdata),
-            }
-            answers.insert(mixed.hash());
+            let named = has_names(&record).then(|| Mixed::of_fields(&record)).flatten();
+            answers.insert(named.unwrap_or_else(|| Mixed::of_octets(&record)).hash());
         }
         answers
     }
 }
 
 /// A hash of data that nobody gains from forging: who answers for two names can make the answers equal as it is.
-#[derive(Default)]
 struct Mixed(u64);
 
 impl Mixed {
@@ -109,23 +102,33 @@ impl Mixed {
         self.add(last << 8 | octets.len() as u64 & 0xff);
     }
 
-    /// Fields, names as they are without pointers and in lower case.
-    fn fields(&mut self, message: &[u8], fields: Fields<'_>) {
-        for (field, range) in fields {
+    /// A record by the octets of its data.
+    fn of_octets(record: &Record<'_>) -> Self {
+        let mut mixed = Self(record.rtype.0.into());
+        mixed.octets(record.rdata);
+        mixed
+    }
+
+    /// A record by the fields of its data, names as they are without pointers and in lower case; `None` if its data do not
+    /// have the form of its type.
+    fn of_fields(record: &Record<'_>) -> Option<Self> {
+        let mut mixed = Self(record.rtype.0.into());
+        let mut fields = Fields::unchecked(record)?;
+        for (field, range) in fields.by_ref() {
             if field != Field::Name {
-                self.octets(message.get(range).unwrap_or_default());
+                mixed.octets(record.message().get(range)?);
                 continue;
             }
-            for label in Walk::new(message, range.start) {
+            for label in Walk::new(record.message(), range.start) {
                 let mut folded = [0; MAX_LABEL];
-                // Labels have that room: their lengths are of six bits.
-                let Some(folded) = folded.get_mut(..label.len()) else { continue };
+                let folded = folded.get_mut(..label.len())?;
                 folded.copy_from_slice(label);
                 folded.make_ascii_lowercase();
-                self.octets(folded);
+                mixed.octets(folded);
             }
-            self.add(0);
+            mixed.add(0);
         }
+        fields.is_whole().then_some(mixed)
     }
 
     fn hash(self) -> u32 {

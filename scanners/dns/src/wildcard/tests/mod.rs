@@ -267,28 +267,19 @@ fn a_long_list_costs_few_questions_more() {
     ];
     for (what, zone) in cases {
         let mut scan = Scan::new(&zone, 1_024, 5);
-        let mut judged = 0_u64;
         let there: Vec<String> =
             (0..words)
                 .map(|word| {
                     if word % 330 == 1 { format!("a.w{word}.{R}") } else { format!("w{word}.{R}") }
                 })
                 .collect();
-        // Of names that are not there a sample is enough: looking them up costs the zone of a test much, and no question.
         for (ticket, name) in there.iter().enumerate() {
-            if ticket % 66 > 1 && ticket % 50 != 3 {
-                continue;
-            }
             scan.look_up(name, 2, Qtype::A, ticket as u32);
             scan.step();
-            judged += 1;
         }
         scan.finish();
         let share = scan.questions as f64 / f64::from(words) * 100.0;
-        println!(
-            "{what}: {} questions more for {words} words, {share:.2} %; {judged} looked up",
-            scan.questions
-        );
+        println!("{what}: {} questions more for {words} words, {share:.2} %", scan.questions);
         assert!(share <= 3.0, "{what}: {share} %");
         for (ticket, verdict) in &scan.verdicts {
             assert_eq!(

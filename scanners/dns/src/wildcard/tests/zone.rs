@@ -1,6 +1,6 @@
 //! Zones as pure functions, after RFC 4592, and a scan of names in them.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::super::{Tag, Verdict, Wildcards};
 use crate::message::{Answers, Message, Name, Qtype, labels, parent};
@@ -22,6 +22,8 @@ pub(super) enum Data {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Zone {
     nodes: BTreeMap<String, Vec<(Qtype, Data)>>,
+    /// Names with data, and all above them.
+    existing: BTreeSet<String>,
 }
 
 /// What a name stands for.
@@ -35,12 +37,17 @@ pub(super) enum Found<'a> {
 impl Zone {
     pub(super) fn with(mut self, name: &str, qtype: Qtype, data: Data) -> Self {
         self.nodes.entry(name.to_owned()).or_default().push((qtype, data));
+        let mut above = name;
+        while self.existing.insert(above.to_owned())
+            && let Some((_, parent)) = above.split_once('.')
+        {
+            above = parent;
+        }
         self
     }
 
     fn exists(&self, name: &str) -> bool {
-        let below = format!(".{name}");
-        self.nodes.keys().any(|node| node == name || node.ends_with(&below))
+        self.existing.contains(name)
     }
 
     fn data(&self, name: &str, qtype: Qtype) -> Option<&Data> {
