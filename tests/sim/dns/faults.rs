@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use mrpf_engine::link::sim::{Faults, hosts::Said};
+use mrpf_engine::link::sim::{
+    Faults,
+    hosts::{Heard, Said},
+};
 
 use super::world::{Draws, Plan, Truth, response, run, truth, truthful};
 
@@ -18,7 +21,7 @@ fn every_name_ends_truly_in_spite_of_losses_and_failures() {
     let faults =
         Faults { loss_out: 0.05, loss_back: 0.05, latency: latency(), ..Faults::default() };
     let mut draws = Draws(1);
-    let answer = move |heard: &mrpf_engine::link::sim::hosts::Heard<'_>| {
+    let answer = move |heard: &Heard<'_>| {
         let query = heard.payload;
         vec![Said::datagram(match draws.next() % 100 {
             0 => response(query, 0x0200, 0, &[]),
@@ -28,7 +31,6 @@ fn every_name_ends_truly_in_spite_of_losses_and_failures() {
     };
     let finished = run(NAMES, faults, answer, Plan::default());
     let counted = finished.counted;
-    println!("{counted:#?} {:?} {:?}", finished.now, finished.wire);
     assert!(counted.resolved() * 10_000 >= NAMES * 9_999, "{counted:?}");
     assert!(counted.cut_short > NAMES / 150 && counted.servfail > NAMES / 150, "{counted:?}");
     assert!(counted.over_tcp * 100 >= counted.cut_short * 95, "{counted:?}");
@@ -44,7 +46,6 @@ fn without_loss_a_name_that_is_not_there_takes_one_query() {
         Plan::default(),
     );
     let counted = finished.counted;
-    println!("{counted:#?} {:?} {:?}", finished.now, finished.wire);
     assert_eq!(counted.resolved(), NAMES / 10);
     let missing = (0..NAMES / 10).filter(|number| truth(*number) == Truth::NoName).count() as u64;
     assert_eq!(counted.no_name, missing);

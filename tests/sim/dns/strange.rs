@@ -74,7 +74,7 @@ fn answers_from_elsewhere_are_counted_and_not_taken() {
     let answer = |heard: &Heard<'_>| {
         let said = Said::datagram(truthful(heard.payload));
         let number = host(heard);
-        vec![if number % 4 == 0 { said.from(resolver(1_000 + number)) } else { said }]
+        vec![if number.is_multiple_of(4) { said.from(resolver(1_000 + number)) } else { said }]
     };
     let finished = run(NAMES, calm(), answer, Plan::default());
     let counted = finished.counted;
@@ -133,9 +133,9 @@ fn resolvers_without_edns_are_asked_without() {
         if query[11] == 0 {
             return truly(heard);
         }
-        let rcode = if host(heard) % 2 == 0 { 1 } else { 4 };
+        let rcode = if host(heard).is_multiple_of(2) { 1 } else { 4 };
         let mut message = response(query, 0, rcode, &[]);
-        if host(heard) % 3 == 0 {
+        if host(heard).is_multiple_of(3) {
             message.truncate(12);
             message[5] = 0;
         }
@@ -220,9 +220,9 @@ impl Source for Mixed {
             1 => Ok(Name::parse(long.as_bytes()).unwrap()),
             _ => Ok(Name::parse(format!("n{}.example", self.0).as_bytes()).unwrap()),
         };
-        question.qtype = if self.0 % 2 == 0 { Qtype::AAAA } else { Qtype::A };
+        question.qtype = if self.0.is_multiple_of(2) { Qtype::AAAA } else { Qtype::A };
         question.qclass = Qclass::IN;
-        question.server = (self.0 % 3 == 0).then(|| resolver(500 + (self.0 % 7) as u16));
+        question.server = self.0.is_multiple_of(3).then(|| resolver(500 + (self.0 % 7) as u16));
         question.root = None;
         self.0 += 1;
         Pull::Question
@@ -265,14 +265,14 @@ fn a_server_that_is_asked_directly_and_dead_holds_up_its_own_names_alone() {
     let mut world = World::new(network, Mixed(0), Plan::default());
     while world.step() {}
     let counted = world.tally.counted();
-    let of_dead = |number: &u64| number % 5 > 0 && number % 3 == 0 && number % 7 == 0;
+    // Number 500 of the resolvers has these.
+    let of_dead = |number: &u64| !number.is_multiple_of(5) && number.is_multiple_of(21);
     let dead = (0..2_000).filter(of_dead).count() as u64;
     assert_eq!((counted.resolved(), counted.timeouts), (1_600 - dead, dead), "{counted:?}");
     let last = world.ends.iter().filter(|end| !of_dead(&end.number)).map(|end| end.at).max();
     assert!(last.unwrap().as_nanos() < 2_000_000_000, "{last:?}");
 }
 
-/// Names of one query each, over resolvers that answer all of them wrongly first.
 #[test]
 fn a_run_is_the_same_twice() {
     let once = || {

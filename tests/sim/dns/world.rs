@@ -56,10 +56,6 @@ impl Draws {
         let z = (z ^ z >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
         z ^ z >> 31
     }
-
-    pub(crate) fn chance(&mut self, share: f64) -> bool {
-        (self.next() >> 11) as f64 / (1_u64 << 53) as f64 <= share
-    }
 }
 
 /// What is true of a name of these tests: `n<number>.example` has an address, or no address, or is not there.
@@ -82,7 +78,7 @@ pub(crate) fn truth(number: u64) -> Truth {
 pub(crate) fn asked(query: &[u8]) -> Option<u64> {
     let len = usize::from(*query.get(12)?);
     let label = query.get(13..13 + len)?;
-    let digits = label.strip_prefix(b"n").or(label.strip_prefix(b"N"))?;
+    let digits = label.strip_prefix(b"n").or_else(|| label.strip_prefix(b"N"))?;
     digits.iter().try_fold(0, |number: u64, digit| {
         digit.is_ascii_digit().then(|| number * 10 + u64::from(digit - b'0'))
     })

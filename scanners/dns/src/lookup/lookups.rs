@@ -224,7 +224,8 @@ impl<S: Source + std::fmt::Debug + 'static> Listener for Lookups<S> {
         }
         let tick = self.desk.slots.wheel.next();
         again.or_at(tick.map(|tick| Instant::from_nanos(u64::from(tick) * TICK.as_nanos() as u64)));
-        Ok(again.0)
+        // What is due stays so until there is room again.
+        Ok(if self.is_crowded() { again.0.map(|at| at.max(now + TICK)) } else { again.0 })
     }
 
     fn rest(&mut self, _: Instant) {

@@ -27,7 +27,7 @@ use crossbeam_utils::CachePadded;
 /// The mark of a thread that holds nothing up.
 const IDLE: u64 = u64::MAX;
 
-/// The marks of all threads. See the [module](self).
+/// Up to which question all is told, of all threads.
 #[derive(Clone, Debug)]
 pub struct Marks(Arc<Inner>);
 

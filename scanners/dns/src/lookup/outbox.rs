@@ -142,7 +142,9 @@ impl Outbox {
         if self.filling.is_empty() {
             return None;
         }
-        if self.filling.is_full() || now >= self.since + AGE {
+        // While others wait to be taken anyway it may grow: a queue full of small ones would hold up everything.
+        let has_room = self.queue.len() * 4 < self.queue.capacity().unwrap_or(usize::MAX);
+        if self.filling.is_full() || has_room && now >= self.since + AGE {
             self.offer();
         }
         (!self.filling.is_empty()).then(|| (self.since + AGE).max(now + AGE / 20))

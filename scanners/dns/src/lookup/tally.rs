@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 macro_rules! tally {
     ($($(#[$doc:meta])* $field:ident,)*) => {
-        /// What the lookups of a thread have counted so far. See the [module](self).
+        /// What the lookups of a thread have counted so far, beside the frames that the engine counts.
         #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
         pub struct Counted { $($(#[$doc])* pub $field: u64,)* }
 
