@@ -130,7 +130,7 @@ struct Stage {
 impl Stage {
     fn new(names: u32, options: &Options) -> Result<Self, Failure> {
         let folder = tempfile::tempdir()?;
-        let lab = Lab::builder().silent(veth::HOSTS).start()?;
+        let lab = Lab::builder().start()?;
         let zone = ZoneFile { name: ZONE, text: &zone(options.share(NAMES)) };
         let server = knotd(folder.path(), &[], PORT, &[zone])?;
         let stage = Self { server: Servers::start(lab.world(), vec![server])?, lab, folder };

@@ -133,7 +133,7 @@ impl Program {
         match self.tool {
             Tool::Mrpf => {
                 args.add(&["dns", "-q", "-i", veth::SCANNER.device, "--rate", "max"]);
-                args.add(&["--host-rate", "1M", "-f", names, "-r", resolvers]);
+                args.add(&["--host-rate", "1M", "--retries", "5", "-f", names, "-r", resolvers]);
                 args.maybe("--in-flight", in_flight.map(|most| most.to_string()));
                 args.add(&["--format", "jsonl", "-o", found]);
             }

@@ -5,6 +5,7 @@
 
 mod ask;
 mod build;
+mod line;
 pub mod lookup;
 pub mod message;
 pub mod names;
@@ -21,7 +22,7 @@ pub use mrpf_syn::Next;
 pub use self::{
     ask::{Ask, Origin},
     build::{Builder, DnsError},
-    scan::{Scan, Summary},
+    scan::{NextLine, Scan, Summary},
     show::{Show, ShowError},
     sweep::Sweep,
 };

@@ -91,7 +91,10 @@ fn within_ten_seconds_nine_tenths_of_the_capacity_is_used() {
     }
     let ends = |at: usize| by_second[at].0 - by_second[at - 1].0;
     let queries = by_second[10].1 - by_second[9].1;
-    println!("capacity {capacity:.0}/s, ends by second {:?}", (1..11).map(ends).collect::<Vec<_>>());
+    println!(
+        "capacity {capacity:.0}/s, ends by second {:?}",
+        (1..11).map(ends).collect::<Vec<_>>()
+    );
     assert!(ends(10) as f64 >= 0.9 * capacity, "{} of {capacity:.0} a second", ends(10));
     // What is asked beyond that is lost: little.
     assert!(queries as f64 <= 1.1 * ends(10) as f64, "{queries} queries for {} ends", ends(10));

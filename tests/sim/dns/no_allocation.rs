@@ -123,7 +123,8 @@ fn asking_hearing_and_telling_allocate_nothing_after_warm_up() {
         outbox: outboxes.pop().unwrap(),
         marks: Marks::new(1, 0),
     };
-    let settings = Settings { slots: 1 << 14, connections: 16, buffers: 1 << 20, ..Settings::default() };
+    let settings =
+        Settings { slots: 1 << 14, connections: 16, buffers: 1 << 20, ..Settings::default() };
     let mut lookups = Lookups::new(parts, settings).unwrap();
     let tally = lookups.tally();
     let mut tx = Kept { slots: vec![0; MAX_BATCH * SLOT], sent: Vec::with_capacity(1 << 14) };

@@ -19,11 +19,13 @@ use mrpf_engine::{scan::Session, time::Instant};
 use super::{
     Settings,
     cases::Cases,
+    ends::{End, Outcome, Protocol},
     frames::Frames,
     held::{Held, Told},
-    outbox::{End, Outbox, Outcome, Protocol},
+    outbox::Outbox,
     places::{Place, Places},
-    slots::{Asked, Begun, Failure, List, Manner, Purpose, Slot, Slots, State},
+    slot::{Asked, Failure, Manner, Purpose, Slot, State},
+    slots::{Begun, List, Slots},
     tally::Tally,
 };
 use crate::{
@@ -94,15 +96,22 @@ impl Desk {
         }
     }
 
-    /// The query of `slot` as it was sent from `port` with `id`.
+    /// The query of `number` as it was sent from `port` with `id`.
     #[inline]
     pub(super) fn query(&self, number: u32, port: u16, id: u16, manner: Manner) -> Query<'_> {
-        let (qtype, qclass) =
-            self.slots.get(number).map_or((0, 0), |slot| (slot.qtype, slot.qclass));
+        let case = if manner.cased { self.cases.of(port, id) } else { 0 };
+        self.query_in(case, number, id, manner)
+    }
+
+    /// The same in a case that is known.
+    #[inline]
+    pub(super) fn query_in(&self, case: u64, number: u32, id: u16, manner: Manner) -> Query<'_> {
+        let slot = self.slots.get(number);
+        let (qtype, qclass) = slot.map_or((0, 0), |slot| (slot.qtype, slot.qclass));
         Query {
             id,
             name: self.slots.name(number),
-            case: if manner.cased { self.cases.of(port, id) } else { 0 },
+            case,
             qtype: Qtype(qtype),
             qclass: Qclass(qclass),
             recursion: self.settings.recursion,

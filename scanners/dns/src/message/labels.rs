@@ -163,13 +163,14 @@ impl<'a> Iterator for Walk<'a> {
     }
 }
 
-/// Whether two names of a message are the same, case apart; what cannot be read is the same as nothing.
+/// Whether two names of a message are the same, case apart: label by label, or because they go on at one place. What cannot
+/// be read is the same as nothing else.
 pub(super) fn same(message: &[u8], one: usize, other: usize) -> bool {
     let (mut one, mut other) = (Walk::new(message, one), Walk::new(message, other));
     loop {
         // Most owners are pointers to the question, or to the target of the CNAME before them.
         match (one.settle(), other.settle()) {
-            (Some(here), Some(there)) if here == there => return one.end().is_some(),
+            (Some(here), Some(there)) if here == there => return true,
             _ => {}
         }
         match (one.next(), other.next()) {

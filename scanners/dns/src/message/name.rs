@@ -209,13 +209,34 @@ impl Hash for Name {
     }
 }
 
+/// The text of a name in wire form, as [`Name`] shows it; `None` where the octets are no name.
+pub(crate) fn text_of(wire: &[u8]) -> Option<String> {
+    if length(wire) != Some(wire.len()) {
+        return None;
+    }
+    let mut text = String::with_capacity(wire.len());
+    match wire {
+        [0] => text.push('.'),
+        _ => write_text(labels(wire), &mut text),
+    }
+    Some(text)
+}
+
 /// Appends labels as text, dots between them.
 fn write_text(labels: Labels<'_>, out: &mut String) {
     for (number, label) in labels.enumerate() {
         if number > 0 {
             out.push('.');
         }
-        label.iter().for_each(|octet| push_octet(*octet, out));
+        // Nearly all are letters, digits and hyphens, which stand for themselves.
+        match std::str::from_utf8(label) {
+            Ok(text)
+                if label.iter().all(|octet| octet.is_ascii_alphanumeric() || *octet == b'-') =>
+            {
+                out.push_str(text);
+            }
+            _ => label.iter().for_each(|octet| push_octet(*octet, out)),
+        }
     }
 }
 

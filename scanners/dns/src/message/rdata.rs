@@ -72,18 +72,18 @@ fn layout(rtype: Qtype, class: Qclass) -> Option<&'static [Field]> {
     })
 }
 
+/// Whether a record's data may hold names.
+pub(super) fn has_names(record: &Record<'_>) -> bool {
+    layout(record.rtype, record.class).is_some_and(|layout| layout.contains(&Field::Name))
+}
+
 /// The fields of a record, and which octets of its message they are; `None` when its type is no row of fields, or its data
 /// do not have that form to the last octet.
 pub(super) fn fields<'a>(record: &Record<'a>) -> Option<Fields<'a>> {
-    let fields = Fields {
-        message: record.message(),
-        layout: layout(record.rtype, record.class)?.iter(),
-        at: record.rdata_at,
-        end: record.rdata_at + record.rdata.len(),
-    };
+    let fields = Fields::unchecked(record)?;
     let mut check = fields.clone();
-    while check.next().is_some() {}
-    (check.layout.len() == 0 && check.at == check.end).then_some(fields)
+    check.by_ref().for_each(drop);
+    check.is_whole().then_some(fields)
 }
 
 /// The fields of a record in their order.
@@ -95,7 +95,22 @@ pub(super) struct Fields<'a> {
     end: usize,
 }
 
-impl Fields<'_> {
+impl<'a> Fields<'a> {
+    /// The fields of a record as far as its data have their form: see [`Self::is_whole`].
+    pub(super) fn unchecked(record: &Record<'a>) -> Option<Self> {
+        Some(Self {
+            message: record.message(),
+            layout: layout(record.rtype, record.class)?.iter(),
+            at: record.rdata_at,
+            end: record.rdata_at + record.rdata.len(),
+        })
+    }
+
+    /// Whether all data had their form; known at the end.
+    pub(super) fn is_whole(&self) -> bool {
+        self.layout.len() == 0 && self.at == self.end
+    }
+
     /// Where the field that begins here ends.
     fn end_of(&self, field: Field) -> Option<usize> {
         let text = || Some(self.at + 1 + usize::from(*self.message.get(self.at)?));

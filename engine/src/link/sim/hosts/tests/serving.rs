@@ -230,11 +230,11 @@ fn echoes<A: crate::template::Address + Into<IpAddr>>(
         ip_id: 9,
     };
     let len = template.finish(&mut slot, &fields, payload.len() as u16);
+    let addr: IpAddr = to.into();
     let service = Service::new(move |heard: &Heard<'_>| {
-        assert_eq!((heard.from.port(), heard.to), (source_port, SocketAddr::new(to.into(), port)));
+        assert_eq!((heard.from.port(), heard.to), (source_port, SocketAddr::new(addr, port)));
         vec![Said::datagram(heard.payload)]
     });
-    let addr: IpAddr = to.into();
     let serves = Behaviour::Serves(service);
     let mut hosts = Hosts::new(1).rule((addr, addr), 0..=u16::MAX, serves);
     let answers = ask(&mut hosts, &slot[..usize::from(len)]);
