@@ -21,7 +21,7 @@ mod reader;
 #[cfg(test)]
 mod tests;
 
-use std::{fmt, io, net::SocketAddr, path::PathBuf};
+use std::{fmt, io, net::SocketAddr, path::Path};
 
 use mrpf_engine::target::Shard;
 use thiserror::Error;
@@ -315,6 +315,6 @@ impl<N: fmt::Debug> fmt::Debug for Questions<N> {
 }
 
 /// The text of a file's name, for errors.
-fn shown(path: &PathBuf) -> Box<str> {
+fn shown(path: &Path) -> Box<str> {
     path.display().to_string().into()
 }

@@ -81,6 +81,7 @@ impl Queue {
     }
 
     /// How many are due at some moment.
+    #[cfg(test)]
     pub(super) fn len(&self) -> usize {
         self.heap.len()
     }
