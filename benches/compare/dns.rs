@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! names    all, in turn     400,000 names, half of which do not exist, at one knotd behind 100 addresses
-//! stream   mrpf alone       10 million names by standard input: memory does not grow with them
+//! stream   mrpf alone       10 million names by standard input, answered two seconds later: what is held meanwhile
 //! ```
 //!
 //! What counts is CPU for a name with the right answer, and names a second. dnsperf says how many of its queries were
@@ -23,6 +23,7 @@ use clap::ValueEnum;
 use mrpf_engine::link::interface::Interface;
 use mrpf_lab::{
     Lab, Servers,
+    dns_responder::{Asked, DnsResponder, Knobs, Reply, rtype},
     dns_servers::{ZoneFile, knotd},
     veth,
 };
@@ -44,8 +45,12 @@ use crate::{
 const NAMES: u32 = 400_000;
 /// Addresses at which the one server is asked.
 const RESOLVERS: u32 = 100;
-/// Lookups that mrpf has under way at once where memory is looked at.
+/// Lookups that mrpf has under way at once at knotd: about what its sockets have room for. With more, its queue loses some, and
+/// they are asked again.
+const AT_KNOT: u32 = 500;
+/// Lookups that mrpf has under way at once where memory is looked at, and how long each waits: so many a second.
 const IN_FLIGHT: u32 = 100_000;
+const DELAY: Duration = Duration::from_secs(2);
 /// Names by standard input.
 const STREAM: u32 = 10_000_000;
 /// The port of the server.
@@ -122,22 +127,40 @@ pub(crate) fn compare(options: &Options) -> Result<(), Failure> {
 
 /// The lab with its server, and files for the tools. In this order, so that the server goes first.
 struct Stage {
-    server: Servers,
+    server: Server,
     lab: Lab,
     folder: tempfile::TempDir,
 }
 
+/// Who answers.
+enum Server {
+    Knot(Servers),
+    /// A thread of ours.
+    Slow {
+        _responder: DnsResponder,
+    },
+}
+
 impl Stage {
-    fn new(names: u32, options: &Options) -> Result<Self, Failure> {
-        let folder = tempfile::tempdir()?;
-        let lab = Lab::builder().silent(veth::HOSTS).start()?;
+    fn of_knot(options: &Options) -> Result<Self, Failure> {
+        let (lab, folder) = (Lab::builder().start()?, tempfile::tempdir()?);
         let zone = ZoneFile { name: ZONE, text: &zone(options.share(NAMES)) };
         let server = knotd(folder.path(), &[], PORT, &[zone])?;
-        let stage = Self { server: Servers::start(lab.world(), vec![server])?, lab, folder };
+        let server = Server::Knot(Servers::start(lab.world(), vec![server])?);
+        Self { server, lab, folder }.with_resolvers()
+    }
+
+    fn of_slow() -> Result<Self, Failure> {
+        let (lab, folder) = (Lab::builder().start()?, tempfile::tempdir()?);
+        let knobs = Knobs { delay: (DELAY, DELAY), ..Knobs::default() };
+        let server = Server::Slow { _responder: DnsResponder::start(lab.world(), knobs, truth)? };
+        Self { server, lab, folder }.with_resolvers()
+    }
+
+    fn with_resolvers(self) -> Result<Self, Failure> {
         let resolvers: Vec<_> = (0..RESOLVERS).map(|number| resolver(number).to_string()).collect();
-        fs::write(stage.path("resolvers"), resolvers.join("\n") + "\n")?;
-        stage.write_names(names)?;
-        Ok(stage)
+        fs::write(self.path("resolvers"), resolvers.join("\n") + "\n")?;
+        Ok(self)
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -158,7 +181,7 @@ impl Stage {
 
     /// One tool, once, on the names below `asked`.
     fn run(&self, contender: &Contender<'_>, options: &Options) -> Result<Outcome, Failure> {
-        let Contender { program, asked, in_flight, is_piped } = *contender;
+        let Contender { program, asked, in_flight, rate, is_piped } = *contender;
         let [names, queries, resolvers, found, log] =
             ["names", "queries", "resolvers", "found", "log"].map(|name| self.path(name));
         match fs::remove_file(&found) {
@@ -173,11 +196,14 @@ impl Stage {
         };
         let measure = Measure {
             sent: &sent,
-            most: Duration::from_secs(if is_piped { 900 } else { 180 }),
+            most: Duration::from_secs(if is_piped { 600 } else { 180 }),
             most_idle: Duration::from_secs(if options.quick { 1 } else { 20 }),
             input: is_piped.then_some(&names),
             log: &log,
-            server: self.server.pids().first().copied(),
+            server: match &self.server {
+                Server::Knot(servers) => servers.pids().first().copied(),
+                Server::Slow { .. } => None,
+            },
             incomplete: (program.tool == Tool::Mrpf).then_some(INCOMPLETE),
         };
         let read = if is_piped { Path::new("-") } else { &names };
@@ -188,7 +214,7 @@ impl Stage {
             resolvers: &resolvers,
             found: &found,
         };
-        let run = measure.run(program.command(&work, in_flight))?;
+        let run = measure.run(program.command(&work, in_flight, rate))?;
         let answers = Answers::read(program.tool, &found, &log, asked)?;
         Ok(Outcome { run, answers })
     }
@@ -201,6 +227,8 @@ struct Contender<'a> {
     /// How many names.
     asked: u32,
     in_flight: Option<u32>,
+    /// Queries a second of mrpf; `None` is as fast as it can.
+    rate: Option<u32>,
     /// The names come by standard input.
     is_piped: bool,
 }
@@ -208,7 +236,7 @@ struct Contender<'a> {
 impl Contender<'_> {
     fn shown(&self) -> String {
         let names = if self.is_piped { "-" } else { "NAMES" };
-        self.program.shown(names, self.in_flight)
+        self.program.shown(names, self.in_flight, self.rate)
     }
 }
 
@@ -242,12 +270,13 @@ impl Outcome {
 fn names(programs: &[Program], options: &Options, report: &mut Report) -> Result<(), Failure> {
     report.part("400,000 names, half of which do not exist, at one knotd behind 100 addresses");
     let names = options.share(NAMES);
-    let stage = Stage::new(names, options)?;
+    let stage = Stage::of_knot(options)?;
     let contenders: Vec<_> = programs
         .iter()
         .map(|program| {
             let asked = names / program.tool.share();
-            Contender { program, asked, in_flight: None, is_piped: false }
+            let in_flight = (program.tool == Tool::Mrpf).then_some(AT_KNOT);
+            Contender { program, asked, in_flight, rate: None, is_piped: false }
         })
         .collect();
     let tools: Vec<_> = programs.iter().map(|program| program.tool.as_str()).collect();
@@ -258,13 +287,23 @@ fn names(programs: &[Program], options: &Options, report: &mut Report) -> Result
 }
 
 fn stream(ours: &Program, options: &Options, report: &mut Report) -> Result<(), Failure> {
-    report.part("10 million names by standard input, 100,000 under way at once");
+    report.part("10 million names by standard input, 100,000 under way at once: each answer takes two seconds");
     let asked = options.share(STREAM);
-    let stage = Stage::new(asked, options)?;
-    let contender = Contender { program: ours, asked, in_flight: Some(IN_FLIGHT), is_piped: true };
+    let stage = Stage::of_slow()?;
+    let rate = Some(IN_FLIGHT / DELAY.as_secs() as u32);
+    let contender =
+        Contender { program: ours, asked, in_flight: Some(IN_FLIGHT), rate, is_piped: true };
     let outcomes = in_turn(&[OURS], 1, report, |_| stage.run(&contender, options));
     tell(&[contender], &outcomes, report);
     Ok(())
+}
+
+/// What a server of ours says: the same as the zone.
+fn truth(asked: &Asked<'_>, reply: &mut Reply) {
+    match answers::number_of(asked.name).and_then(address) {
+        Some(address) => reply.answer(rtype::A, 300, &address.octets()),
+        None => reply.status(3),
+    }
 }
 
 /// The zone: see [`answers`].

@@ -34,7 +34,7 @@ pub struct Wheel {
 }
 
 #[derive(Debug)]
-pub(crate) struct Link {
+struct Link {
     previous: u32,
     next: u32,
     due: u32,
@@ -43,6 +43,9 @@ pub(crate) struct Link {
 }
 
 impl Wheel {
+    /// Octets of memory an entry.
+    pub const ENTRY_LEN: usize = size_of::<Link>();
+
     /// A wheel for numbers below `capacity`.
     ///
     /// # Errors

@@ -26,6 +26,7 @@
 mod backpressure;
 mod command;
 mod demo;
+mod dns;
 mod dns_command;
 mod exact;
 mod hostile;

@@ -115,6 +115,17 @@ pub(crate) fn kernel_tcp(name: &str) -> u64 {
     panic!("no {name} in /proc/net");
 }
 
+/// The same of its UDP.
+#[track_caller]
+pub(crate) fn kernel_udp(name: &str) -> u64 {
+    let text = fs::read_to_string("/proc/thread-self/net/snmp").expect("a /proc");
+    let mut lines = text.lines().filter_map(|line| line.strip_prefix("Udp: "));
+    let (names, values) = (lines.next().expect("names"), lines.next().expect("values"));
+    let mut pairs = names.split(' ').zip(values.split(' '));
+    let (_, value) = pairs.find(|(found, _)| *found == name).expect("a counter of UDP");
+    value.parse().expect("a number")
+}
+
 /// That the scan has seen all `arrived` frames of the interface but those that came when it was over. Only SYN-ACKs that a busy
 /// world says again before it has read our reset can come so late, and its kernel has counted them: where it has said nothing
 /// twice, both numbers are the same.

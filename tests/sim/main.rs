@@ -1,6 +1,7 @@
 //! Scans of simulated networks under virtual time: no privileges, no packets, one seed one run.
 
 mod accounting;
+mod dns;
 mod exactness;
 mod faults;
 mod forged;

@@ -24,6 +24,14 @@ pub(super) fn name(number: u32) -> String {
     format!("w{number}.{ZONE}")
 }
 
+/// The number of a name in wire form, whose letters may be of either case.
+pub(super) fn number_of(wire: &[u8]) -> Option<u32> {
+    let (len, rest) = wire.split_first()?;
+    let digits = rest.get(1..usize::from(*len))?;
+    rest.first().filter(|first| first.eq_ignore_ascii_case(&b'w'))?;
+    std::str::from_utf8(digits).ok()?.parse().ok()
+}
+
 /// What one run came to.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub(super) struct Answers {
@@ -142,6 +150,8 @@ mod tests {
         assert_eq!(number(&name(17)), Some(17));
         assert_eq!(number("W18.example.test."), Some(18));
         assert_eq!(number("w18.example.org"), None);
+        assert_eq!(number_of(b"\x03W18\x07example\x04test\0"), Some(18));
+        assert_eq!(number_of(b"\x03x18\0"), None);
     }
 
     #[test]

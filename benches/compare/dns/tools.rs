@@ -106,11 +106,16 @@ impl Program {
     }
 
     /// The command that does `work`.
-    pub(super) fn command(&self, work: &Work<'_>, in_flight: Option<u32>) -> Command {
+    pub(super) fn command(
+        &self,
+        work: &Work<'_>,
+        in_flight: Option<u32>,
+        rate: Option<u32>,
+    ) -> Command {
         let mut command = Command::new(&self.path);
         let text = |path: &Path| path.to_string_lossy().into_owned();
         let paths = [work.names, work.queries, work.resolvers, work.found].map(text);
-        let args = self.args(paths.each_ref().map(String::as_str), in_flight);
+        let args = self.args(paths.each_ref().map(String::as_str), in_flight, rate);
         command.args(args).env("MRPF_FENCE", "lab");
         // Settings of whoever runs this are not theirs, and what they keep goes with the folder.
         command.env("HOME", work.folder).env("XDG_CONFIG_HOME", work.folder);
@@ -119,8 +124,8 @@ impl Program {
     }
 
     /// The same for people, without the folders of this machine.
-    pub(super) fn shown(&self, names: &str, in_flight: Option<u32>) -> String {
-        let args = self.args([names, "QUERIES", "RESOLVERS", "FOUND"], in_flight);
+    pub(super) fn shown(&self, names: &str, in_flight: Option<u32>, rate: Option<u32>) -> String {
+        let args = self.args([names, "QUERIES", "RESOLVERS", "FOUND"], in_flight, rate);
         format!("{} {}", self.tool.as_str(), args.join(" "))
     }
 
@@ -128,12 +133,14 @@ impl Program {
         &self,
         [names, queries, resolvers, found]: [&str; 4],
         in_flight: Option<u32>,
+        rate: Option<u32>,
     ) -> Vec<String> {
         let mut args = Args::default();
         match self.tool {
             Tool::Mrpf => {
-                args.add(&["dns", "-q", "-i", veth::SCANNER.device, "--rate", "max"]);
-                args.add(&["--host-rate", "1M", "-f", names, "-r", resolvers]);
+                let rate = rate.map_or_else(|| "max".to_owned(), |rate| rate.to_string());
+                args.add(&["dns", "-q", "-i", veth::SCANNER.device, "--rate", &rate]);
+                args.add(&["--host-rate", "1M", "--retries", "5", "-f", names, "-r", resolvers]);
                 args.maybe("--in-flight", in_flight.map(|most| most.to_string()));
                 args.add(&["--format", "jsonl", "-o", found]);
             }

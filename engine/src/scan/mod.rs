@@ -307,11 +307,6 @@ impl<P: Probe> Shared<P> {
         Ok((Arc::new(shared), found))
     }
 
-    /// What the scan shares besides its targets.
-    pub fn session(&self) -> &Session {
-        &self.session
-    }
-
     /// A copy of the counters.
     pub fn counts(&self) -> Counts {
         self.session.counts()

@@ -66,7 +66,9 @@ impl<L: Listener> Stepped<L> {
             self.is_done = true;
         } else {
             let look = self.ending.next(listener).unwrap_or(Instant::NEVER);
-            network.advance(next.min(look).min(network.next_event()));
+            let next = next.min(look).min(network.next_event());
+            // Nothing will be by itself: it waits to be told what to ask.
+            network.advance(if next == Instant::NEVER { now + listener.nap() } else { next });
         }
         Ok(!self.is_done)
     }

@@ -68,7 +68,7 @@ pub use self::{
 /// Octets of memory that a flow takes at most before it has data: itself, its timer, and its share of the index, which has two
 /// to four entries a flow.
 pub const FLOW_LEN: usize =
-    size_of::<flow::Flow>() + size_of::<crate::wheel::Link>() + 4 * size_of::<u64>();
+    size_of::<flow::Flow>() + crate::wheel::Wheel::ENTRY_LEN + 4 * size_of::<u64>();
 
 const _: () = assert!(FLOW_LEN <= 256);
 

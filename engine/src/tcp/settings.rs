@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{assembly::MOST, buffers::Buffers, flow::Flow, index::Index};
-use crate::{template::TcpProfile, wheel::Link};
+use crate::{template::TcpProfile, wheel::Wheel};
 
 /// What one thread's flows are bounded by.
 #[derive(Clone, Copy, Debug)]
@@ -41,7 +41,7 @@ impl Settings {
     /// Octets that the flows take at most. They are asked of the system at the start, and touched as they come into use.
     pub fn memory(&self) -> usize {
         let flows = self.flows as usize;
-        let each = size_of::<Flow>() + size_of::<Link>();
+        let each = size_of::<Flow>() + Wheel::ENTRY_LEN;
         flows * each + Index::memory(flows) + Buffers::memory(self.buffers)
     }
 

@@ -183,6 +183,9 @@ pub fn fuzz_icmpv6(data: &[u8]) {
         if quoted.tcp_seq.is_some() {
             assert!(message.body().len() >= ipv6::LEN + 8);
         }
+        assert!(quoted.udp_checksum.is_none() || quoted.protocol == udp::PROTOCOL);
+        assert!(quoted.udp_payload.is_empty() || quoted.udp_checksum.is_some());
+        assert!(inside(data, quoted.udp_payload));
     }
 }
 
@@ -233,6 +236,9 @@ pub fn fuzz_icmp(data: &[u8]) {
         if quoted.tcp_seq.is_some() {
             assert!(message.body().len() >= theirs.slice().len() + 8);
         }
+        assert!(quoted.udp_checksum.is_none() || quoted.protocol == udp::PROTOCOL);
+        assert!(quoted.udp_payload.is_empty() || quoted.udp_checksum.is_some());
+        assert!(inside(data, quoted.udp_payload));
     }
 }
 
@@ -250,6 +256,15 @@ pub fn fuzz_udp(data: &[u8]) {
     assert_eq!(datagram.destination_port(), theirs.destination_port());
     assert!(inside(data, datagram.payload()));
     assert!(datagram.payload().len() <= usize::from(theirs.length()) - udp::LEN);
+    let (from, to) = ([198, 18, 0, 1], [198, 18, 0, 2]);
+    let is_intact = datagram.is_intact(from.into(), to.into());
+    if usize::from(theirs.length()) > udp::LEN + datagram.payload().len() {
+        assert!(!is_intact, "its end is missing");
+    } else if theirs.to_header().calc_checksum_ipv4_raw(from, to, datagram.payload())
+        == Ok(datagram.checksum())
+    {
+        assert!(is_intact);
+    }
 }
 
 /// A TCP segment.

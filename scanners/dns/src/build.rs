@@ -24,7 +24,6 @@ use crate::{
     message::{Edns, Qclass, Qtype, Query},
     names::{NamesError, Questions, feed},
     resolver::{Pool, PoolSettings},
-    row::Rows,
     scan::{Drive, Facts, List, Scan},
     show::Show,
     wildcard::Wildcards,
@@ -284,8 +283,7 @@ impl Builder {
         let tallies = vec![lookups.tally()];
         let facts = plan.facts("sim", (first, last), 1, network.now(), None);
         let drive = Drive::Stepped(Box::new(Stepped::new(lookups, network)));
-        let rows = Rows::new(self.wants_wire);
-        Ok(Scan::new(drive, session, inbox, marks, tallies, facts, (rows, self.show)))
+        Ok(Scan::new(drive, session, inbox, marks, tallies, facts, self.wants_wire, self.show))
     }
 
     /// Puts the lookups on a real interface, and starts them.
@@ -345,8 +343,7 @@ impl Builder {
             listening.watch(clock, allowance).map_err(ScanError::from)?;
         }
         let drive = Drive::Threads { listening: Some(listening), feeder: Some(feeder), clock };
-        let rows = Rows::new(self.wants_wire);
-        Ok(Scan::new(drive, session, inbox, marks, tallies, facts, (rows, self.show)))
+        Ok(Scan::new(drive, session, inbox, marks, tallies, facts, self.wants_wire, self.show))
     }
 
     fn levels(&self, resolvers: &mrpf_syn::Builder) -> Result<Option<Wildcards>, ScanError> {

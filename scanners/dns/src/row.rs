@@ -15,8 +15,11 @@ use mrpf_records::{DnsData, DnsEdns, DnsOption, DnsProtocol, DnsRecord, Timestam
 
 use crate::{
     lookup::{End, Outcome, Protocol},
-    message::{Message, Name, Opt, Qclass, Qtype, Rcode, Record, Section, write_hex},
+    message::{Message, Opt, Qclass, Qtype, Rcode, Record, Section, text_of, write_hex},
 };
+
+/// Where the name of the question stands in a message.
+const QUESTION_AT: usize = 12;
 
 /// Writes rows.
 #[derive(Debug)]
@@ -33,7 +36,7 @@ impl Rows {
     }
 
     /// The row of a lookup that ended at `ts`.
-    pub(crate) fn row(&mut self, end: &End<'_>, ts: Timestamp) -> DnsRecord {
+    pub(crate) fn row(&mut self, end: &End<'_>, ts: Timestamp) -> Box<DnsRecord> {
         let status = match end.outcome {
             Outcome::Message => DnsRecord::MALFORMED, // until it is read
             Outcome::Timeout => DnsRecord::TIMEOUT,
@@ -42,11 +45,10 @@ impl Rows {
             Outcome::Malformed => DnsRecord::MALFORMED,
             Outcome::Invalid => DnsRecord::INVALID,
         };
-        let name = match Name::from_wire(end.name) {
-            Ok(name) if end.outcome != Outcome::Invalid => name.to_string(),
-            _ => String::from_utf8_lossy(end.name).into_owned(),
-        };
-        let mut row = DnsRecord::new(ts, name, text(end.qtype.name(), end.qtype), status.into());
+        let name = Some(end.name).filter(|_| end.outcome != Outcome::Invalid).and_then(text_of);
+        let name = name.unwrap_or_else(|| String::from_utf8_lossy(end.name).into_owned());
+        let qtype = text(end.qtype.name(), end.qtype);
+        let mut row = Box::new(DnsRecord::new(ts, name, qtype, status.into()));
         row.qclass = class(end.qclass);
         row.resolver = end.resolver;
         row.rtt_us = end.rtt.map(|rtt| rtt.as_micros() as u64);
@@ -60,33 +62,36 @@ impl Rows {
             Protocol::Tcp => DnsProtocol::Tcp,
         });
         row.wire = self.wants_wire.then(|| BASE64_STANDARD.encode(end.message));
-        self.restore_case(end);
+        let has_question = restore_case(end, &mut self.message);
         match Message::parse(&self.message) {
-            Some(message) => tell(&mut row, &message, end),
+            Some(message) => tell(&mut row, &message, end, has_question),
             None => row.cut = Some(true),
         }
         row
     }
+}
 
-    /// Takes the message of an end, with the question in the case of the input.
-    fn restore_case(&mut self, end: &End<'_>) {
-        self.message.clear();
-        self.message.extend_from_slice(end.message);
-        let question = self.message.get_mut(12..).and_then(|rest| rest.get_mut(..end.name.len()));
-        if let Some(question) = question.filter(|name| name.eq_ignore_ascii_case(end.name)) {
+/// Takes the message of an end into `message`, with the question in the case of the input; gives whether it has the question.
+pub(crate) fn restore_case(end: &End<'_>, message: &mut Vec<u8>) -> bool {
+    message.clear();
+    message.extend_from_slice(end.message);
+    let question = message.get_mut(QUESTION_AT..).and_then(|rest| rest.get_mut(..end.name.len()));
+    match question.filter(|name| name.eq_ignore_ascii_case(end.name)) {
+        Some(question) => {
             question.copy_from_slice(end.name);
+            true
         }
+        None => false,
     }
 }
 
-/// Fills in what a message tells.
-fn tell(row: &mut DnsRecord, message: &Message<'_>, end: &End<'_>) {
+/// Fills in what a message tells. With the question, most owners are pointers to it and need not be read.
+fn tell(row: &mut DnsRecord, message: &Message<'_>, end: &End<'_>, has_question: bool) {
     if end.outcome == Outcome::Message {
         let rcode: Rcode = message.rcode();
         row.status = text(rcode.name(), rcode);
     }
     row.flags = message.flags().names().map(Cow::from).collect();
-    let asked = Name::from_wire(end.name).ok();
     let (mut edns, mut cut) = (None, false);
     let mut records = message.records();
     for record in records.by_ref() {
@@ -101,11 +106,12 @@ fn tell(row: &mut DnsRecord, message: &Message<'_>, end: &End<'_>) {
             (Section::Authority, ..) => &mut row.authorities,
             (Section::Additional, ..) => &mut row.additionals,
         };
+        if has_question && record.is_of(QUESTION_AT) {
+            section.push(data(row.name.clone(), &record));
+            continue;
+        }
         // Without its owner a record says nothing; those behind it can still be read.
         match record.owner() {
-            Some(owner) if asked.as_ref() == Some(&owner) => {
-                section.push(data(row.name.clone(), &record));
-            }
             Some(owner) => section.push(data(owner.to_string(), &record)),
             None => cut = true,
         }

@@ -19,7 +19,8 @@ use mrpf_syn::{Holding, Next, Summary as Base};
 use crate::{
     ask::Ask,
     build::Builder,
-    lookup::{Batch, Counted, Inbox, Lookups, Marks, Tally},
+    line::Lines,
+    lookup::{Batch, Counted, End, Inbox, Lookups, Marks, Tally},
     names::{Feeder, Names, Questions},
     row::Rows,
     show::Show,
@@ -39,6 +40,7 @@ pub struct Scan {
     mark: Mark,
     tallies: Vec<Arc<Tally>>,
     rows: Rows,
+    lines: Lines,
     show: Show,
     /// The wall-clock time of the engine's zero.
     start: SystemTime,
@@ -91,6 +93,24 @@ struct Mark {
     queued: usize,
 }
 
+/// What [`Scan::next_told`] gives.
+enum Told<T> {
+    Now(T),
+    Later,
+    End,
+}
+
+/// See [`Scan::next_line_within`].
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum NextLine {
+    /// A line was written.
+    Written,
+    /// None yet.
+    Later,
+    /// No more will come.
+    End,
+}
+
 /// What lookups have done, for people and for programs.
 #[derive(Clone, Debug)]
 pub struct Summary {
@@ -113,7 +133,8 @@ impl Scan {
         marks: Marks,
         tallies: Vec<Arc<Tally>>,
         facts: Facts,
-        (rows, show): (Rows, Show),
+        wants_wire: bool,
+        show: Show,
     ) -> Self {
         let start = match &drive {
             Drive::Threads { clock, .. } => clock.start_wall(),
@@ -128,7 +149,8 @@ impl Scan {
             marks,
             mark: Mark { start: first, reached: first, next: first, queued: 0 },
             tallies,
-            rows,
+            rows: Rows::new(wants_wire),
+            lines: Lines::new(wants_wire),
             show,
             start,
             ended: None,
@@ -196,15 +218,55 @@ impl Scan {
 
     /// The next record, waiting up to `wait` for it. Questions that give no record do not make it wait longer.
     pub fn next_within(&mut self, wait: Duration) -> Next {
+        match self.next_told(wait, |rows, _, end, ts, show| {
+            let row = rows.row(end, ts);
+            show.shows(&row).then_some(row)
+        }) {
+            Told::Now(row) => Next::Record(Record::Dns(row)),
+            Told::Later => Next::Later,
+            Told::End => Next::End,
+        }
+    }
+
+    /// The next record as serde_json writes it, appended to `out` with the end of a line behind it: the same octets for less time.
+    pub fn next_line_within(&mut self, wait: Duration, out: &mut Vec<u8>) -> NextLine {
+        let told = self.next_told(wait, |rows, lines, end, ts, show| {
+            if show == Show::ALL
+                && let Some(line) = lines.line(end, ts)
+            {
+                out.extend_from_slice(line.as_bytes());
+            } else {
+                let row = rows.row(end, ts);
+                if !show.shows(&row) {
+                    return None;
+                }
+                // Writing to memory does not fail, and neither does what a record is made of.
+                serde_json::to_writer(&mut *out, &Record::Dns(row)).ok()?;
+            }
+            out.push(b'\n');
+            Some(())
+        });
+        match told {
+            Told::Now(()) => NextLine::Written,
+            Told::Later => NextLine::Later,
+            Told::End => NextLine::End,
+        }
+    }
+
+    /// What `tell` makes of the next end that it makes something of.
+    fn next_told<T>(
+        &mut self,
+        wait: Duration,
+        mut tell: impl FnMut(&mut Rows, &mut Lines, &End<'_>, Timestamp, Show) -> Option<T>,
+    ) -> Told<T> {
         let begin = std::time::Instant::now();
         loop {
             if let Some((batch, at)) = &mut self.reading {
                 if let Some(end) = batch.get(*at) {
                     *at += 1;
                     let ts = Timestamp::from(self.start + Duration::from_nanos(end.at.as_nanos()));
-                    let row = self.rows.row(&end, ts);
-                    if self.show.shows(&row) {
-                        return Next::Record(Record::Dns(Box::new(row)));
+                    if let Some(told) = tell(&mut self.rows, &mut self.lines, &end, ts, self.show) {
+                        return Told::Now(told);
                     }
                     continue;
                 }
@@ -213,14 +275,14 @@ impl Scan {
                     self.mark.queued = self.mark.queued.saturating_sub(1);
                 }
                 if begin.elapsed() >= wait {
-                    return Next::Later;
+                    return Told::Later;
                 }
             }
             self.move_mark();
             match self.next_batch(wait) {
                 Some(batch) => self.reading = Some((batch, 0)),
-                None if self.ended.is_some() => return Next::End,
-                None => return Next::Later,
+                None if self.ended.is_some() => return Told::End,
+                None => return Told::Later,
             }
         }
     }

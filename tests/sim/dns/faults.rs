@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use mrpf_engine::link::sim::{Faults, hosts::Said};
 
-use super::world::{Draws, Plan, response, run, truth, truthful, Truth};
+use super::world::{Draws, Plan, Truth, response, run, truth, truthful};
 
 /// So many names, and ten times as many in release.
 const NAMES: u64 = if cfg!(debug_assertions) { 100_000 } else { 1_000_000 };
@@ -15,7 +15,8 @@ fn latency() -> (Duration, Duration) {
 
 #[test]
 fn every_name_ends_truly_in_spite_of_losses_and_failures() {
-    let faults = Faults { loss_out: 0.05, loss_back: 0.05, latency: latency(), ..Faults::default() };
+    let faults =
+        Faults { loss_out: 0.05, loss_back: 0.05, latency: latency(), ..Faults::default() };
     let mut draws = Draws(1);
     let answer = move |heard: &mrpf_engine::link::sim::hosts::Heard<'_>| {
         let query = heard.payload;
@@ -36,7 +37,12 @@ fn every_name_ends_truly_in_spite_of_losses_and_failures() {
 #[test]
 fn without_loss_a_name_that_is_not_there_takes_one_query() {
     let faults = Faults { latency: latency(), ..Faults::default() };
-    let finished = run(NAMES / 10, faults, |heard| vec![Said::datagram(truthful(heard.payload))], Plan::default());
+    let finished = run(
+        NAMES / 10,
+        faults,
+        |heard| vec![Said::datagram(truthful(heard.payload))],
+        Plan::default(),
+    );
     let counted = finished.counted;
     println!("{counted:#?} {:?} {:?}", finished.now, finished.wire);
     assert_eq!(counted.resolved(), NAMES / 10);

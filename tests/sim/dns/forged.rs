@@ -73,7 +73,9 @@ fn guesses_of_port_and_id_are_never_believed() {
     let mut draws = Draws(9);
     let network = Network::new(
         3,
-        hosts(|heard| vec![Said::datagram(truthful(heard.payload)).after(Duration::from_millis(40))]),
+        hosts(|heard| {
+            vec![Said::datagram(truthful(heard.payload)).after(Duration::from_millis(40))]
+        }),
         Faults::default(),
     )
     .with_forger(Box::new(move |sent, put| {
@@ -120,7 +122,9 @@ fn each_near_miss_is_counted_by_what_is_wrong() {
     const NAMES: u64 = 200;
     let network = Network::new(
         3,
-        hosts(|heard| vec![Said::datagram(truthful(heard.payload)).after(Duration::from_millis(40))]),
+        hosts(|heard| {
+            vec![Said::datagram(truthful(heard.payload)).after(Duration::from_millis(40))]
+        }),
         Faults::default(),
     )
     .with_forger(Box::new(|sent, put| {
@@ -182,7 +186,9 @@ fn an_answer_in_another_case_is_asked_for_once_more() {
     let mut attacked = HashSet::new();
     let network = Network::new(
         3,
-        hosts(|heard| vec![Said::datagram(truthful(heard.payload)).after(Duration::from_millis(40))]),
+        hosts(|heard| {
+            vec![Said::datagram(truthful(heard.payload)).after(Duration::from_millis(40))]
+        }),
         Faults::default(),
     )
     .with_forger(Box::new(move |sent, put| {

@@ -81,7 +81,9 @@ fn answers_from_elsewhere_are_counted_and_not_taken() {
     assert_eq!(counted.resolved(), NAMES);
     assert!(counted.other_source > 0, "{counted:?}");
     let from = |end: &super::world::Ended| end.resolver.unwrap().ip().to_string();
-    assert!(!finished.ends.iter().any(|end| from(end).ends_with(".4") || from(end).ends_with(".8")));
+    assert!(
+        !finished.ends.iter().any(|end| from(end).ends_with(".4") || from(end).ends_with(".8"))
+    );
 }
 
 #[test]
@@ -98,7 +100,8 @@ fn what_is_unreachable_is_asked_elsewhere_at_once() {
 
 #[test]
 fn where_nothing_arrives_at_all_every_name_ends_so() {
-    let plan = Plan { settings: Settings { retries: 2, ..Plan::default().settings }, ..Plan::default() };
+    let plan =
+        Plan { settings: Settings { retries: 2, ..Plan::default().settings }, ..Plan::default() };
     let answer = |_: &Heard<'_>| vec![Said::unreachable(3, Quote::Full)];
     let finished = run(50, calm(), answer, plan.clone());
     assert_eq!(finished.counted.unreachable + finished.counted.timeouts, 50);
@@ -150,7 +153,8 @@ fn the_last_failure_is_what_the_end_says() {
     let settings = Settings { retries: 2, ..Plan::default().settings };
     let plan = Plan { settings, ..Plan::default() };
     for (rcode, name) in [(2, Rcode::SERVFAIL), (5, Rcode::REFUSED), (9, Rcode(9))] {
-        let answer = move |heard: &Heard<'_>| vec![Said::datagram(response(heard.payload, 0, rcode, &[]))];
+        let answer =
+            move |heard: &Heard<'_>| vec![Said::datagram(response(heard.payload, 0, rcode, &[]))];
         let finished = run(100, calm(), answer, plan.clone());
         assert_eq!((finished.counted.failures, finished.counted.queries), (100, 300), "{name}");
         for end in &finished.ends {
@@ -237,7 +241,10 @@ fn lines_of_every_kind_end_once() {
     assert_eq!((counted.invalid, counted.resolved()), (400, 1_600), "{counted:?}");
     for end in ends {
         match end.number % 5 {
-            0 => assert_eq!((end.outcome, end.name), (Outcome::Invalid, format!("line {} .. is no name", end.number))),
+            0 => assert_eq!(
+                (end.outcome, end.name),
+                (Outcome::Invalid, format!("line {} .. is no name", end.number))
+            ),
             1 => assert!(end.name.starts_with(&format!("n{}.xxx", end.number)), "{end:?}"),
             _ => assert_eq!(end.name, format!("n{}.example", end.number)),
         }
@@ -269,11 +276,15 @@ fn a_server_that_is_asked_directly_and_dead_holds_up_its_own_names_alone() {
 #[test]
 fn a_run_is_the_same_twice() {
     let once = || {
-        let faults = Faults { loss_out: 0.1, loss_back: 0.1, duplicate: 0.1, reorder: 0.2, ..calm() };
+        let faults =
+            Faults { loss_out: 0.1, loss_back: 0.1, duplicate: 0.1, reorder: 0.2, ..calm() };
         let network = Network::new(3, hosts(truly), faults);
         let finished = World::new(network, Numbered::new(2_000), Plan::default()).finish();
         check_once(&finished, 2_000);
-        (finished.ends.iter().map(|end| (end.number, end.at, end.attempts)).collect::<Vec<_>>(), finished.counted)
+        (
+            finished.ends.iter().map(|end| (end.number, end.at, end.attempts)).collect::<Vec<_>>(),
+            finished.counted,
+        )
     };
     assert_eq!(once(), once());
 }

@@ -40,9 +40,11 @@ fn long(query: &[u8], len: usize) -> Vec<u8> {
 
 fn network(faults: Faults, speaker: Speaker) -> Network {
     let all = (Ipv4Addr::new(198, 19, 0, 0), Ipv4Addr::new(198, 19, 255, 255));
-    let hosts = Hosts::new(7)
-        .rule(all, 53..=53, Behaviour::Serves(Service::new(cut)))
-        .rule(all, 53..=53, Behaviour::Speaks(speaker));
+    let hosts = Hosts::new(7).rule(all, 53..=53, Behaviour::Serves(Service::new(cut))).rule(
+        all,
+        53..=53,
+        Behaviour::Speaks(speaker),
+    );
     Network::new(3, hosts, faults)
 }
 
@@ -82,7 +84,12 @@ fn short_and_middling_answers_over_tcp_are_the_truth() {
     check_once(&finished, 3_000);
     let counted = finished.counted;
     assert_eq!(counted.resolved(), 3_000, "{counted:?}");
-    assert!(finished.ends.iter().all(|end| end.protocol == Protocol::Tcp && end.says() == Some(truth(end.number))));
+    assert!(
+        finished
+            .ends
+            .iter()
+            .all(|end| end.protocol == Protocol::Tcp && end.says() == Some(truth(end.number)))
+    );
     // The first try needs no attempt of its own.
     let first = finished.ends.iter().filter(|end| end.attempts == 1).count();
     assert!(first > 2_500, "{first}");
@@ -104,7 +111,12 @@ fn connections_that_bring_nothing_are_failed_attempts() {
     });
     let speakers = [
         ("silent", Speaker::silent()),
-        ("reset", Speaker::answering(|_, asked| if asked.is_empty() { Say::nothing() } else { Say::reset() })),
+        (
+            "reset",
+            Speaker::answering(
+                |_, asked| if asked.is_empty() { Say::nothing() } else { Say::reset() },
+            ),
+        ),
         ("half", half),
         ("finish", Speaker::answering(|_, _| Say::bytes([]).then(Then::Finish))),
         ("another id", other_id),
@@ -114,7 +126,10 @@ fn connections_that_bring_nothing_are_failed_attempts() {
         let counted = finished.counted;
         assert_eq!(finished.ends.len(), 40, "{name}");
         assert_eq!(counted.truncated, 40, "{name}: {counted:?}");
-        assert!(finished.ends.iter().all(|end| end.outcome == Outcome::Truncated && end.attempts == 2), "{name}");
+        assert!(
+            finished.ends.iter().all(|end| end.outcome == Outcome::Truncated && end.attempts == 2),
+            "{name}"
+        );
         assert_eq!(counted.tcp_failed, 80, "{name}: {counted:?}");
     }
 }
@@ -124,9 +139,11 @@ fn a_port_that_is_closed_or_silent_is_a_failed_attempt() {
     let all = (Ipv4Addr::new(198, 19, 0, 0), Ipv4Addr::new(198, 19, 255, 255));
     for behaviour in [Behaviour::closed(), Behaviour::Silent] {
         let is_silent = matches!(behaviour, Behaviour::Silent);
-        let hosts = Hosts::new(7)
-            .rule(all, 53..=53, Behaviour::Serves(Service::new(cut)))
-            .rule(all, 53..=53, behaviour);
+        let hosts = Hosts::new(7).rule(all, 53..=53, Behaviour::Serves(Service::new(cut))).rule(
+            all,
+            53..=53,
+            behaviour,
+        );
         let settings = Settings { retries: 1, ..Plan::default().settings };
         let plan = Plan { settings, ..Plan::default() };
         let finished =

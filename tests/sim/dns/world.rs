@@ -8,12 +8,11 @@ use std::{
 };
 
 use mrpf_dns::{
-    lookup::{
-        self, Counted, Keys, Lookups, Marks, Outcome, Parts, Ports, Protocol, Settings,
-    },
+    lookup::{self, Counted, Keys, Lookups, Marks, Outcome, Parts, Ports, Protocol, Settings},
     message::{Kind, Message, Name, Qclass, Qtype, Rcode},
     names::{Pull, Question, Source},
     resolver::{Pool, PoolSettings},
+    wildcard::Wildcards,
 };
 use mrpf_engine::{
     governor::Rate,
@@ -124,9 +123,11 @@ pub(crate) fn truthful(query: &[u8]) -> Vec<u8> {
 /// Hosts that answer datagrams to all of 198.19.0.0/16, port 53, and the truth over TCP.
 pub(crate) fn hosts(answer: impl FnMut(&Heard<'_>) -> Vec<Said> + Send + 'static) -> Hosts {
     let all = (Ipv4Addr::new(198, 19, 0, 0), Ipv4Addr::new(198, 19, 255, 255));
-    Hosts::new(7)
-        .rule(all, 53..=53, Behaviour::Serves(Service::new(answer)))
-        .rule(all, 53..=53, Behaviour::Speaks(over_tcp(truthful)))
+    Hosts::new(7).rule(all, 53..=53, Behaviour::Serves(Service::new(answer))).rule(
+        all,
+        53..=53,
+        Behaviour::Speaks(over_tcp(truthful)),
+    )
 }
 
 /// A host that answers each query over TCP once it is whole.
@@ -184,6 +185,7 @@ pub(crate) struct Ended {
     pub(crate) attempts: u8,
     pub(crate) rtt: Option<Duration>,
     pub(crate) at: Instant,
+    pub(crate) wildcard: Option<bool>,
     pub(crate) message: Vec<u8>,
 }
 
@@ -227,6 +229,7 @@ pub(crate) struct Plan {
     pub(crate) resolvers: Vec<SocketAddr>,
     pub(crate) pool: PoolSettings,
     pub(crate) ports: Ports,
+    pub(crate) wildcards: bool,
 }
 
 impl Default for Plan {
@@ -242,6 +245,7 @@ impl Default for Plan {
             resolvers: resolvers(20),
             pool: PoolSettings::default(),
             ports: Ports::new(40_000, 4_096).unwrap(),
+            wildcards: false,
         }
     }
 }
@@ -266,7 +270,7 @@ impl<S: Source + std::fmt::Debug + 'static> World<S> {
             ports: plan.ports,
             keys: Keys::from_seed(11),
             pool: Pool::new(&plan.resolvers, plan.pool, 5),
-            wildcards: None,
+            wildcards: plan.wildcards.then(|| Wildcards::new(1_000, [7; 16])),
             source,
             outbox: outboxes.pop().unwrap(),
             marks: marks.clone(),
@@ -293,6 +297,7 @@ impl<S: Source + std::fmt::Debug + 'static> World<S> {
                 attempts: end.attempts,
                 rtt: end.rtt,
                 at: end.at,
+                wildcard: end.wildcard,
                 message: end.message.to_vec(),
             }));
             self.inbox.give_back(batch);

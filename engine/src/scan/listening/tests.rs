@@ -39,6 +39,9 @@ struct Asker {
     answered: Arc<Mutex<Vec<u32>>>,
     /// Whether it says that it has more to ask.
     tells: bool,
+    /// Until when it is told what to ask.
+    told_until: Instant,
+    now: Instant,
     was_abandoned: bool,
 }
 
@@ -58,6 +61,8 @@ impl Asker {
             due: HashMap::new(),
             answered: Arc::default(),
             tells: true,
+            told_until: Instant::START,
+            now: Instant::START,
             was_abandoned: false,
         }
     }
@@ -91,6 +96,7 @@ impl Listener for Asker {
         now: Instant,
         link: &mut T,
     ) -> Result<Option<Instant>, LinkError> {
+        self.now = now;
         let session = &self.session;
         if !session.stop().is_stopped() {
             let again = self.due.iter().filter(|(_, due)| **due <= now).map(|(host, _)| *host);
@@ -129,7 +135,8 @@ impl Listener for Asker {
     }
 
     fn is_asking(&self) -> bool {
-        self.tells && (self.next < self.hosts || !self.due.is_empty())
+        let is_asking = self.next < self.hosts || !self.due.is_empty();
+        self.now < self.told_until || self.tells && is_asking
     }
 
     fn was_stopped(&self) -> bool {
@@ -201,6 +208,19 @@ fn what_is_not_asking_is_waited_for_no_longer_than_its_patience() {
     while stepped.step().unwrap() {}
     assert!(stepped.listener().was_abandoned);
     assert!(stepped.now() < Instant::from_nanos(3_000_000_000), "{:?}", stepped.now());
+}
+
+#[test]
+fn time_goes_on_while_one_waits_to_be_told_what_to_ask() {
+    let session = session(&Stop::default(), "10k");
+    let mut asker = Asker::new(&session, 0);
+    asker.told_until = Instant::from_nanos(2_000_000_000);
+    let mut stepped = Stepped::new(asker, network(Duration::ZERO, Faults::default()));
+    let mut steps = 0;
+    while stepped.step().unwrap() {
+        steps += 1;
+    }
+    assert_eq!((stepped.now(), steps), (Instant::from_nanos(2_000_000_000), 100));
 }
 
 #[test]

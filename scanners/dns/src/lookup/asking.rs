@@ -5,7 +5,7 @@ use mrpf_engine::time::Instant;
 use super::{
     desk::{Desk, tick_of},
     frames::Way,
-    slots::{Asked, Failure, Manner, State},
+    slot::{Asked, Failure, Manner, State},
 };
 use crate::resolver::{Pick, ServerId, Turn, Why};
 
@@ -21,9 +21,15 @@ pub(super) enum Asking {
 }
 
 impl Desk {
-    /// It is the turn of `number`: writes its next query into `frame`.
-    pub(super) fn ask(&mut self, number: u32, now: Instant, frame: &mut [u8]) -> Asking {
-        let server = match self.choose(number, now) {
+    /// It is the turn of `number`: writes its next query into `frame`. `picked` is whom to ask if it has asked nobody.
+    pub(super) fn ask(
+        &mut self,
+        number: u32,
+        picked: Option<ServerId>,
+        now: Instant,
+        frame: &mut [u8],
+    ) -> Asking {
+        let server = match self.choose(number, picked, now) {
             Ok(server) => server,
             Err(asking) => return asking,
         };
@@ -42,8 +48,9 @@ impl Desk {
         let asked = Asked { server: server.0, sent: now.as_wrapped_micros() };
         let generation = slot.note(asked, manner);
         let (port, id) = self.places.of(number, generation);
-        let query = self.query(number, port, id, manner);
-        let label = (self.cases.of(port, id) >> 40) as u32;
+        let drawn = self.cases.of(port, id);
+        let query = self.query_in(if manner.cased { drawn } else { 0 }, number, id, manner);
+        let label = (drawn >> 40) as u32;
         let next_hop = self.session.next_hops().of(addr.ip());
         let len = next_hop.and_then(|next_hop| {
             let way = Way { next_hop, server: addr, port, label };
@@ -64,7 +71,12 @@ impl Desk {
     }
 
     /// Whom `number` asks next.
-    fn choose(&mut self, number: u32, now: Instant) -> Result<ServerId, Asking> {
+    fn choose(
+        &mut self,
+        number: u32,
+        picked: Option<ServerId>,
+        now: Instant,
+    ) -> Result<ServerId, Asking> {
         let slot = self.slots.at(number);
         if let Some(own) = slot.own_server() {
             return self.choose_own(number, ServerId(own), now);
@@ -74,7 +86,10 @@ impl Desk {
         {
             return Ok(ServerId(same));
         }
-        let mut avoid = [ServerId(0); super::slots::TAKEN];
+        if let Some(picked) = picked {
+            return Ok(picked);
+        }
+        let mut avoid = [ServerId(0); super::slot::TAKEN];
         let mut avoided = 0;
         for (place, server) in avoid.iter_mut().zip(slot.servers()) {
             (*place, avoided) = (ServerId(server), avoided + 1);

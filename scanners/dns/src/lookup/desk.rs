@@ -19,11 +19,13 @@ use mrpf_engine::{scan::Session, time::Instant};
 use super::{
     Settings,
     cases::Cases,
+    ends::{End, Outcome, Protocol},
     frames::Frames,
     held::{Held, Told},
-    outbox::{End, Outbox, Outcome, Protocol},
+    outbox::Outbox,
     places::{Place, Places},
-    slots::{Asked, Begun, Failure, List, Manner, Purpose, Slots, State},
+    slot::{Asked, Failure, Manner, Purpose, Slot, State},
+    slots::{Begun, List, Slots},
     tally::Tally,
 };
 use crate::{
@@ -94,15 +96,22 @@ impl Desk {
         }
     }
 
-    /// The query of `slot` as it was sent from `port` with `id`.
+    /// The query of `number` as it was sent from `port` with `id`.
     #[inline]
     pub(super) fn query(&self, number: u32, port: u16, id: u16, manner: Manner) -> Query<'_> {
-        let (qtype, qclass) =
-            self.slots.get(number).map_or((0, 0), |slot| (slot.qtype, slot.qclass));
+        let case = if manner.cased { self.cases.of(port, id) } else { 0 };
+        self.query_in(case, number, id, manner)
+    }
+
+    /// The same in a case that is known.
+    #[inline]
+    pub(super) fn query_in(&self, case: u64, number: u32, id: u16, manner: Manner) -> Query<'_> {
+        let slot = self.slots.get(number);
+        let (qtype, qclass) = slot.map_or((0, 0), |slot| (slot.qtype, slot.qclass));
         Query {
             id,
             name: self.slots.name(number),
-            case: if manner.cased { self.cases.of(port, id) } else { 0 },
+            case,
             qtype: Qtype(qtype),
             qclass: Qclass(qclass),
             recursion: self.settings.recursion,
@@ -184,10 +193,10 @@ impl Desk {
         let answers = message.digest();
         if slot.purpose == Purpose::Test {
             wildcards.learnt(slot.number.into(), Some(answers));
-            self.slots.end(number);
+            self.forget(number);
             return self.release();
         }
-        if answers.is_empty() {
+        if answers.is_empty() || slot.qclass != Qclass::IN.0 {
             return self.tell(number, kind, told, message.octets(), None);
         }
         let (name, ticket) = (self.slots.name(number), self.held.next_ticket());
@@ -238,7 +247,7 @@ impl Desk {
             if let Some(wildcards) = &mut self.wildcards {
                 wildcards.failed(slot.number.into());
             }
-            self.slots.end(number);
+            self.forget(number);
             return self.release();
         }
         let asked = slot.servers().next().map(|server| self.pool.addr(ServerId(server)));
@@ -256,6 +265,14 @@ impl Desk {
             wildcard,
             message,
         });
+        self.forget(number);
+    }
+
+    /// Gives a slot back, and the server that was held for it.
+    fn forget(&mut self, number: u32) {
+        if let Some(own) = self.slots.get(number).and_then(Slot::own_server) {
+            self.pool.release(ServerId(own));
+        }
         self.slots.end(number);
     }
 
@@ -272,7 +289,11 @@ impl Desk {
 
     /// Begins a lookup whose turn it is at once; `None` without room.
     pub(super) fn begin(&mut self, begun: &Begun<'_>) -> Option<u32> {
-        self.slots.begin(begun)
+        let number = self.slots.begin(begun)?;
+        if begun.purpose == Purpose::Direct {
+            self.pool.hold(ServerId(begun.server));
+        }
+        Some(number)
     }
 
     /// Input that is no name ends as it comes.
@@ -311,7 +332,7 @@ impl Desk {
             if slot.purpose != Purpose::Test {
                 self.tally.cut_off.add(1);
             }
-            self.slots.end(number);
+            self.forget(number);
         }
         while self.slots.pop(&mut self.ready).is_some() {}
         while self.slots.pop(&mut self.knocking).is_some() {}

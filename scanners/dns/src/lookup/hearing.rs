@@ -21,10 +21,10 @@ use mrpf_engine::{probe::Invalid, time::Instant};
 
 use super::{
     desk::{Desk, Found, Missed},
+    ends::Protocol,
     gate::{Heard, Sent, What},
     held::Told,
-    outbox::Protocol,
-    slots::{Failure, State},
+    slot::{Failure, State},
 };
 use crate::{
     message::{Kind, Matched, Message, Rcode},

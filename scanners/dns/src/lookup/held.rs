@@ -7,7 +7,7 @@ use std::{net::SocketAddr, time::Duration};
 
 use mrpf_engine::time::Instant;
 
-use super::outbox::Protocol;
+use super::ends::Protocol;
 use crate::message::Kind;
 
 /// Octets of messages above which no new question is taken.

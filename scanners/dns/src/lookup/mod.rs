@@ -22,6 +22,7 @@
 mod asking;
 mod cases;
 mod desk;
+mod ends;
 mod frames;
 mod gate;
 mod hearing;
@@ -30,18 +31,21 @@ mod lookups;
 mod marks;
 mod outbox;
 mod places;
+mod slot;
 mod slots;
 mod tally;
 mod tcp;
+mod turns;
 
 use mrpf_engine::{cookie::Cookie, tcp::FlowsError};
 
 pub use self::{
+    ends::{Batch, End, Outcome, Protocol},
     lookups::{Lookups, Parts},
     marks::Marks,
-    outbox::{Batch, End, Inbox, Outbox, Outcome, Protocol, queue},
+    outbox::{Inbox, Outbox, queue},
     places::Ports,
-    slots::SLOT_LEN,
+    slot::SLOT_LEN,
     tally::{Counted, Tally},
 };
 use crate::message::Edns;

@@ -163,7 +163,7 @@ impl Places {
     #[inline]
     fn mixed(&self, round: u32, half: u32, size: u32) -> u32 {
         let input = (u64::from(round) << 32 | u64::from(half)).to_le_bytes();
-        ((self.hash.hash(&input) >> 32) * u64::from(size) >> 32) as u32
+        (((self.hash.hash(&input) >> 32) * u64::from(size)) >> 32) as u32
     }
 }
 

@@ -66,6 +66,8 @@ tally! {
     wild,
     /// Questions that were under way when the scan was stopped: they have no end.
     cut_off,
+    /// Ends that nobody had taken when the scan was over.
+    untold,
     /// Queries over UDP that left.
     queries,
     /// Of the queries, those for a lookup that was asked before.

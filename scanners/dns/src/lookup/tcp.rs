@@ -25,7 +25,7 @@ use super::{
     desk::{Desk, Found, tick_of},
     frames::Way,
     hearing::told_over_tcp,
-    slots::{Asked, Failure, Manner, State},
+    slot::{Asked, Failure, Manner, State},
 };
 use crate::{
     message::{Matched, Message, Query},

@@ -1,10 +1,9 @@
 //! What two answers have in common.
 
-use std::hash::{DefaultHasher, Hasher};
-
 use super::{
-    MAX_NAME, Message, Name, Qtype, Section,
-    rdata::{Field, Fields, fields},
+    HEADER, MAX_LABEL, Message, Qtype, Record, Section,
+    labels::Walk,
+    rdata::{Field, Fields, has_names},
 };
 
 /// A digest of the records of an answer: their types and data, not their owners, times or order.
@@ -71,38 +70,69 @@ impl Answers {
 }
 
 impl Message<'_> {
-    /// The digest of the answer section.
+    /// The digest of the answer section's records of the name that was asked for. What stands behind an alias is its target's,
+    /// and the same for whoever points there; a DNAME (RFC 6672), which stands for all names below its own, counts.
     pub fn digest(&self) -> Answers {
         let mut answers = Answers::default();
         for record in self.records().take_while(|record| record.section == Section::Answer) {
-            if matches!(record.rtype, Qtype::RRSIG | Qtype::SIG) {
+            let is_signature = matches!(record.rtype, Qtype::RRSIG | Qtype::SIG);
+            if is_signature || !(record.rtype == Qtype::DNAME || record.is_of(HEADER)) {
                 continue;
             }
-            let mut hasher = DefaultHasher::new();
-            hasher.write_u16(record.rtype.0);
-            match fields(&record) {
-                Some(fields) => hash_fields(record.message(), fields, &mut hasher),
-                None => hasher.write(record.rdata),
-            }
-            answers.insert(hasher.finish() as u32);
+            let named = has_names(&record).then(|| Mixed::of_fields(&record)).flatten();
+            answers.insert(named.unwrap_or_else(|| Mixed::of_octets(&record)).hash());
         }
         answers
     }
 }
 
-/// Hashes fields, names as they are without pointers and in lower case.
-fn hash_fields(message: &[u8], fields: Fields<'_>, hasher: &mut DefaultHasher) {
-    for (field, range) in fields {
-        match field {
-            Field::Name => {
-                let Some((name, _)) = Name::read(message, range.start) else { continue };
-                let mut folded = [0; MAX_NAME];
-                let (folded, _) = folded.split_at_mut(name.as_wire().len());
-                folded.copy_from_slice(name.as_wire());
-                folded.make_ascii_lowercase();
-                hasher.write(folded);
+/// A hash of data that nobody gains from forging: who answers for two names can make the answers equal as it is.
+struct Mixed(u64);
+
+impl Mixed {
+    fn add(&mut self, word: u64) {
+        self.0 = (self.0.rotate_left(23) ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    }
+
+    /// Octets, and how many.
+    fn octets(&mut self, octets: &[u8]) {
+        let (words, rest) = octets.as_chunks::<8>();
+        words.iter().for_each(|word| self.add(u64::from_le_bytes(*word)));
+        let last = rest.iter().fold(0, |last, octet| last << 8 | u64::from(*octet));
+        self.add(last << 8 | octets.len() as u64 & 0xff);
+    }
+
+    /// A record by the octets of its data.
+    fn of_octets(record: &Record<'_>) -> Self {
+        let mut mixed = Self(record.rtype.0.into());
+        mixed.octets(record.rdata);
+        mixed
+    }
+
+    /// A record by the fields of its data, names as they are without pointers and in lower case; `None` if its data do not
+    /// have the form of its type.
+    fn of_fields(record: &Record<'_>) -> Option<Self> {
+        let mut mixed = Self(record.rtype.0.into());
+        let mut fields = Fields::unchecked(record)?;
+        for (field, range) in fields.by_ref() {
+            if field != Field::Name {
+                mixed.octets(record.message().get(range)?);
+                continue;
             }
-            _ => hasher.write(message.get(range).unwrap_or_default()),
+            for label in Walk::new(record.message(), range.start) {
+                let mut folded = [0; MAX_LABEL];
+                let folded = folded.get_mut(..label.len())?;
+                folded.copy_from_slice(label);
+                folded.make_ascii_lowercase();
+                mixed.octets(folded);
+            }
+            mixed.add(0);
         }
+        fields.is_whole().then_some(mixed)
+    }
+
+    fn hash(self) -> u32 {
+        let mixed = (self.0 ^ self.0 >> 32).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        (mixed >> 32) as u32
     }
 }

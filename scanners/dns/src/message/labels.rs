@@ -52,13 +52,9 @@ pub fn parent(wire: &[u8]) -> Option<&[u8]> {
 
 /// Whether a name is `ancestor` or stands under it, case apart.
 pub fn is_within(wire: &[u8], ancestor: &[u8]) -> bool {
-    let Some(above) = wire.len().checked_sub(ancestor.len()) else { return false };
-    let mut rest = Some(wire);
-    while let Some(name) = rest.filter(|name| name.len() > ancestor.len()) {
-        rest = parent(name);
-    }
-    rest.is_some_and(|name| name.len() + above == wire.len())
-        && wire.get(above..).is_some_and(|tail| tail.eq_ignore_ascii_case(ancestor))
+    std::iter::successors(Some(wire), |name| parent(name))
+        .find(|name| name.len() <= ancestor.len())
+        .is_some_and(|name| name.eq_ignore_ascii_case(ancestor))
 }
 
 /// How long the name at the head of `octets` is, if it is one: no label types but the two of RFC 1035, nothing cut, not too
@@ -167,13 +163,14 @@ impl<'a> Iterator for Walk<'a> {
     }
 }
 
-/// Whether two names of a message are the same, case apart; what cannot be read is the same as nothing.
+/// Whether two names of a message are the same, case apart: label by label, or because they go on at one place. What cannot
+/// be read is the same as nothing else.
 pub(super) fn same(message: &[u8], one: usize, other: usize) -> bool {
     let (mut one, mut other) = (Walk::new(message, one), Walk::new(message, other));
     loop {
         // Most owners are pointers to the question, or to the target of the CNAME before them.
         match (one.settle(), other.settle()) {
-            (Some(here), Some(there)) if here == there => return one.end().is_some(),
+            (Some(here), Some(there)) if here == there => return true,
             _ => {}
         }
         match (one.next(), other.next()) {

@@ -33,7 +33,6 @@ mod svcb;
 #[cfg(test)]
 pub(crate) mod tests;
 
-pub(crate) use self::render::write_hex;
 pub use self::{
     answers::Answers,
     flags::Flags,
@@ -45,6 +44,7 @@ pub use self::{
     query::{Edns, Matched, Query},
     records::{Record, Records, Section},
 };
+pub(crate) use self::{name::text_of, render::write_hex};
 
 /// The octets of a message: at least a header (RFC 1035, section 4.1.1).
 #[derive(Clone, Copy, Debug)]

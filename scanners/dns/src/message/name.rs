@@ -79,7 +79,7 @@ impl Name {
             return writer.finish();
         }
         let text = str::from_utf8(text).map_err(|_| NameError::Idna)?;
-        // The stops of UTS 46, section 2.3. A stop behind a backslash is not one, but never stands in such a label: see below.
+        // Label by label, so that those in ASCII keep their case and their escapes.
         let mut rest = text;
         while !rest.is_empty() {
             let end = label_end(rest);
@@ -209,13 +209,34 @@ impl Hash for Name {
     }
 }
 
+/// The text of a name in wire form, as [`Name`] shows it; `None` where the octets are no name.
+pub(crate) fn text_of(wire: &[u8]) -> Option<String> {
+    if length(wire) != Some(wire.len()) {
+        return None;
+    }
+    let mut text = String::with_capacity(wire.len());
+    match wire {
+        [0] => text.push('.'),
+        _ => write_text(labels(wire), &mut text),
+    }
+    Some(text)
+}
+
 /// Appends labels as text, dots between them.
 fn write_text(labels: Labels<'_>, out: &mut String) {
     for (number, label) in labels.enumerate() {
         if number > 0 {
             out.push('.');
         }
-        label.iter().for_each(|octet| push_octet(*octet, out));
+        // Nearly all are letters, digits and hyphens, which stand for themselves.
+        match std::str::from_utf8(label) {
+            Ok(text)
+                if label.iter().all(|octet| octet.is_ascii_alphanumeric() || *octet == b'-') =>
+            {
+                out.push_str(text);
+            }
+            _ => label.iter().for_each(|octet| push_octet(*octet, out)),
+        }
     }
 }
 
@@ -234,7 +255,7 @@ pub(super) fn push_decimal(octet: u8, out: &mut String) {
     out.extend(['\\', digit(octet / 100), digit(octet / 10), digit(octet)]);
 }
 
-/// Where the first label of a text ends: at a stop that no backslash stands before, or at the end.
+/// Where the first label of a text ends: at the end, or at a stop (UTS 46, section 2.3) that no backslash stands before.
 fn label_end(text: &str) -> usize {
     let mut escaped = false;
     for (at, c) in text.char_indices() {

@@ -20,7 +20,7 @@ pub enum Kind {
 }
 
 /// CNAMEs are followed so far; longer chains are loops, or mistakes that resolvers do not follow either.
-const MOST_ALIASES: usize = 32;
+const MOST_ALIASES: usize = 16;
 
 /// Where the name of the question stands.
 const QUESTION_AT: usize = 12;

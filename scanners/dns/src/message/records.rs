@@ -45,7 +45,7 @@ impl<'a> Record<'a> {
     }
 
     /// Whether its owner is the name at `at` in the message, case apart.
-    pub(super) fn is_of(&self, at: usize) -> bool {
+    pub(crate) fn is_of(&self, at: usize) -> bool {
         same(self.message, self.owner_at, at)
     }
 

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 use std::net::{Ipv4Addr, Ipv6Addr};
 
+use base64::{Engine as _, prelude::BASE64_STANDARD};
 use domain::{
     base::{
         ParsedName, Rtype,
@@ -16,7 +17,7 @@ use domain::{
 use super::{
     Name, Qtype, Record,
     name::push_decimal,
-    rdata::{Field, Fields, fields},
+    rdata::{Field, Fields, fields, types},
     svcb,
 };
 
@@ -36,8 +37,11 @@ impl Record<'_> {
         let start = out.len();
         let done = match fields(self) {
             Some(fields) => write_fields(self.message(), fields, out),
-            None if matches!(self.rtype, Qtype::SVCB | Qtype::HTTPS) => svcb::write(self, out),
-            None => write_structured(self, out),
+            None => match self.rtype {
+                Qtype::SVCB | Qtype::HTTPS => svcb::write(self, out),
+                Qtype::IPSECKEY => write_ipseckey(self, out),
+                _ => write_structured(self, out),
+            },
         };
         if done.is_none() {
             out.truncate(start);
@@ -53,39 +57,68 @@ fn write_fields(message: &[u8], fields: Fields<'_>, out: &mut String) -> Option<
             out.push(' ');
         }
         let octets = message.get(range.clone())?;
-        // Writing to a String cannot fail.
-        let _ = match field {
-            Field::U8 => write!(out, "{}", octets.first()?),
-            Field::U16 => write!(out, "{}", u16::from_be_bytes(*octets.first_chunk()?)),
-            Field::U32 => write!(out, "{}", u32::from_be_bytes(*octets.first_chunk()?)),
-            Field::V4 => write!(out, "{}", Ipv4Addr::from(*octets.first_chunk::<4>()?)),
-            Field::V6 => write!(out, "{}", Ipv6Addr::from(*octets.first_chunk::<16>()?)),
-            Field::Name => {
-                Name::read(message, range.start)?.0.write_absolute(out);
-                Ok(())
+        match field {
+            Field::U8 => write!(out, "{}", octets.first()?).ok()?,
+            Field::U16 => write!(out, "{}", u16::from_be_bytes(*octets.first_chunk()?)).ok()?,
+            Field::U32 => write!(out, "{}", u32::from_be_bytes(*octets.first_chunk()?)).ok()?,
+            Field::V4 => write!(out, "{}", Ipv4Addr::from(*octets.first_chunk::<4>()?)).ok()?,
+            Field::V6 => write!(out, "{}", Ipv6Addr::from(*octets.first_chunk::<16>()?)).ok()?,
+            Field::Name => Name::read(message, range.start)?.0.write_absolute(out),
+            Field::Text | Field::Texts => write_quoted(octets.get(1..)?, out),
+            Field::Rest => write_quoted(octets, out),
+            Field::Word => out.push_str(str::from_utf8(octets.get(1..)?).ok()?),
+            Field::Hex => write_hex(octets, out),
+            Field::Base64 => BASE64_STANDARD.encode_string(octets, out),
+            Field::Type => {
+                write!(out, "{}", Qtype(u16::from_be_bytes(*octets.first_chunk()?))).ok()?;
             }
-            Field::Text | Field::Texts => {
-                write_quoted(octets.get(1..)?, out);
-                Ok(())
+            Field::Types => {
+                for (number, rtype) in types(octets).flatten().flatten().enumerate() {
+                    let space = if number > 0 { " " } else { "" };
+                    write!(out, "{space}{rtype}").ok()?;
+                }
             }
-            Field::Rest => {
-                write_quoted(octets, out);
-                Ok(())
-            }
-            Field::Word => {
-                out.push_str(str::from_utf8(octets.get(1..)?).ok()?);
-                Ok(())
-            }
-            Field::Hex => {
-                write_hex(octets, out);
-                Ok(())
-            }
-        };
+        }
     }
     Some(())
 }
 
-/// Appends data that are more than a row of fields, and that the `domain` crate reads to their end.
+/// Appends a key, and the gateway that has it, which its second octet tells the kind of (RFC 4025, section 3.1).
+fn write_ipseckey(record: &Record<'_>, out: &mut String) -> Option<()> {
+    let (&[precedence, kind, algorithm], rest) = record.rdata.split_first_chunk()?;
+    // Writing to a String cannot fail.
+    let _ = write!(out, "{precedence} {kind} {algorithm} ");
+    let key = match kind {
+        0 => {
+            out.push('.');
+            rest
+        }
+        1 => {
+            let (address, key) = rest.split_first_chunk::<4>()?;
+            let _ = write!(out, "{}", Ipv4Addr::from(*address));
+            key
+        }
+        2 => {
+            let (address, key) = rest.split_first_chunk::<16>()?;
+            let _ = write!(out, "{}", Ipv6Addr::from(*address));
+            key
+        }
+        3 => {
+            let (name, end) = Name::read(record.message(), record.rdata_at + 3)?;
+            name.write_absolute(out);
+            record.rdata.get(end - record.rdata_at..)?
+        }
+        _ => return None,
+    };
+    if !key.is_empty() {
+        out.push(' ');
+        BASE64_STANDARD.encode_string(key, out);
+    }
+    Some(())
+}
+
+/// Appends data that the `domain` crate reads to their end; of types without names, which it does not escape as zone files
+/// need it.
 fn write_structured(record: &Record<'_>, out: &mut String) -> Option<()> {
     if !matches!(
         record.rtype,
@@ -93,15 +126,12 @@ fn write_structured(record: &Record<'_>, out: &mut String) -> Option<()> {
             | Qtype::CDS
             | Qtype::DNSKEY
             | Qtype::CDNSKEY
-            | Qtype::RRSIG
-            | Qtype::NSEC
             | Qtype::NSEC3
             | Qtype::NSEC3PARAM
             | Qtype::TLSA
             | Qtype::SSHFP
             | Qtype::OPENPGPKEY
             | Qtype::ZONEMD
-            | Qtype::IPSECKEY
     ) {
         return None;
     }

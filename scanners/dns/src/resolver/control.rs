@@ -9,13 +9,15 @@
 //!  counted       |<- settle ->| verdict    |
 //!                               |
 //!             Double   few lost: twice as fast           many lost: as fast as was answered
-//!             Hold     as fast as was answered, for two seconds
-//!             Low      15 % slower, for one epoch: what is lost now is lost on the way
+//!             Hold     as fast as was answered, for 2, 4, 8 seconds
+//!             Low      15 % slower or more, for one epoch: what is lost now is lost on the way
 //!             Raise    5 % faster, for one epoch, and while nothing more is lost 10 %, 20 % ...
+//!             Test     half as fast, for one epoch: is it the path that loses so much?
 //! ```
 //!
 //! What is lost at any rate is the baseline of the path: it is taken off before a loss is blamed on the rate. A loss that
-//! stays the same when the rate falls joins the baseline, and the rate goes back to where it was.
+//! stays the same when the rate falls, and does so again at half the rate, becomes the baseline, and the rate goes back to
+//! where it was. Answers that come after the verdict undo it: what was slow was not lost (as RFC 4015 has it for TCP).
 
 use super::rtt::Rtt;
 
@@ -31,12 +33,15 @@ const PLAIN_LOSS: f32 = 0.25;
 const SMALL_LOSS: f32 = 0.02;
 /// A path that loses more than this is not believed to be one.
 const MOST_BASELINE: f32 = 0.6;
-/// How far below its rate `Low` asks.
-const LOW: f32 = 0.85;
+/// How far below its rate `Low` asks: so far that a baseline which is none would show, within these.
+const LOW: (f32, f32) = (0.5, 0.85);
 /// The first step of `Raise`.
 const FIRST_STEP: f32 = 0.05;
-/// How long `Hold` lasts once a step was too much.
+/// How long `Hold` lasts once a step was too much; each time that the next one is too, twice as long.
 const HOLD: u64 = 2_000_000_000;
+const LONGEST_HOLD: u64 = 8_000_000_000;
+/// So long after an epoch its answers can undo what was concluded from it.
+const BLAME: u64 = 5_000_000_000;
 /// An epoch ends here even with few queries.
 const LONGEST_EPOCH: u64 = 2_000_000_000;
 /// Of fewer queries nothing is concluded.
@@ -58,13 +63,18 @@ pub(super) struct Control {
     /// The rate and the loss that led to the last reduction, while it is not known whether that helped; rate 0 for none.
     cut: (f32, f32),
     phase: Phase,
-    /// Where `Hold` ends.
+    /// Where `Hold` ends, and how long the next one is.
     until: u64,
+    pause: u64,
     /// The epoch being sent.
     current: Epoch,
     /// The epoch whose answers are awaited; without queries there is none.
     awaited: Epoch,
     awaited_end: u64,
+    /// The first epoch of late for which the rate was reduced, and the rate before; without queries there is none.
+    blamed: Epoch,
+    blamed_end: u64,
+    blamed_rate: f32,
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -73,6 +83,7 @@ enum Phase {
     Hold,
     Low,
     Raise,
+    Test,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -96,9 +107,13 @@ impl Control {
             cut: (0.0, 0.0),
             phase: Phase::Double,
             until: 0,
+            pause: HOLD,
             current: Epoch { since: now, ..Epoch::default() },
             awaited: Epoch::default(),
             awaited_end: 0,
+            blamed: Epoch::default(),
+            blamed_end: 0,
+            blamed_rate: 0.0,
         }
     }
 
@@ -107,8 +122,9 @@ impl Control {
     pub(super) fn rate(&self) -> f32 {
         match self.phase {
             Phase::Double | Phase::Hold => self.rate,
-            Phase::Low => self.rate * LOW,
+            Phase::Low => self.rate * (1.0 - 1.2 * self.baseline).clamp(LOW.0, LOW.1),
             Phase::Raise => self.rate * (1.0 + self.step),
+            Phase::Test => self.rate * 0.5,
         }
     }
 
@@ -128,6 +144,8 @@ impl Control {
     pub(super) fn answered(&mut self, sent_at: u64, rtt: &Rtt, most: f32, now: u64) {
         if let Some(epoch) = self.epoch_of(sent_at) {
             epoch.answered += 1;
+        } else if (self.blamed.since..self.blamed_end).contains(&sent_at) {
+            self.excuse(now);
         }
         // While doubling, most of an epoch says enough, and the slowest answers need not be awaited.
         let awaited = &self.awaited;
@@ -139,6 +157,21 @@ impl Control {
             self.judge(most, now);
         } else {
             self.judge_if_settled(rtt, most, now);
+        }
+    }
+
+    /// An answer came after all to a query of the epoch for which the rate was reduced.
+    #[cold]
+    fn excuse(&mut self, now: u64) {
+        self.blamed.answered += 1;
+        let sent = self.blamed.sent as f32;
+        if self.blamed.answered as f32 >= sent * (1.0 - self.baseline - 2.0 * SMALL_LOSS) {
+            self.rate = self.rate.max(self.blamed_rate);
+            self.cut = (0.0, 0.0);
+            self.phase = Phase::Double;
+            self.blamed_end = 0;
+            self.current = Epoch { since: now, ..Epoch::default() };
+            self.awaited = Epoch::default();
         }
     }
 
@@ -160,7 +193,11 @@ impl Control {
     fn is_over(&self, rtt: &Rtt, now: u64) -> bool {
         let (least, samples) = match self.phase {
             Phase::Double => ((rtt.mean() / 4).clamp(10_000_000, 100_000_000), 10),
-            _ => ((rtt.mean() * 2).clamp(100_000_000, 400_000_000), 100),
+            // What a path loses by chance hides what the server drops, so it takes more queries to see that.
+            _ => {
+                let samples = 100 + (4_000.0 * self.baseline) as u32;
+                ((rtt.mean() * 2).clamp(100_000_000, 400_000_000), samples)
+            }
         };
         let lasted = now.saturating_sub(self.current.since);
         lasted >= least && (self.current.sent >= samples || lasted >= LONGEST_EPOCH)
@@ -174,12 +211,17 @@ impl Control {
     }
 
     fn judge(&mut self, most: f32, now: u64) {
-        let seen = Seen::of(std::mem::take(&mut self.awaited), self.awaited_end);
+        let epoch = std::mem::take(&mut self.awaited);
+        let seen = Seen::of(epoch, self.awaited_end);
         if seen.queries < LEAST_SAMPLES as f32 {
             return;
         }
         let before = self.rate();
         if self.is_too_much(&seen) {
+            if self.blamed_end == 0 || self.blamed_end + BLAME < now {
+                (self.blamed, self.blamed_end) = (epoch, self.awaited_end);
+                self.blamed_rate = self.rate;
+            }
             self.reduce(&seen, now);
         } else {
             self.go_on(&seen, now);
@@ -197,7 +239,7 @@ impl Control {
         let excess = seen.lost - expected;
         match self.phase {
             Phase::Double => excess > PLAIN_LOSS * seen.queries && excess > 2.5,
-            _ => excess > 1.5 + 2.5 * (expected + 0.5).sqrt() && excess > SMALL_LOSS * seen.queries,
+            _ => excess > 1.5 + 2.0 * (expected + 0.5).sqrt() && excess > SMALL_LOSS * seen.queries,
         }
     }
 
@@ -212,19 +254,29 @@ impl Control {
         }
         if self.phase == Phase::Raise {
             self.rate = self.rate.min(taken);
-            self.hold(now + HOLD);
+            self.hold(now + self.pause);
+            self.pause = (self.pause * 2).min(LONGEST_HOLD);
             return;
         }
         let (rate, loss) = self.cut;
-        let is_same = (seen.loss - loss).abs() <= 0.25 * loss;
-        if rate > 0.0 && seen.rate <= 0.95 * rate && is_same && seen.loss <= MOST_BASELINE {
+        // Of few queries a share is not known well: three standard deviations of the difference.
+        let chance = 3.0 * (2.0 * loss * (1.0 - loss) / seen.queries).sqrt();
+        let is_same = (seen.loss - loss).abs() <= (0.25 * loss).max(chance.min(0.1))
+            && seen.loss <= MOST_BASELINE;
+        if is_same && self.phase == Phase::Test {
             self.baseline = seen.loss;
             self.rate = rate;
             self.cut = (0.0, 0.0);
             self.phase = Phase::Double;
             return;
         }
+        if is_same && seen.rate <= 0.95 * rate {
+            self.rate = taken.min(self.rate);
+            self.phase = Phase::Test;
+            return;
+        }
         self.cut = (seen.rate, seen.loss);
+        self.pause = HOLD;
         self.rate = taken.min(self.rate);
         self.hold(now);
     }
@@ -236,6 +288,8 @@ impl Control {
             Phase::Double if is_full => self.rate *= 2.0,
             Phase::Double => {}
             Phase::Hold => {
+                // Too little for a verdict, but the same in each epoch: the rate goes down as far as that explains it.
+                self.rate *= 1.0 - (seen.loss - self.baseline).max(0.0) / 2.0;
                 self.learn(seen, 0.125);
                 if now >= self.until {
                     self.phase = if self.baseline > SMALL_LOSS { Phase::Low } else { Phase::Raise };
@@ -247,9 +301,14 @@ impl Control {
             }
             Phase::Raise if is_full => {
                 self.rate *= 1.0 + self.step;
+                self.pause = HOLD;
                 self.step = (self.step * 2.0).min(1.0);
             }
             Phase::Raise => self.hold(now),
+            Phase::Test => {
+                self.learn(seen, 0.5);
+                self.hold(now);
+            }
         }
     }
 

@@ -58,7 +58,7 @@ const LOOKED_AT: usize = 64;
 /// Faster than any link: the rate of a server without a limit stops here.
 const MOST_RATE: f32 = 1e8;
 
-/// Which server, as a number that holds as long as a query to it is outstanding.
+/// Which server, as a number that holds as long as a query to it is outstanding, or it is [held](Pool::hold).
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub struct ServerId(pub(crate) u32);
 
@@ -217,6 +217,20 @@ impl Pool {
         Some(ServerId(number as u32))
     }
 
+    /// Somebody will ask an added server in time: its number holds until [`Self::release`].
+    pub fn hold(&mut self, id: ServerId) {
+        if let Some(server) = self.servers.get_mut(id.0 as usize) {
+            server.holds += 1;
+        }
+    }
+
+    /// Who has [held](Self::hold) a server has no more to ask it.
+    pub fn release(&mut self, id: ServerId) {
+        if let Some(server) = self.servers.get_mut(id.0 as usize) {
+            server.holds = server.holds.saturating_sub(1);
+        }
+    }
+
     /// An added server that nobody waits for and that may be asked, or not even then.
     fn forgettable(&mut self, now: u64) -> Option<usize> {
         let added = self.servers.len() - self.listed;
@@ -224,7 +238,7 @@ impl Pool {
             let number = self.listed + self.hand;
             self.hand = (self.hand + 1) % added;
             let server = self.servers.get(number)?;
-            if server.outstanding == 0 && server.due <= now {
+            if server.outstanding == 0 && server.holds == 0 && server.due <= now {
                 return Some(number);
             }
         }

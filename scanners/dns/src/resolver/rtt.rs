@@ -9,12 +9,15 @@ const UNKNOWN: u64 = 1_000_000_000;
 /// One sixteenth of each new value, where TCP takes an eighth: a resolver answers from its memory in one moment and after
 /// a walk through the tree in the next, and both must stay in the figure.
 const GAIN: i64 = 16;
+/// How fast the slowest round trip is forgotten: what is slower than that is less than one answer in so many.
+const FORGET: u32 = 256;
 
-/// A smoothed round trip and its mean deviation, in microseconds.
+/// A smoothed round trip, its mean deviation and the slowest of late, in microseconds.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Rtt {
     mean: u32,
     deviation: u32,
+    slowest: u32,
 }
 
 impl Rtt {
@@ -22,6 +25,8 @@ impl Rtt {
     #[inline]
     pub(super) fn took(&mut self, rtt: Duration) {
         let took = i64::from(u32::try_from(rtt.as_micros()).unwrap_or(u32::MAX)).max(1);
+        let slowest = self.slowest;
+        self.slowest = (took as u32).max(slowest - slowest.div_ceil(FORGET));
         if self.mean == 0 {
             (self.mean, self.deviation) = (took as u32, (took / 2) as u32);
             return;
@@ -40,16 +45,20 @@ impl Rtt {
         u64::from(self.mean) * 1_000
     }
 
-    /// After how many nanoseconds an answer is late.
+    /// After how many nanoseconds an answer is late. The mean alone forgets the slow answers when a few fast ones come in a
+    /// row.
     #[inline]
     pub(super) fn late(&self) -> u64 {
         match self.mean {
             0 => UNKNOWN,
-            mean => (u64::from(mean) + 4 * u64::from(self.deviation)) * 1_000,
+            mean => {
+                let usual = u64::from(mean) + 4 * u64::from(self.deviation);
+                usual.max(u64::from(self.slowest) * 5 / 4) * 1_000
+            }
         }
     }
 
-    /// After how many nanoseconds what was not answered may be counted as lost, where a wrong count does little harm.
+    /// After how many nanoseconds what was not answered is counted as lost.
     #[inline]
     pub(super) fn settle(&self) -> u64 {
         self.late().max(LEAST_SETTLE)
@@ -67,10 +76,10 @@ mod tests {
 
     #[test]
     fn a_steady_round_trip_is_learnt_whatever_came_before() {
-        for before in [1, 80, 3_000_000] {
+        for before in [1, 80, 300_000] {
             let mut rtt = Rtt::default();
             rtt.took(Duration::from_micros(before));
-            (0..400).for_each(|_| rtt.took(Duration::from_micros(200)));
+            (0..3_000).for_each(|_| rtt.took(Duration::from_micros(200)));
             assert!((199_000..=201_000).contains(&rtt.mean()), "{rtt:?} after {before}");
             assert!(rtt.late() < 300_000, "{rtt:?} after {before}");
         }

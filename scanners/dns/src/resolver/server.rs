@@ -26,6 +26,8 @@ pub(super) struct Server {
     pub(super) state: State,
     /// Queries that are neither answered nor failed.
     pub(super) outstanding: u32,
+    /// How many will ask it in time.
+    pub(super) holds: u32,
     /// When it may be asked next, if it is not in a list.
     pub(super) due: u64,
     /// When it last answered.
@@ -63,6 +65,7 @@ impl Server {
             rtt: Rtt::default(),
             state: State::New,
             outstanding: 0,
+            holds: 0,
             due,
             heard: 0,
             before: 0.0,

@@ -5,6 +5,7 @@ use proptest::prelude::*;
 use serde_json::Value;
 
 use super::*;
+use crate::line::Lines;
 use crate::message::{
     Edns, Query,
     fuzzing::read_back,
@@ -31,8 +32,22 @@ fn end<'a>(name: &'a [u8], outcome: Outcome, message: &'a [u8]) -> End<'a> {
     }
 }
 
+/// The row; the line that is written without one says the same, octet for octet.
+fn row_and_line(end: &End<'_>, ts: Timestamp, wants_wire: bool) -> DnsRecord {
+    let row = Rows::new(wants_wire).row(end, ts);
+    let mut lines = Lines::new(wants_wire);
+    match lines.line(end, ts) {
+        Some(line) => {
+            let expected = serde_json::to_string(&mrpf_records::Record::Dns(row.clone())).unwrap();
+            assert_eq!(line, expected);
+        }
+        None => assert_eq!(end.outcome, Outcome::Invalid),
+    }
+    *row
+}
+
 fn row(end: &End<'_>) -> DnsRecord {
-    Rows::new(false).row(end, Timestamp::from_unix_micros(0))
+    row_and_line(end, Timestamp::from_unix_micros(0), false)
 }
 
 /// A row as it stands on a line, read by a reader that knows JSON alone.
@@ -113,7 +128,7 @@ fn rows_keep_the_case_of_a_query_to_themselves() {
         .answer(QUESTION, Qtype::CNAME, b"\x01a\xc0\x0c");
     assert!(len > 12);
     let end = end(&name, Outcome::Message, &built.0);
-    let row = Rows::new(true).row(&end, Timestamp::from_unix_micros(0));
+    let row = row_and_line(&end, Timestamp::from_unix_micros(0), true);
     assert!(row.answers.iter().all(|data| data.name == "www.Example.com"), "{row:?}");
     assert_eq!(row.answers[2].data, "a.www.Example.com.");
     // The octets are those that came.
@@ -256,7 +271,8 @@ proptest! {
             message.clear();
         }
         message.extend(&octets);
-        let row = Rows::new(true).row(&end(&name, Outcome::Message, &message), Timestamp::from_unix_micros(1));
+        let end = end(&name, Outcome::Message, &message);
+        let row = row_and_line(&end, Timestamp::from_unix_micros(1), true);
         let line = serde_json::to_string(&row).unwrap();
         prop_assert!(!line.contains('\n'));
         prop_assert_eq!(&serde_json::from_str::<DnsRecord>(&line).unwrap(), &row);

@@ -33,7 +33,8 @@ pub struct SweepProbe {
 pub enum Reply {
     /// A message that repeats our question.
     Answer(Box<[u8]>),
-    /// A refusal without a question, of a server that does not repeat any: the id and the addresses alone prove it.
+    /// A refusal without a question, of a server that does not repeat any: the id, the ports and the addresses alone prove it,
+    /// which a forger guesses in some 2^16 tries. It never says that somebody resolves.
     Bare(Box<[u8]>),
     /// The network, or the host, says that nobody listens there.
     Unreachable,

@@ -101,7 +101,7 @@ impl Sweep {
             match self.course.next_within(wait) {
                 Step::Found(found) => {
                     if let Some(record) = self.note(&found) {
-                        return Next::Record(Record::Dns(Box::new(record)));
+                        return Next::Record(Record::Dns(record));
                     }
                 }
                 Step::Later => return Next::Later,
@@ -143,7 +143,7 @@ impl Sweep {
     }
 
     /// Counts what was found and makes its record, if it is to be shown.
-    fn note(&mut self, found: &Found<Reply>) -> Option<DnsRecord> {
+    fn note(&mut self, found: &Found<Reply>) -> Option<Box<DnsRecord>> {
         let (outcome, message, is_shown): (_, &[u8], _) = match &found.outcome {
             Fate::Reply(Reply::Answer(octets) | Reply::Bare(octets)) => {
                 (Outcome::Message, octets, self.show.answered)

@@ -62,6 +62,29 @@ fn names_in_data_are_the_same_in_any_form() {
 }
 
 #[test]
+fn what_stands_behind_an_alias_is_not_the_name_s() {
+    let alias = |to: &str, behind: u8| {
+        let built =
+            Built::new(0, "a.example.com", Qtype::A).answer(QUESTION, Qtype::CNAME, &wire(to));
+        digest(&built.answer(&wire(to), Qtype::A, &[198, 19, 0, behind]))
+    };
+    assert_eq!(alias("one.example", 1), alias("one.example", 2));
+    assert!(!alias("one.example", 1).overlaps(&alias("two.example", 1)));
+    // A DNAME makes another alias of each name, and is one.
+    let below = |name: &str, to: &str| {
+        let dname = Built::new(0, name, Qtype::A).answer(
+            &wire("example.com"),
+            Qtype::DNAME,
+            &wire("example.org"),
+        );
+        digest(&dname.answer(QUESTION, Qtype::CNAME, &wire(to)))
+    };
+    let (one, other) =
+        (below("a.example.com", "a.example.org"), below("b.example.com", "b.example.org"));
+    assert!(one.overlaps(&other) && one != other);
+}
+
+#[test]
 fn digests_overlap_and_hold_each_other() {
     let digest = |last: std::ops::Range<u8>| addresses("a.example.com", last);
     let (none, low, all) = (digest(0..0), digest(0..3), digest(0..8));

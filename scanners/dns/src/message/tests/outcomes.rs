@@ -50,6 +50,19 @@ fn aliases_are_followed_in_any_order() {
 }
 
 #[test]
+fn aliases_are_followed_so_far() {
+    let chain = |links: usize| {
+        let name = |number: usize| wire(&format!("n{number}"));
+        let links = (0..links).map(|number| (name(number), name(number + 1)));
+        let built = Built::new(0, "n0", Qtype::A);
+        links.fold(built, |built, (owner, target)| built.answer(&owner, Qtype::CNAME, &target))
+    };
+    let end = |links: usize| wire(&format!("n{links}"));
+    assert_eq!(outcome(&chain(16).answer(&end(16), Qtype::A, ADDRESS)), Kind::Answer);
+    assert_eq!(outcome(&chain(17).answer(&end(17), Qtype::A, ADDRESS)), Kind::NoData);
+}
+
+#[test]
 fn aliases_that_turn_in_a_circle_end() {
     let built = example()
         .answer(&wire("www.example.com"), Qtype::CNAME, &wire("a.example"))

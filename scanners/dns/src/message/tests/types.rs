@@ -73,6 +73,16 @@ pub(crate) const EXAMPLES: &[(Qtype, &[u8], &str)] = &[
     ),
     (Qtype::NSEC, b"\x01b\x00\x00\x06\x40\x01\x00\x00\x00\x03", "b. A MX RRSIG NSEC"),
     (
+        Qtype::NSEC,
+        b"\x01;\x00\x00\x01\x40\xff\x20\x80\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x01",
+        "\\;. A TYPE65280 TYPE65535",
+    ),
+    // Blocks out of order, empty, too long or with zeros at their end: octets.
+    (Qtype::NSEC, b"\x00\x01\x01\x40\x00\x01\x40", "\\# 7 00010140000140"),
+    (Qtype::NSEC, b"\x00\x00\x00", "\\# 3 000000"),
+    (Qtype::NSEC, b"\x00\x00\x02\x40\x00", "\\# 5 0000024000"),
+    (Qtype::NSEC, b"\x00\x00\x02\x40", "\\# 4 00000240"),
+    (
         Qtype::NSEC3,
         b"\x01\x01\x00\x0a\x02\xab\xcd\x05hello\x00\x01\x40",
         "1 1 10 ABCD D1IMOR3F A",
@@ -89,6 +99,13 @@ pub(crate) const EXAMPLES: &[(Qtype, &[u8], &str)] = &[
     ),
     (Qtype::IPSECKEY, b"\x0a\x01\x02\xc6\x13\x00\x07key", "10 1 2 198.19.0.7 a2V5"),
     (Qtype::IPSECKEY, b"\x0a\x03\x02\x01g\x00key", "10 3 2 g. a2V5"),
+    (Qtype::IPSECKEY, b"\x0a\x00\x02key", "10 0 2 . a2V5"),
+    (
+        Qtype::IPSECKEY,
+        b"\x0a\x02\x02\x20\x01\x0d\xb8\0\0\0\0\0\0\0\0\0\0\0\x07key",
+        "10 2 2 2001:db8::7 a2V5",
+    ),
+    (Qtype::IPSECKEY, b"\x0a\x04\x02key", "\\# 6 0a04026b6579"),
     (Qtype::SVCB, b"\x00\x00\x01a\x00", "0 a."),
     (
         Qtype::HTTPS,

@@ -11,7 +11,7 @@ pub(super) struct Dice(u64);
 
 impl Dice {
     pub(super) fn new(seed: u64) -> Self {
-        Self(seed)
+        Self(mixed(seed))
     }
 
     pub(super) fn next(&mut self) -> u64 {
@@ -119,6 +119,7 @@ impl Host {
 enum Event {
     Answer(u32),
     Timeout(u32),
+    Late(u32),
 }
 
 /// A pool and what it asks.
@@ -130,7 +131,7 @@ pub(super) struct World {
     /// Moment, event, and when the query was sent.
     events: BinaryHeap<Reverse<(u64, Event, u64)>>,
     /// Queries a second that there are to ask.
-    pub(super) demand: f64,
+    demand: f64,
     owed: f64,
     /// From when on `late_asked` and `late_answered` are counted.
     pub(super) late_from: u64,
@@ -151,7 +152,7 @@ impl World {
             pool: Pool::new(&addrs, settings, seed),
             hosts,
             now: 1_000_000,
-            dice: Dice::new(seed),
+            dice: Dice::new(!seed),
             events: BinaryHeap::new(),
             demand: f64::INFINITY,
             owed: 0.0,
@@ -194,10 +195,15 @@ impl World {
         host.late_asked += u64::from(is_late);
         let after = if host.takes(now + host.rtt.as_nanos() as u64 / 2, &mut self.dice) {
             let slow = if self.dice.chance(host.slow.0) { host.slow.1 } else { Duration::ZERO };
-            Some(host.rtt + slow).filter(|after| *after < timeout)
+            Some(host.rtt + slow)
         } else {
             None
         };
+        if let Some(late) = after.filter(|after| *after >= timeout) {
+            let at = now + late.as_nanos() as u64;
+            self.events.push(Reverse((at, Event::Late(number as u32), now)));
+        }
+        let after = after.filter(|after| *after < timeout);
         host.answered += u64::from(after.is_some());
         host.late_answered += u64::from(after.is_some() && is_late);
         let (at, event) = match after {
@@ -229,9 +235,17 @@ impl World {
                         Says::ServFail => self.pool.failed(id, now, Why::ServFail),
                     }
                 }
+                Event::Late(number) => {
+                    self.pool.late(ServerId(number), now, Duration::from_nanos(at - sent));
+                }
                 Event::Timeout(number) => self.pool.failed(ServerId(number), now, Why::Timeout),
             }
         }
+    }
+
+    /// What there is to ask from now on; what was not asked before is forgotten.
+    pub(super) fn set_demand(&mut self, demand: f64) {
+        (self.demand, self.owed) = (demand, 0.0);
     }
 
     /// Counts what follows apart.

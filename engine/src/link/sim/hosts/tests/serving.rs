@@ -5,6 +5,11 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use etherparse::UdpSlice;
 
 use super::*;
+use crate::{
+    sources::Sources,
+    template::{DatagramFields, DatagramTemplate, Ends},
+    wire::{self, MacAddr, Network, Transport},
+};
 
 const US_6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1);
 const HOST_6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 1, 0, 0, 0, 7, 9);
@@ -202,5 +207,63 @@ fn a_damaged_datagram_is_not_heard() {
         let pseudo = reply::fold(reply::sum(addrs) + 17 + 8 + 5);
         without[14 + ip + 6..14 + ip + 8].copy_from_slice(&pseudo.to_be_bytes());
         assert_eq!(ask(&mut hosts, &without).len(), 1);
+    }
+}
+
+/// What our templates write is heard as it was said, and our reader finds what comes back whole.
+fn echoes<A: crate::template::Address + Into<IpAddr>>(
+    to: A,
+    (source_port, port): (u16, u16),
+    payload: &[u8],
+) {
+    let sources = Sources { v4: Some(US), v6: Some(US_6) };
+    let source_mac = MacAddr(OUR_MAC);
+    let ends = Ends { layer: LinkLayer::Ethernet, source_mac, vlan: Some(7), sources };
+    let template = DatagramTemplate::<A>::new(&ends).unwrap();
+    let mut slot = [0; 2_048];
+    template.payload(&mut slot)[..payload.len()].copy_from_slice(payload);
+    let fields = DatagramFields {
+        next_hop: MacAddr(THEIR_MAC),
+        destination: to,
+        destination_port: port,
+        source_port,
+        ip_id: 9,
+    };
+    let len = template.finish(&mut slot, &fields, payload.len() as u16);
+    let addr: IpAddr = to.into();
+    let service = Service::new(move |heard: &Heard<'_>| {
+        assert_eq!((heard.from.port(), heard.to), (source_port, SocketAddr::new(addr, port)));
+        vec![Said::datagram(heard.payload)]
+    });
+    let serves = Behaviour::Serves(service);
+    let mut hosts = Hosts::new(1).rule((addr, addr), 0..=u16::MAX, serves);
+    let answers = ask(&mut hosts, &slot[..usize::from(len)]);
+    let [(_, answer)] = &answers[..] else { panic!("{answers:?}") };
+    let packet = wire::parse(answer, LinkLayer::Ethernet).unwrap();
+    assert_eq!(packet.vlan, Some(7));
+    let (from, to, datagram) = match packet.network {
+        Network::Ipv4(ip, Transport::Udp(udp)) => {
+            (IpAddr::from(ip.source()), IpAddr::from(ip.destination()), udp)
+        }
+        Network::Ipv6(ip, Transport::Udp(udp)) => {
+            (IpAddr::from(ip.source()), IpAddr::from(ip.destination()), udp)
+        }
+        other => panic!("{other:?}"),
+    };
+    assert!(datagram.is_intact(from, to) && from == addr);
+    assert_eq!((datagram.source_port(), datagram.destination_port()), (port, source_port));
+    assert_eq!(datagram.payload(), payload);
+}
+
+proptest! {
+    #[test]
+    fn our_datagrams_are_heard_and_theirs_are_whole(
+        v4: u32,
+        v6: u128,
+        ports: (u16, u16),
+        payload in prop::collection::vec(any::<u8>(), 0..=1_452),
+    ) {
+        echoes(Ipv4Addr::from(v4), ports, &payload);
+        echoes(Ipv6Addr::from(v6), ports, &payload);
     }
 }
