@@ -12,7 +12,7 @@ use crate::values::{Wildcards, max_time};
 #[derive(Args, Clone, Debug)]
 #[command(
     mut_arg("targets", |arg| arg.value_name("NAME").help(TARGETS)),
-    mut_arg("ports", |arg| arg.help(PORTS).requires("sweep")),
+    mut_arg("ports", |arg| arg.help(PORTS).requires("sweep").conflicts_with_all(NAMES)),
     mut_arg("exclude", |arg| arg.help(EXCLUDE)),
     mut_arg("file", |arg| arg.help(FILE)),
     mut_arg("host_rate", |arg| arg.help(HOST_RATE)),
@@ -42,7 +42,8 @@ pub(crate) struct DnsArgs {
     #[arg(long, help_heading = "DNS", requires = "query", conflicts_with_all = ["words", "direct"])]
     pub(crate) sweep: bool,
     /// The name that --sweep asks for.
-    #[arg(long, value_name = "NAME", help_heading = "DNS", requires = "sweep")]
+    #[arg(long, value_name = "NAME", help_heading = "DNS", requires = "sweep",
+        conflicts_with_all = NAMES)]
     pub(crate) query: Option<String>,
     /// Asks for each word of a file below each name.
     #[arg(long, value_name = "FILE", help_heading = "DNS", conflicts_with = "direct")]
@@ -78,6 +79,8 @@ pub(crate) struct DnsArgs {
     pub(crate) show: Option<String>,
 }
 
+/// Flags that are about names.
+const NAMES: [&str; 4] = ["resolvers", "ptr", "words", "direct"];
 const TARGETS: &str = "Names; with --ptr and --sweep, networks, ranges or addresses";
 const PORTS: &str = "The port that --sweep asks at; 53 when not given";
 const EXCLUDE: &str =
