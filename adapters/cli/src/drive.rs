@@ -6,7 +6,7 @@ use std::{
 };
 
 use mrpf_console::Signals;
-use mrpf_dns::lookup::Counted;
+use mrpf_dns::{NextLine, lookup::Counted};
 use mrpf_engine::scan::Failure;
 use mrpf_records::Record;
 use mrpf_syn::{Next, Summary};
@@ -112,10 +112,11 @@ pub(crate) fn drive<S: Sink>(
         error: None,
     };
     loop {
-        match scan.next_within(WAIT) {
-            Next::Record(record) => driving.take(&record, scan, progress),
-            Next::Later => driving.flush(scan, progress),
-            Next::End => break,
+        match driving.next(scan) {
+            Taken::Record(record) => driving.take(&record, scan, progress),
+            Taken::Line => driving.took_line(scan, progress),
+            Taken::Later => driving.flush(scan, progress),
+            Taken::End => break,
         }
         let now = Instant::now();
         driving.look(now, signals);
@@ -161,10 +162,40 @@ struct Driving<'a, S> {
     error: Option<CliError>,
 }
 
+/// What [`Driving::next`] gives.
+enum Taken {
+    Record(Record),
+    /// The output has it already.
+    Line,
+    Later,
+    End,
+}
+
 impl<S: Sink> Driving<'_, S> {
+    /// The next record, or its line where lines of JSON are wanted and the scan can write them by itself.
+    fn next(&mut self, scan: &mut Scan) -> Taken {
+        if self.results < self.limit()
+            && let (Some(lines), Scan::Dns(scan)) = (self.output.json_lines(), &mut *scan)
+        {
+            return match scan.next_line_within(WAIT, lines) {
+                NextLine::Written => Taken::Line,
+                NextLine::Later => Taken::Later,
+                NextLine::End => Taken::End,
+            };
+        }
+        match scan.next_within(WAIT) {
+            Next::Record(record) => Taken::Record(record),
+            Next::Later => Taken::Later,
+            Next::End => Taken::End,
+        }
+    }
+
+    fn limit(&self) -> u64 {
+        self.limits.results.map_or(u64::MAX, NonZeroU64::get)
+    }
+
     fn take(&mut self, record: &Record, scan: &Scan, progress: &Progress) {
-        let limit = self.limits.results.map_or(u64::MAX, NonZeroU64::get);
-        if self.results >= limit {
+        if self.results >= self.limit() {
             return; // answers that were on their way when the limit was reached
         }
         let is_full = self.output.push(record);
@@ -173,7 +204,17 @@ impl<S: Sink> Driving<'_, S> {
         if !matches!(record, Record::Host(_)) {
             self.results += 1;
         }
-        if self.results == limit {
+        self.took(is_full, scan, progress);
+    }
+
+    fn took_line(&mut self, scan: &Scan, progress: &Progress) {
+        let is_full = self.output.took_line();
+        self.results += 1;
+        self.took(is_full, scan, progress);
+    }
+
+    fn took(&mut self, is_full: bool, scan: &Scan, progress: &Progress) {
+        if self.results == self.limit() {
             // The mark goes on to move, past records that are left out.
             self.flush(scan, progress);
             self.saver.freeze();

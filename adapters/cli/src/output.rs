@@ -197,6 +197,19 @@ impl<S: Sink> Output<S> {
         self.lines.len() >= GATHER
     }
 
+    /// Where whole lines of JSON can be appended, if that is the format and writing has not failed. Each is then
+    /// [told](Self::took_line).
+    pub(crate) fn json_lines(&mut self) -> Option<&mut Vec<u8>> {
+        let takes_lines = self.form.format == Format::Jsonl && !self.is_broken;
+        takes_lines.then_some(&mut self.lines)
+    }
+
+    /// Counts a line that was appended; true when it is time to [`flush`](Self::flush).
+    pub(crate) fn took_line(&mut self) -> bool {
+        self.gathered += 1;
+        self.lines.len() >= GATHER
+    }
+
     /// Whether records wait to be written.
     pub(crate) fn is_waiting(&self) -> bool {
         !self.lines.is_empty()
