@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// The SQL of each version, from 1.
-const MIGRATIONS: [&str; 4] = [
+const MIGRATIONS: [&str; 5] = [
     include_str!("../migrations/0001_task_manager.sql"),
     include_str!("../migrations/0002_recon.sql"),
     include_str!("../migrations/0003_workers.sql"),

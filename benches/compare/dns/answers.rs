@@ -16,7 +16,7 @@ pub(super) const ZONE: &str = "example.test";
 
 /// The address of name `number`; `None` for a name that does not exist.
 pub(super) fn address(number: u32) -> Option<Ipv4Addr> {
-    number.is_multiple_of(2).then(|| Ipv4Addr::from_bits(0xc633_6400 | number / 2 % 256))
+    number.is_multiple_of(2).then(|| Ipv4Addr::from_bits(0xc633_6400 | (number / 2 % 256)))
 }
 
 /// Name `number`.

@@ -283,7 +283,7 @@ impl Builder {
         let tallies = vec![lookups.tally()];
         let facts = plan.facts("sim", (first, last), 1, network.now(), None);
         let drive = Drive::Stepped(Box::new(Stepped::new(lookups, network)));
-        Ok(Scan::new(drive, session, inbox, marks, tallies, facts, self.wants_wire, self.show))
+        Ok(Scan::new(drive, session, inbox, marks, tallies, facts, (self.show, self.wants_wire)))
     }
 
     /// Puts the lookups on a real interface, and starts them.
@@ -343,7 +343,7 @@ impl Builder {
             listening.watch(clock, allowance).map_err(ScanError::from)?;
         }
         let drive = Drive::Threads { listening: Some(listening), feeder: Some(feeder), clock };
-        Ok(Scan::new(drive, session, inbox, marks, tallies, facts, self.wants_wire, self.show))
+        Ok(Scan::new(drive, session, inbox, marks, tallies, facts, (self.show, self.wants_wire)))
     }
 
     fn levels(&self, resolvers: &mrpf_syn::Builder) -> Result<Option<Wildcards>, ScanError> {

@@ -133,8 +133,7 @@ impl Scan {
         marks: Marks,
         tallies: Vec<Arc<Tally>>,
         facts: Facts,
-        wants_wire: bool,
-        show: Show,
+        (show, wants_wire): (Show, bool),
     ) -> Self {
         let start = match &drive {
             Drive::Threads { clock, .. } => clock.start_wall(),

@@ -26,7 +26,7 @@ use crate::build::{Builder, ScanError};
 /// Source ports held when none were asked for.
 pub(crate) const SOURCE_PORTS: u16 = 256;
 
-/// See the [module](self).
+/// A link that is open for a scan: its two halves, as many as are wanted, and what it takes to name the next hops.
 #[derive(Debug)]
 pub struct Opened {
     /// Where frames come from.

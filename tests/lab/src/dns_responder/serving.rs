@@ -153,11 +153,8 @@ impl<F: Fn(&Asked<'_>, &mut Reply)> Serving<F> {
         let Some(socket) = self.udp.get_mut(index) else { return false };
         let fd = socket.fd();
         for _ in 0..TURN {
-            let (query, back) = match socket.receive() {
-                Ok(Some(heard)) => heard,
-                // An error was of an answer before (ip(7)), and is taken with that.
-                Ok(None) | Err(_) => return false,
-            };
+            // An error was of an answer before (ip(7)), and is taken with that.
+            let Ok(Some((query, back))) = socket.receive() else { return false };
             count(&self.mind.counters.udp);
             let (from, to) = back.ends();
             if self.mind.answer(query, (from, to, Over::Udp)).is_none() {
