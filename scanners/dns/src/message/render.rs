@@ -110,11 +110,16 @@ fn write_ipseckey(record: &Record<'_>, out: &mut String) -> Option<()> {
         }
         _ => return None,
     };
-    if !key.is_empty() {
-        out.push(' ');
-        BASE64_STANDARD.encode_string(key, out);
+    // A key is left out by algorithm 0 and by no other (RFC 4025, section 2.4).
+    match (algorithm, key) {
+        (0, []) => Some(()),
+        (0, _) | (_, []) => None,
+        _ => {
+            out.push(' ');
+            BASE64_STANDARD.encode_string(key, out);
+            Some(())
+        }
     }
-    Some(())
 }
 
 /// Appends data that the `domain` crate reads to their end; of types without names, which it does not escape as zone files
