@@ -161,7 +161,9 @@ fn may_use(from: &str, to: &str) -> bool {
         | (_, "scanners/records") => layer(to) != "adapters" || height(from) > height(to),
         _ => match (layer(from).as_str(), layer(to).as_str()) {
             // Whoever talks to open ports finds them by SYNs.
-            ("scanners", "scanners") => from == "scanners/tls" && to == "scanners/syn",
+            ("scanners", "scanners") => {
+                matches!(from, "scanners/tls" | "scanners/dns") && to == "scanners/syn"
+            }
             ("scanners", "engine") | ("tests" | "benches", "engine" | "scanners" | "adapters") => {
                 true
             }
@@ -373,7 +375,9 @@ mod tests {
         check_edge("engine", "tests/lab", false);
         check_edge("scanners/records", "engine", false);
         check_edge("scanners/tls", "scanners/syn", true);
+        check_edge("scanners/dns", "scanners/syn", true);
         check_edge("scanners/syn", "scanners/tls", false);
+        check_edge("scanners/dns", "scanners/tls", false);
         check_edge("scanners/syn", "adapters/cli", false);
         check_edge("adapters/manager", "tests/lab", false);
         check_edge("adapters/tasks", "scanners/records", true);

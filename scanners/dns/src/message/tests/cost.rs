@@ -1,6 +1,6 @@
-//! What asking and reading cost.
+//! What asking and reading cost in memory.
 
-use std::{hint::black_box, time::Instant};
+use std::hint::black_box;
 
 use super::super::{Edns, Kind, Matched, Message, Qclass, Qtype, Query, Section};
 use super::build::{Built, QUESTION, wire};
@@ -50,18 +50,4 @@ fn asking_and_reading_allocate_nothing() {
         black_box((message.question().and_then(|question| question.name()), message.opt()));
     });
     assert_eq!(used.count_total, 0);
-}
-
-/// For people: `cargo test --release -p mrpf_dns message::tests::cost -- --ignored --nocapture`.
-#[test]
-#[ignore = "a figure for people, which no machine with other work can be held to"]
-fn nanoseconds_of_a_lookup() {
-    const COUNT: u32 = 4_000_000;
-    let (name, mut answer) = (wire("www.example.com"), answer());
-    let mut sum = 0_u32;
-    let start = Instant::now();
-    for id in 0..COUNT {
-        sum = sum.wrapping_add(lookup(&name, &mut answer, id as u16));
-    }
-    println!("{:?} a lookup ({sum})", start.elapsed() / COUNT);
 }

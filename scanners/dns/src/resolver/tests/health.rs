@@ -261,29 +261,3 @@ fn nothing_allocates_while_servers_are_asked() {
     });
     assert_eq!(used.count_total, 0, "{used:?}");
 }
-
-/// For people: `cargo test --release -p mrpf_dns resolver -- --ignored --nocapture`.
-#[test]
-#[ignore = "a figure for people, which no machine with other work can be held to"]
-fn nanoseconds_of_a_query() {
-    const QUERIES: u64 = 4_000_000;
-    for count in [1, 100, 1_000, 65_536] {
-        let mut pool = awake(count);
-        let mut asked = 0_u64;
-        let mut now = 30_000_000;
-        let start = std::time::Instant::now();
-        while asked < QUERIES {
-            match pool.pick(Instant::from_nanos(now), &[]) {
-                Pick::Server(id) => {
-                    let at = Instant::from_nanos(now);
-                    pool.sent(id, at);
-                    pool.answered(id, at, Some(Duration::from_nanos(now % 500_000)));
-                    asked += 1;
-                }
-                Pick::Wait(until) => now = until.as_nanos(),
-                Pick::Dead => panic!("all of them answer"),
-            }
-        }
-        println!("{count} servers: {:?} a query", start.elapsed() / QUERIES as u32);
-    }
-}
