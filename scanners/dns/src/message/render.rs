@@ -162,7 +162,11 @@ fn write_structured(record: &Record<'_>, out: &mut String) -> Option<()> {
     if parser.remaining() > 0 {
         return None;
     }
-    write!(out, "{}", data.display_zonefile(DisplayKind::Simple)).ok()
+    let start = out.len();
+    write!(out, "{}", data.display_zonefile(DisplayKind::Simple)).ok()?;
+    // A field without octets has no text, and a line with one too few does not read back.
+    let text = out.get(start..)?;
+    (!text.is_empty() && !text.ends_with(' ') && !text.contains("  ")).then_some(())
 }
 
 /// Appends the form of unknown types (RFC 3597, section 5).
