@@ -11,11 +11,8 @@ use mrpf_records::{DnsRecord, Timestamp};
 use crate::{
     lookup::{End, Outcome, Protocol},
     message::{Message, Opt, Qclass, Qtype, Rcode, Record, Section, text_of, write_hex},
-    row::restore_case,
+    row::{QUESTION_AT, restore_case},
 };
-
-/// Where the name of the question stands in a message.
-const QUESTION_AT: usize = 12;
 
 /// Writes lines. What it holds is reused.
 #[derive(Debug)]

@@ -19,7 +19,7 @@ use crate::{
 };
 
 /// Where the name of the question stands in a message.
-const QUESTION_AT: usize = 12;
+pub(crate) const QUESTION_AT: usize = 12;
 
 /// Writes rows.
 #[derive(Debug)]
