@@ -41,7 +41,7 @@ use std::{
 use mrpf_engine::time::Instant;
 
 use self::{
-    queue::{Entry, Queue},
+    queue::Queue,
     server::{Server, State, nanos},
 };
 
@@ -247,7 +247,7 @@ impl Pool {
 
     /// Whom to ask now. Those in `avoid` are passed over as long as another one is free soon.
     ///
-    /// Nothing changes until [`Self::sent`] says that it was asked.
+    /// [`Self::sent`] says that it was asked, and until then this may be asked as often as one likes.
     #[inline]
     pub fn pick(&mut self, now: Instant, avoid: &[ServerId]) -> Pick {
         let now = now.as_nanos();
@@ -261,12 +261,24 @@ impl Pool {
             }
         }
         let Some(first) = self.ready.first() else { return self.pick_of_probes(now) };
-        let time = self.time(first, now);
+        let clock = now.saturating_sub(self.behind);
+        let mut time = clock.min(first.due + SLACK);
         let best = if avoid.is_empty() { Some(first) } else { self.ready.first_but(&is_avoided) };
         let best = match best {
             Some(best) if best.due <= time + PATIENCE => best,
             _ => first,
         };
+        if best.due > time && clock > time {
+            // Those that are passed over lose the turns that nobody takes: else the time that this lookup waits for would stand
+            // still with them.
+            time = clock.min(best.due);
+            for id in avoid {
+                let lags = |due: &u64| *due + SLACK < time;
+                if self.ready.due(id.0).filter(lags).is_some() {
+                    self.ready.set(id.0, time - SLACK);
+                }
+            }
+        }
         if best.due <= time {
             Pick::Server(ServerId(best.number))
         } else {
@@ -286,17 +298,6 @@ impl Pool {
         } else {
             Pick::Wait(Instant::from_nanos(probe.due))
         }
-    }
-
-    /// The time of the ready: it runs with the clock, but never further than [`SLACK`] past the first that is due.
-    #[inline]
-    fn time(&mut self, first: Entry, now: u64) -> u64 {
-        let limit = first.due + SLACK;
-        let time = now.saturating_sub(self.behind);
-        if time > limit {
-            self.behind = now - limit;
-        }
-        time.min(limit)
     }
 
     /// Whether a server may be asked now, for names that only it knows.
@@ -337,7 +338,10 @@ impl Pool {
         let interval = (1e9 / server.control.rate()) as u64;
         if server.is_listed {
             self.credit = (self.credit + PROBE_SHARE).min(MOST_CREDIT);
-            let due = self.ready.due(id.0).unwrap_or_else(|| now.saturating_sub(self.behind));
+            let clock = now.saturating_sub(self.behind);
+            let due = self.ready.due(id.0).unwrap_or(clock);
+            // The time of the ready runs with the clock, but no further past who is due than this.
+            self.behind = now - clock.min(due + SLACK);
             self.ready.set(id.0, due + interval);
         } else {
             server.due = server.due.max(now.saturating_sub(SLACK)) + interval;

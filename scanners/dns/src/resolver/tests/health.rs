@@ -74,6 +74,38 @@ fn those_to_avoid_are_passed_over_while_others_are_there() {
     assert_eq!(pool.pick(at(21), &[one]), Pick::Server(one));
 }
 
+/// Found where it hung: the only lookups left had asked the one server that was due, and its turn never passed.
+#[test]
+fn who_waits_for_another_server_does_not_wait_for_others_to_ask() {
+    for is_source_idle in [false, true] {
+        let settings =
+            PoolSettings { most_per_second_each: NonZeroU32::new(10), ..PoolSettings::default() };
+        let mut pool = Pool::new(&[addr(0), addr(1)], settings, 1);
+        for _ in 0..2 {
+            let id = picked(pool.pick(at(10), &[]));
+            pool.sent(id, at(10));
+            pool.answered(id, at(11), Some(Duration::from_millis(1)));
+        }
+        let one = picked(pool.pick(at(200), &[]));
+        let other = picked(pool.pick(at(200), &[one]));
+        pool.sent(other, at(200));
+        let mut moments = 200..400;
+        let asked = moments.find(|millis| {
+            if is_source_idle {
+                // Looked at whether there is something to ask, and there was not.
+                pool.pick(at(*millis), &[]);
+            }
+            match pool.pick(at(*millis), &[one]) {
+                Pick::Server(id) => id == other || panic!("{id:?}"),
+                Pick::Wait(until) => until <= at(*millis) && panic!("waits for what was"),
+                Pick::Dead => panic!("dead"),
+            }
+        });
+        // Its next turn is due after 100 ms, and no sooner.
+        assert!(matches!(asked, Some(295..=310)), "{asked:?}");
+    }
+}
+
 #[test]
 fn servers_that_die_are_left_and_come_back() {
     let host = |cap| Host::new(cap, Duration::from_millis(20));
