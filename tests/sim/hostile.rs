@@ -131,7 +131,7 @@ fn a_flood_of_forgeries_is_believed_not_once() {
             2 => segment(probe, 0x04, number, 0),              // RST
             _ => unreachable(probe, (number % 4) as u8, numbers.next()),
         };
-        receiver.handle(Frame { bytes: &frame, at, wire_len: frame.len() as u32 });
+        receiver.handle(Frame::whole(&frame, at, frame.len() as u32));
     }
     receiver.poll_transmit(at, &mut wire).unwrap();
     let counts = shared.counts();
@@ -145,7 +145,7 @@ fn a_flood_of_forgeries_is_believed_not_once() {
     for probe in &probes {
         let mut frame = probe.clone();
         answer(&mut frame);
-        receiver.handle(Frame { bytes: &frame, at, wire_len: frame.len() as u32 });
+        receiver.handle(Frame::whole(&frame, at, frame.len() as u32));
     }
     assert_eq!(shared.counts().first, probes.len() as u64);
     assert_eq!(found.try_iter().count(), probes.len());

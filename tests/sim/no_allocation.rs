@@ -55,7 +55,7 @@ fn sending_and_receiving_allocate_nothing_after_set_up() {
                 let mut bytes: [u8; 128] = tx.slots[slot * 128..][..128].try_into().unwrap();
                 answer(&mut bytes);
                 let bytes = &bytes[..usize::from(tx.lens[slot])];
-                receiver.handle(Frame { bytes, at: now, wire_len: bytes.len() as u32 });
+                receiver.handle(Frame::whole(bytes, now, bytes.len() as u32));
             }
         }
         receiver.poll_transmit(now, &mut closing).unwrap();

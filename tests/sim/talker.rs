@@ -123,7 +123,7 @@ impl World {
     /// The host says `frame`; what is said to it.
     fn hear(&mut self, frame: &[u8]) -> Vec<Vec<u8>> {
         let (at, wire_len) = (self.now, frame.len() as u32);
-        self.talker.handle(Frame { bytes: frame, at, wire_len });
+        self.talker.handle(Frame::whole(frame, at, wire_len));
         self.said()
     }
 
@@ -210,7 +210,7 @@ fn a_host_that_does_not_listen_keeps_nobody_waiting() {
     let late = world.says(PSH_ACK, 5, b"and on");
     for _ in 0..1_000 {
         let (at, wire_len) = (world.now, late.len() as u32);
-        world.talker.handle(Frame { bytes: &late, at, wire_len });
+        world.talker.handle(Frame::whole(&late, at, wire_len));
     }
     assert_eq!(world.said().len(), 1, "one reset for as many as have come");
     world.ended(End::Closed, b"line\n");

@@ -107,12 +107,12 @@ impl Rx for WireRx {
                 break;
             };
             self.wire.answers().pop_front();
-            take(Frame { bytes: &bytes[..len], at, wire_len: len as u32 });
+            take(Frame::whole(&bytes[..len], at, len as u32));
             count += 1;
         }
         if self.chatters {
             thread::sleep(Duration::from_millis(1));
-            take(Frame { bytes: &[0; 60], at: now, wire_len: 60 });
+            take(Frame::whole(&[0; 60], now, 60));
             count += 1;
         } else if count == 0 {
             thread::sleep(wait.min(Duration::from_micros(100)));

@@ -15,14 +15,17 @@
 //! - Neither half allocates after it was opened.
 
 pub mod allowance;
+mod digest;
 pub mod fence;
 pub mod interface;
 pub mod packet;
 pub mod sim;
+pub mod xdp;
 pub(crate) mod sys;
 
 use std::{io, time::Duration};
 
+pub use self::digest::Digest;
 use crate::time::Instant;
 
 /// Most frames that one [`Tx::send`] takes: larger batches are slower on Linux (measured: 512 costs more than 64).
@@ -54,6 +57,21 @@ pub trait Tx: Send {
     ///
     /// When there are more lengths than slots, or a length exceeds its slot.
     fn send(&mut self, lens: &[u16]) -> Result<Sent, LinkError>;
+
+    /// How many different places the slots are, one after the other: constant bytes are written once in each.
+    fn places(&self) -> usize {
+        self.slots()
+    }
+
+    /// Which of its [places](Self::places) a slot is until the next [`send`](Self::send).
+    fn place(&self, slot: usize) -> usize {
+        slot
+    }
+
+    /// How many frames that earlier calls took were lost on this machine after that, and were not told before.
+    fn lost(&mut self) -> u64 {
+        0
+    }
 }
 
 /// What became of one batch.
@@ -78,6 +96,38 @@ pub struct Frame<'a> {
     pub at: Instant,
     /// Its length on the wire, which exceeds `bytes` when the link cut it.
     pub wire_len: u32,
+    /// What `bytes` are.
+    pub form: Form,
+}
+
+impl<'a> Frame<'a> {
+    /// A frame that the link shows as it came.
+    #[inline]
+    pub fn whole(bytes: &'a [u8], at: Instant, wire_len: u32) -> Self {
+        Self { bytes, at, wire_len, form: Form::Whole }
+    }
+}
+
+/// What a link shows of a frame.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Form {
+    /// Its octets.
+    Whole,
+    /// A [`Digest`] of an answer that the link has proved to be ours.
+    Digest,
+}
+
+/// What a link has judged by itself since it was opened, and does not show.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Screened {
+    /// Segments to our ports whose cookie is wrong.
+    pub cookie: u64,
+    /// Acknowledgements of other connections.
+    pub challenge: u64,
+    /// Segments of a kind that is no answer.
+    pub kind: u64,
+    /// Resets that it sent: one for each SYN-ACK that proved itself.
+    pub resets: u64,
 }
 
 /// The receiving half of a link.
@@ -91,6 +141,11 @@ pub trait Rx: Send {
 
     /// Frames that arrived and were lost before they could be shown, since the link was opened.
     fn ring_drops(&mut self) -> u64;
+
+    /// What it has judged by itself: nothing, where each frame is shown.
+    fn screened(&mut self) -> Screened {
+        Screened::default()
+    }
 }
 
 /// What the first octets of a frame are.

@@ -169,7 +169,7 @@ impl Rx for WireRx {
         self.1.extend(self.0.try_iter());
         let frames = self.1.len();
         for bytes in self.1.drain(..) {
-            take(Frame { bytes: &bytes, at: Instant::START, wire_len: bytes.len() as u32 });
+            take(Frame::whole(&bytes, Instant::START, bytes.len() as u32));
         }
         Ok(frames)
     }

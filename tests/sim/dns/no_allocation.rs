@@ -137,7 +137,7 @@ fn asking_hearing_and_telling_allocate_nothing_after_warm_up() {
             // One in fifty gets no answer.
             if number % 50 != 3 {
                 let len = answer(bytes, *len, number);
-                lookups.handle(Frame { bytes: &bytes[..len], at: now, wire_len: len as u32 });
+                lookups.handle(Frame::whole(&bytes[..len], now, len as u32));
             }
         }
         tx.sent.clear();

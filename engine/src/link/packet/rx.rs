@@ -143,7 +143,7 @@ impl PacketRx {
             }
             count += 1;
             let at = reading.at_wall_nanos(captured.wall_nanos);
-            take(Frame { bytes: captured.bytes, at, wire_len: captured.wire_len });
+            take(Frame::whole(captured.bytes, at, captured.wire_len));
         });
         count
     }

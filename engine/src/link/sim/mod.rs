@@ -344,11 +344,7 @@ impl Rx for SimRx {
             let Some(Reverse(arrival)) = arrival else {
                 return Ok(count);
             };
-            take(Frame {
-                bytes: &arrival.bytes,
-                at: arrival.at,
-                wire_len: arrival.bytes.len() as u32,
-            });
+            take(Frame::whole(&arrival.bytes, arrival.at, arrival.bytes.len() as u32));
             count += 1;
         }
     }
