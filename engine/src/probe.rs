@@ -10,10 +10,14 @@
 use std::fmt;
 
 use crate::{
+    link::Digest,
     sources::Family,
     target::Target,
     wire::{MacAddr, Packet},
 };
+
+/// How many kinds of answers are told apart in counters.
+pub const KINDS: usize = 4;
 
 /// One frame to be made.
 #[derive(Clone, Copy, Debug)]
@@ -78,6 +82,21 @@ pub trait Probe: fmt::Debug + Send + Sync + 'static {
 
     /// What a packet that [`validate`](Self::validate) accepted says.
     fn classify(&self, packet: &Packet<'_>) -> Self::Reply;
+
+    /// Which probe is answered by what a [`Digest`] tells, and of which [kind](Self::kind) the answer is. Only of answers that
+    /// proved themselves in the link, in scans that [tell](crate::scan::Settings::tell) nothing.
+    ///
+    /// # Errors
+    ///
+    /// Why it answers no probe of ours, for the counters.
+    fn read_digest(&self, _digest: &Digest) -> Result<(Claim, usize), Invalid> {
+        Err(Invalid::Kind)
+    }
+
+    /// Of which kind an answer is, below [`KINDS`]: what is left of it in a scan that [tells](crate::scan::Settings::tell) nothing.
+    fn kind(&self, _reply: &Self::Reply) -> usize {
+        0
+    }
 
     /// What must be sent to end what this answer left open at the host (a RST after a SYN-ACK); `None` where nothing was
     /// left open.

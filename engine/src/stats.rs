@@ -16,7 +16,13 @@ use std::sync::atomic::{
 
 use crossbeam_utils::CachePadded;
 
-use crate::{answered::MAX_RETRIES, link::Sent, probe::Invalid, tcp, wire::Malformed};
+use crate::{
+    answered::MAX_RETRIES,
+    link::{Screened, Sent},
+    probe::{Invalid, KINDS},
+    tcp,
+    wire::Malformed,
+};
 
 macro_rules! counters {
     ($(#[$outer:meta])* $name:ident { $($(#[$doc:meta])* $field:ident,)* }) => {
@@ -28,6 +34,8 @@ macro_rules! counters {
             pub made_by_attempt: [u64; MAX_RETRIES as usize + 1],
             /// First answers, by the attempt they answer.
             pub answered_by_attempt: [u64; MAX_RETRIES as usize + 1],
+            /// First answers of which nothing else is kept, by kind.
+            pub answered_by_kind: [u64; KINDS],
         }
 
         /// The shared form of [`Counts`].
@@ -37,6 +45,8 @@ macro_rules! counters {
             pub made_by_attempt: CachePadded<[Counter; MAX_RETRIES as usize + 1]>,
             /// See [`Counts::answered_by_attempt`].
             pub answered_by_attempt: CachePadded<[Counter; MAX_RETRIES as usize + 1]>,
+            /// See [`Counts::answered_by_kind`].
+            pub answered_by_kind: CachePadded<[Counter; KINDS]>,
         }
 
         impl $name {
@@ -45,6 +55,7 @@ macro_rules! counters {
                 Counts { $($field: self.$field.load(),)*
                     made_by_attempt: std::array::from_fn(|i| self.made_by_attempt[i].load()),
                     answered_by_attempt: std::array::from_fn(|i| self.answered_by_attempt[i].load()),
+                    answered_by_kind: std::array::from_fn(|i| self.answered_by_kind[i].load()),
                 }
             }
         }
@@ -61,6 +72,7 @@ macro_rules! counters {
                 Self { $($field: self.$field + other.$field,)*
                     made_by_attempt: std::array::from_fn(|i| self.made_by_attempt[i] + other.made_by_attempt[i]),
                     answered_by_attempt: std::array::from_fn(|i| self.answered_by_attempt[i] + other.answered_by_attempt[i]),
+                    answered_by_kind: std::array::from_fn(|i| self.answered_by_kind[i] + other.answered_by_kind[i]),
                 }
             }
         }
@@ -89,6 +101,8 @@ counters! {
         dropped_forbidden,
         /// Frames not sent for any other reason.
         dropped_other,
+        /// Frames that left the XDP program and for which the device had no room.
+        dropped_redirect,
         /// Resets that were owed and not made, because the list of them was full.
         resets_skipped,
         /// Frames that the link showed us.
@@ -155,7 +169,11 @@ counters! {
 impl Counts {
     /// Frames that were made and not sent, for whatever reason.
     pub fn dropped(&self) -> u64 {
-        self.dropped_busy + self.dropped_too_long + self.dropped_forbidden + self.dropped_other
+        self.dropped_busy
+            + self.dropped_too_long
+            + self.dropped_forbidden
+            + self.dropped_other
+            + self.dropped_redirect
     }
 
     /// Frames that arrived and were no answer.
@@ -197,6 +215,11 @@ impl Counter {
         self.0.load(Acquire)
     }
 
+    /// Takes off `n` of what was added.
+    fn take_off(&self, n: u64) {
+        self.0.fetch_sub(n, Relaxed);
+    }
+
     /// What it is now.
     pub fn load(&self) -> u64 {
         self.0.load(Relaxed)
@@ -217,6 +240,32 @@ impl Counters {
             };
             counter.add(u64::from(sent.dropped));
         }
+    }
+
+    /// Takes `probes` off what was sent: the link had taken them, and lost them after.
+    pub fn lost(&self, probes: u64) {
+        self.dropped_redirect.add(probes);
+        self.sent.take_off(probes);
+        self.probes.take_off(probes);
+    }
+
+    /// Counts what the link judged by itself since it had judged `before`.
+    pub fn screened(&self, now: Screened, before: Screened) {
+        let Screened { cookie, challenge, kind, resets } = now;
+        let mut received = 0;
+        for (counter, now, before) in [
+            (&self.invalid_cookie, cookie, before.cookie),
+            (&self.invalid_challenge, challenge, before.challenge),
+            (&self.invalid_kind, kind, before.kind),
+        ] {
+            counter.add(now.saturating_sub(before));
+            received += now.saturating_sub(before);
+        }
+        self.received.add(received);
+        let resets = resets.saturating_sub(before.resets);
+        self.generated.add(resets);
+        self.sent.add(resets);
+        self.resets.add(resets);
     }
 
     /// Counts a frame that did not parse.
@@ -267,6 +316,31 @@ mod tests {
     }
 
     #[test]
+    fn what_the_link_lost_afterwards_was_not_sent() {
+        let counters = Counters::default();
+        counters.batch(Sent { sent: 64, ..Sent::default() });
+        counters.probes.add(64);
+        counters.lost(3);
+        let counts = counters.counts();
+        assert_eq!((counts.sent, counts.probes, counts.dropped_redirect), (61, 61, 3));
+        assert_eq!(counts.generated, counts.sent + counts.dropped());
+    }
+
+    #[test]
+    fn what_the_link_judged_is_counted_once() {
+        let counters = Counters::default();
+        let mut before = Screened::default();
+        for factor in 1..=3 {
+            let now = Screened { cookie: 5, challenge: 3, kind: 2, resets: 7 * factor };
+            counters.screened(now, before);
+            before = now;
+        }
+        let counts = counters.counts();
+        assert_eq!((counts.invalid(), counts.received), (10, 10));
+        assert_eq!((counts.resets, counts.sent, counts.generated), (21, 21, 21));
+    }
+
+    #[test]
     fn loss_counts_what_this_machine_lost() {
         let counts = Counts {
             generated: 1_000,
@@ -295,6 +369,7 @@ mod tests {
     fn no_field_is_missing_from_the_list() {
         let fields = Counts::default().fields();
         assert!(fields.iter().any(|(name, _)| *name == "ring_drops"));
-        assert_eq!(size_of::<Counts>() / 8, fields.len() + 2 * (MAX_RETRIES as usize + 1));
+        let arrays = 2 * (MAX_RETRIES as usize + 1) + KINDS;
+        assert_eq!(size_of::<Counts>() / 8, fields.len() + arrays);
     }
 }

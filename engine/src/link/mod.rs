@@ -15,6 +15,7 @@
 //! - Neither half allocates after it was opened.
 
 pub mod allowance;
+mod any;
 mod digest;
 pub mod fence;
 pub mod interface;
@@ -25,7 +26,10 @@ pub(crate) mod sys;
 
 use std::{io, time::Duration};
 
-pub use self::digest::Digest;
+pub use self::{
+    any::{AnyRx, AnyTx},
+    digest::Digest,
+};
 use crate::time::Instant;
 
 /// Most frames that one [`Tx::send`] takes: larger batches are slower on Linux (measured: 512 costs more than 64).

@@ -10,7 +10,7 @@ use crossbeam_channel::TrySendError;
 use super::{Found, SINGLE_TIMES_UPTO, Shared};
 use crate::{
     answered::Grouping,
-    link::Frame,
+    link::{Frame, Screened},
     probe::{Claim, Probe},
     target::Target,
     time::Instant,
@@ -24,6 +24,7 @@ pub(super) struct Intake<P: Probe> {
     /// Which of the listeners this is.
     number: usize,
     ring_drops: u64,
+    screened: Screened,
 }
 
 /// An answer that belongs to a target of ours.
@@ -62,7 +63,7 @@ pub(super) enum Kept<R> {
 impl<P: Probe> Intake<P> {
     pub(super) fn new(shared: Arc<Shared<P>>, number: u8) -> Self {
         shared.rested[usize::from(number)].store(0, Release);
-        Self { shared, number: number.into(), ring_drops: 0 }
+        Self { shared, number: number.into(), ring_drops: 0, screened: Screened::default() }
     }
 
     /// Everything below `tail` that this listener took is in the queue.
@@ -78,31 +79,36 @@ impl<P: Probe> Intake<P> {
 
     /// Who a valid answer is from, and whether it is the first; `None` when no target of ours was asked what it answers.
     pub(super) fn claim(&self, claim: Claim, at: Instant) -> Option<Claimed> {
-        let shared = &*self.shared;
-        let counters = &shared.session.counters;
-        let Some(sequence) = shared.walk.sequence(claim.target) else {
+        let counters = &self.shared.session.counters;
+        let Some(claimed) = self.place(claim, at) else {
             counters.invalid_target.add(1);
             return None;
         };
+        counters.valid.add(1);
+        match claimed.place {
+            Place::First => {}
+            Place::Again => counters.duplicate.add(1),
+            Place::Late => counters.late.add(1),
+        }
+        Some(claimed)
+    }
+
+    /// As [`claim`](Self::claim), for who counts by itself.
+    #[inline]
+    pub(super) fn place(&self, claim: Claim, at: Instant) -> Option<Claimed> {
+        let shared = &*self.shared;
+        let sequence = shared.walk.sequence(claim.target)?;
         // The time before the attempts: a retry publishes its pass before its time, so that a time we see never
         // belongs to an attempt that we do not.
         let since_sent = shared.answered.since_sent(sequence, at);
         let attempts = shared.answered.attempts(sequence);
         if claim.attempt >= attempts {
-            counters.invalid_target.add(1);
             return None;
         }
-        counters.valid.add(1);
         let place = match shared.answered.mark(sequence) {
             Some(false) => Place::First,
-            Some(true) => {
-                counters.duplicate.add(1);
-                Place::Again
-            }
-            None => {
-                counters.late.add(1);
-                Place::Late
-            }
+            Some(true) => Place::Again,
+            None => Place::Late,
         };
         let is_timed = attempts == claim.attempt + 1 && self.is_timed();
         let rtt = if is_timed { self.elapsed(since_sent) } else { None };
@@ -127,6 +133,11 @@ impl<P: Probe> Intake<P> {
     /// Whether so much was found that is not taken that the next frames may find no room.
     pub(super) fn is_crowded(&self) -> bool {
         self.shared.queue.len() * 8 >= self.shared.queue.capacity().unwrap_or(usize::MAX) * 7
+    }
+
+    pub(super) fn note_screened(&mut self, screened: Screened) {
+        self.shared.session.counters.screened(screened, self.screened);
+        self.screened = screened;
     }
 
     pub(super) fn note_ring_drops(&mut self, drops: u64) {

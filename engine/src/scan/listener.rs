@@ -3,7 +3,7 @@
 use std::{fmt, time::Duration};
 
 use crate::{
-    link::{Frame, LinkError, Tx},
+    link::{Frame, LinkError, Screened, Tx},
     time::Instant,
 };
 
@@ -41,6 +41,9 @@ pub trait Listener: fmt::Debug + Send + 'static {
 
     /// Notes how many frames the link has lost so far before they could be shown.
     fn note_ring_drops(&mut self, drops: u64);
+
+    /// Notes what the link has judged by itself so far.
+    fn note_screened(&mut self, _screened: Screened) {}
 
     /// Whether it has something to ask that it has not asked, or is still told more to ask: a listener that asks by itself is not
     /// over as long, however little comes. Not asked once the scan was stopped.

@@ -108,6 +108,7 @@ pub(super) fn listen(
         let again = listener.poll_transmit(now, &mut tx)?;
         wait = again.map_or(Duration::MAX, |at| at.since(now)).min(listener.nap());
         listener.note_ring_drops(rx.ring_drops());
+        listener.note_screened(rx.screened());
         if ending.is_over(&mut listener, now, is_sending(), count == 0 && again.is_none()) {
             break;
         }

@@ -108,6 +108,9 @@ pub struct Settings {
     pub close: bool,
     /// Whether targets that never answered are found too.
     pub silent: bool,
+    /// Whether what answers say is put into the queue. Without it they are counted by [kind](Probe::kind) and that is all, which
+    /// takes a fraction of the time.
+    pub tell: bool,
     /// What the link can send at most, in frames a second: the size of the ring under [`Rate::Max`].
     pub link_rate: u64,
     /// How many senders, and how many receivers, 1 to [`MAX_LANES`].
@@ -125,6 +128,7 @@ impl Default for Settings {
             cooldown: Duration::from_secs(8),
             close: true,
             silent: false,
+            tell: true,
             link_rate: 4_000_000,
             threads: 1,
         }

@@ -8,9 +8,10 @@ use super::{
     listener::Listener,
 };
 use crate::{
+    answered::MAX_RETRIES,
     governor::{Class, Waiting},
-    link::{Frame, LinkError, MAX_BATCH, Tx},
-    probe::Probe,
+    link::{Digest, Form, Frame, LinkError, MAX_BATCH, Screened, Tx},
+    probe::{KINDS, Probe},
     time::Instant,
     wire::Packet,
 };
@@ -27,6 +28,20 @@ pub struct Receiver<P: Probe> {
     waiting: Waiting,
     /// Frames to wait for before a send: see [`super::batch`].
     batch: u32,
+    /// What digests said since they were last counted.
+    tally: Tally,
+}
+
+/// What answers of which nothing is told add to the counters, many at once.
+#[derive(Debug, Default)]
+struct Tally {
+    received: u64,
+    valid: u64,
+    first: u64,
+    duplicate: u64,
+    late: u64,
+    by_attempt: [u64; MAX_RETRIES as usize + 1],
+    by_kind: [u64; KINDS],
 }
 
 impl<P: Probe> Receiver<P> {
@@ -37,7 +52,57 @@ impl<P: Probe> Receiver<P> {
             waiting: Waiting::new(Class::Flow),
             batch: super::batch(shared.session.rate),
             intake: Intake::new(shared, number),
+            tally: Tally::default(),
         }
+    }
+
+    /// An answer that proved itself in the link.
+    #[inline]
+    fn take_digest(&mut self, digest: &Digest, at: Instant) {
+        let shared = &*self.intake.shared;
+        let tally = &mut self.tally;
+        tally.received += 1;
+        let (claim, kind) = match shared.probe.read_digest(digest) {
+            Ok(read) => read,
+            Err(invalid) => return shared.session.counters.invalid(invalid),
+        };
+        let Some(claimed) = self.intake.place(claim, at) else {
+            return shared.session.counters.invalid_target.add(1);
+        };
+        tally.valid += 1;
+        match claimed.place {
+            Place::First => {}
+            Place::Again => return tally.duplicate += 1,
+            Place::Late => return tally.late += 1,
+        }
+        tally.first += 1;
+        tally.by_attempt[usize::from(claimed.attempt)] += 1;
+        tally.by_kind[kind] += 1;
+    }
+
+    /// Adds to the counters what was counted here.
+    fn count(&mut self) {
+        let counters = &self.intake.shared.session.counters;
+        let Tally { received, valid, first, duplicate, late, by_attempt, by_kind } =
+            std::mem::take(&mut self.tally);
+        if received == 0 {
+            return;
+        }
+        for (counter, n) in [
+            (&counters.received, received),
+            (&counters.valid, valid),
+            (&counters.duplicate, duplicate),
+            (&counters.late, late),
+        ] {
+            counter.add(n);
+        }
+        for (counter, n) in counters.answered_by_attempt.iter().zip(by_attempt) {
+            counter.add(n);
+        }
+        for (counter, n) in counters.answered_by_kind.iter().zip(by_kind) {
+            counter.add(n);
+        }
+        counters.first.add_after(first);
     }
 
     /// A packet that only somebody who saw our probe can have sent.
@@ -48,23 +113,35 @@ impl<P: Probe> Receiver<P> {
         if !is_first {
             return;
         }
+        let reply = shared.probe.classify(packet);
+        self.tell(claimed, reply, at);
+    }
+
+    /// Puts the first answer of a target into the queue, where that is wanted.
+    fn tell(&mut self, claimed: &Claimed, reply: P::Reply, at: Instant) {
+        let shared = &*self.intake.shared;
+        let counters = &shared.session.counters;
+        let by_attempt = &counters.answered_by_attempt[usize::from(claimed.attempt)];
+        if !shared.settings.tell {
+            by_attempt.add(1);
+            counters.answered_by_kind[shared.probe.kind(&reply)].add(1);
+            return counters.first.add_after(1);
+        }
         let found = Found {
             target: claimed.target,
             at,
-            outcome: Outcome::Reply(shared.probe.classify(packet)),
+            outcome: Outcome::Reply(reply),
             attempts: claimed.attempt + 1,
             rtt: claimed.rtt,
         };
         match self.intake.offer(found) {
-            Ok(()) => {
-                shared.session.counters.answered_by_attempt[usize::from(claimed.attempt)].add(1);
-            }
+            Ok(()) => by_attempt.add(1),
             Err(kept) => {
                 if let Kept::Full(_) = kept {
                     // A retry brings it again when there is room.
                     shared.answered.unmark(claimed.sequence);
                 }
-                shared.session.counters.refused.add(1);
+                counters.refused.add(1);
             }
         }
     }
@@ -73,6 +150,12 @@ impl<P: Probe> Receiver<P> {
 impl<P: Probe> Listener for Receiver<P> {
     #[inline]
     fn handle(&mut self, frame: Frame<'_>) {
+        if frame.form == Form::Digest {
+            if let Some(digest) = Digest::read(frame.bytes) {
+                self.take_digest(&digest, frame.at);
+            }
+            return;
+        }
         let Some(packet) = self.intake.parse(&frame) else { return };
         let shared = &*self.intake.shared;
         match shared.probe.validate(&packet) {
@@ -115,6 +198,7 @@ impl<P: Probe> Listener for Receiver<P> {
     }
 
     fn rest(&mut self, _: Instant) {
+        self.count();
         self.intake.rest(self.intake.shared.answered.tail());
     }
 
@@ -128,6 +212,10 @@ impl<P: Probe> Listener for Receiver<P> {
 
     fn note_ring_drops(&mut self, drops: u64) {
         self.intake.note_ring_drops(drops);
+    }
+
+    fn note_screened(&mut self, screened: Screened) {
+        self.intake.note_screened(screened);
     }
 
     fn abandon(&mut self) {

@@ -74,8 +74,8 @@ pub struct Sender<P: Probe> {
     is_paused: bool,
     /// The targets of the first attempts under way.
     targets: [Target; MAX_BATCH],
-    /// What each slot was last prepared for.
-    prepared: [Option<Family>; MAX_BATCH],
+    /// What each place of the link was last prepared for; made with the first call.
+    prepared: Vec<Option<Family>>,
     total: u64,
     /// Frames to wait for before a send: half a millisecond's worth.
     batch: u32,
@@ -107,7 +107,7 @@ impl<P: Probe> Sender<P> {
             waiting: Waiting::new(Class::Retry),
             is_paused: false,
             targets: [Target { addr: IpAddr::V4(Ipv4Addr::UNSPECIFIED), port: 0 }; MAX_BATCH],
-            prepared: [None; MAX_BATCH],
+            prepared: Vec::new(),
             total: shared.walk.len(),
             batch: super::batch(shared.session.rate),
             shared,
@@ -122,6 +122,7 @@ impl<P: Probe> Sender<P> {
     pub fn poll<T: Tx>(&mut self, now: Instant, link: &mut T) -> Result<Next, LinkError> {
         let settled_all = self.settle(now);
         if self.shared.session.stop.is_stopped() || self.is_done() {
+            self.note_lost(link);
             self.shared.session.governor.set_waiting(&mut self.waiting, 0);
             return Ok(Next::Done);
         }
@@ -138,6 +139,9 @@ impl<P: Probe> Sender<P> {
             self.stamp_again(now);
         }
         self.filled = 0;
+        if self.prepared.is_empty() {
+            self.prepared = vec![None; link.places()];
+        }
         self.retry(now, link);
         if !self.is_starved {
             self.first_attempts(now, link);
@@ -148,6 +152,7 @@ impl<P: Probe> Sender<P> {
             let sent = link.send(&self.lens[..self.filled])?;
             self.shared.session.counters.batch(sent);
             self.shared.session.counters.probes.add(u64::from(sent.sent));
+            self.note_lost(link);
             self.stamped = now;
             if sent.waited >= WORTH_A_STAMP {
                 self.stamp_again(now + sent.waited);
@@ -162,6 +167,14 @@ impl<P: Probe> Sender<P> {
             return Ok(Next::Now);
         }
         Ok(if settled_all && !self.is_bounded { self.next(now) } else { Next::Now })
+    }
+
+    /// Takes off what the link lost after it had taken it.
+    fn note_lost<T: Tx>(&self, link: &mut T) {
+        let lost = link.lost();
+        if lost > 0 {
+            self.shared.session.counters.lost(lost);
+        }
     }
 
     /// Notes that the call at `now` comes later than `expected`, the moment that the one before gave: what the governor
@@ -393,10 +406,11 @@ impl<P: Probe> Sender<P> {
             return false;
         };
         let (slot, probe, family) = (self.filled, &self.shared.probe, Family::of(&target.addr));
+        let place = link.place(slot);
         let frame = link.frame(slot);
-        if self.prepared[slot] != Some(family) {
+        if self.prepared[place] != Some(family) {
             probe.prepare(frame, family);
-            self.prepared[slot] = Some(family);
+            self.prepared[place] = Some(family);
         }
         self.lens[slot] = probe.make(frame, &Shot { target, attempt, next_hop });
         self.sequences[slot] = sequence;

@@ -121,10 +121,24 @@ impl Marks {
         theirs: (A, u16),
         source_port: u16,
     ) -> Result<(Claim, u64), Invalid> {
+        Ok((self.claim(theirs, source_port)?, self.cookie((ours, source_port), theirs)))
+    }
+
+    /// As [`read`](Self::read), where the link has looked at the cookie.
+    ///
+    /// # Errors
+    ///
+    /// [`Invalid::NotForUs`] when nothing is asked of `theirs` from there.
+    #[inline]
+    pub fn claim<A: Asked>(&self, theirs: (A, u16), source_port: u16) -> Result<Claim, Invalid> {
         let (addr, port) = theirs;
         let attempt = self.ports.attempt(addr, port, source_port).ok_or(Invalid::NotForUs)?;
-        let target = Target { addr: addr.into(), port };
-        Ok((Claim { target, attempt }, self.cookie((ours, source_port), theirs)))
+        Ok(Claim { target: Target { addr: addr.into(), port }, attempt })
+    }
+
+    /// The cookie itself, for a link that looks at it.
+    pub fn key(&self) -> &Cookie {
+        &self.cookie
     }
 
     /// The cookie of what is sent from `ours` to `theirs`.

@@ -2,16 +2,18 @@
 //!
 //! ```text
 //!  targets -> route -> sender, source ports held, receiver -> next hops     nothing but ARP and NDP has left by then
-//!             Opened { ends, clock }  -- senders, receivers -->  the threads of the scan
+//!             Opened { ends, clock, choice }  -- senders, receivers -->  the threads of the scan
 //!                    '-- into_holding -->  Holding: source ports and interface, until the scan is over
 //! ```
 
 use mrpf_engine::{
     link::{
+        AnyRx, AnyTx,
         allowance::NicAllowance,
         fence,
         interface::{Counters as InterfaceCounters, Interface},
         packet::{Filter, PacketRx, PacketTx, RingSize},
+        xdp::{Ask, Choice, Deal, Facts, Receive, Screen, Send, Take, XdpRx, XdpTx, choose},
     },
     neighbour::{self, ArpCounts, NextHops},
     port_guard::PortGuard,
@@ -35,6 +37,8 @@ pub struct Opened {
     pub clock: Clock,
     /// What was asked to find the next hops.
     pub asked: ArpCounts,
+    /// Which link it is, and why.
+    pub choice: Choice,
     frame_len: usize,
     ring: RingSize,
     /// Those that asked; they serve the scan too.
@@ -69,6 +73,8 @@ impl Builder {
             vlan: self.vlan,
             sources: route.sources,
         };
+        let ask = Ask { rate: self.settings.effective_rate(targets.hosts()), layer: ends.layer, purpose };
+        let choice = choose(self.link, &Facts::gather(interface), &ask)?;
         // Before anything else is taken: it is what a user without privileges is refused.
         let mut tx = PacketTx::open(interface, frame_len)?;
         let guard = match self.guard.take() {
@@ -93,6 +99,7 @@ impl Builder {
             ends,
             clock,
             asked,
+            choice,
             frame_len,
             ring,
             tx: Some(tx),
@@ -111,25 +118,44 @@ impl Opened {
         self.source_ports
     }
 
-    /// `count` halves that send.
+    /// `count` halves for probes.
     ///
     /// # Errors
     ///
     /// [`ScanError::Link`].
-    pub fn senders(&mut self, count: u8) -> Result<Vec<PacketTx>, ScanError> {
+    pub fn senders(&mut self, count: u8) -> Result<Vec<AnyTx>, ScanError> {
+        match self.choice.send {
+            Send::Packet => self.answering_senders(count),
+            Send::Live => {
+                let open = |_| Ok(AnyTx::Xdp(XdpTx::open(&self.holding.interface, self.frame_len)?));
+                (0..count).map(open).collect()
+            }
+        }
+    }
+
+    /// `count` halves for what listeners send: little, and at once.
+    ///
+    /// # Errors
+    ///
+    /// [`ScanError::Link`].
+    pub fn answering_senders(&mut self, count: u8) -> Result<Vec<AnyTx>, ScanError> {
         let open = |_| match self.tx.take() {
-            Some(tx) => Ok(tx),
-            None => Ok(PacketTx::open(&self.holding.interface, self.frame_len)?),
+            Some(tx) => Ok(AnyTx::Packet(tx)),
+            None => Ok(AnyTx::Packet(PacketTx::open(&self.holding.interface, self.frame_len)?)),
         };
         (0..count).map(open).collect()
     }
 
-    /// `count` halves that receive, to which the kernel deals out what comes to our ports by its addresses and ports.
+    /// `count` halves that receive, to which the kernel deals out what comes to our ports by its addresses and ports. Where
+    /// the link can, TCP has to pass `screen` first.
     ///
     /// # Errors
     ///
     /// [`ScanError::Link`].
-    pub fn receivers(&mut self, count: u8) -> Result<Vec<PacketRx>, ScanError> {
+    pub fn receivers(&mut self, count: u8, screen: Option<Screen>) -> Result<Vec<AnyRx>, ScanError> {
+        if let Receive::Xdp(_) = self.choice.receive {
+            return self.xdp_receivers(Deal::Hash(count), screen);
+        }
         let filter = self.filter(self.source_ports);
         let open = |_| match self.rx.take() {
             Some(rx) => Ok(rx),
@@ -137,17 +163,33 @@ impl Opened {
         };
         let receivers = (0..count).map(open).collect::<Result<Vec<_>, ScanError>>()?;
         PacketRx::fan_out(&receivers)?;
-        Ok(receivers)
+        Ok(receivers.into_iter().map(AnyRx::Packet).collect())
     }
 
-    /// A half that receives what comes to the ports `ports.0..=ports.1`, which are a part of ours.
+    /// Halves that receive, each what comes to its part of our ports, from the first to the last of it.
     ///
     /// # Errors
     ///
     /// [`ScanError::Link`].
-    pub fn receiver_of(&self, ports: (u16, u16)) -> Result<PacketRx, ScanError> {
-        let filter = self.filter(ports);
-        Ok(PacketRx::open(&self.holding.interface, &filter, self.ring, self.clock)?)
+    pub fn receivers_of(&mut self, parts: &[(u16, u16)]) -> Result<Vec<AnyRx>, ScanError> {
+        if let Receive::Xdp(_) = self.choice.receive {
+            return self.xdp_receivers(Deal::Ports(parts.to_vec()), None);
+        }
+        let open = |part: &(u16, u16)| {
+            let filter = self.filter(*part);
+            let rx = PacketRx::open(&self.holding.interface, &filter, self.ring, self.clock)?;
+            Ok(AnyRx::Packet(rx))
+        };
+        parts.iter().map(open).collect()
+    }
+
+    fn xdp_receivers(&mut self, deal: Deal, screen: Option<Screen>) -> Result<Vec<AnyRx>, ScanError> {
+        let Receive::Xdp(mode) = self.choice.receive else { return Ok(Vec::new()) };
+        // It has heard the neighbours, and would show every answer a second time.
+        self.rx = None;
+        let take = Take { sources: self.sources, ports: self.source_ports, deal, screen };
+        let receivers = XdpRx::open(&self.holding.interface, &take, mode, self.clock)?;
+        Ok(receivers.into_iter().map(AnyRx::Xdp).collect())
     }
 
     /// What tells which allowances of the network are exceeded; `None` where nothing does, as with all drivers but one.

@@ -3,12 +3,15 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use mrpf_engine::{
+    link::Digest,
     probe::{Claim, Connects, Invalid, Probe, Shot, Syn},
     sources::Family,
     target::Target,
     template::{Ends, RstFields, RstTemplate, SynFields, SynTemplate, TcpProfile},
     wire::{MacAddr, Network, Packet, Quoted, Transport, tcp},
 };
+
+use mrpf_records::State;
 
 use crate::{
     marks::{Asked, Marks},
@@ -234,6 +237,17 @@ impl Probe for SynProbe {
             _ => unreachable!("validate accepts TCP and ICMP alone"),
         };
         Reply { kind, ttl }
+    }
+
+    #[inline]
+    fn read_digest(&self, digest: &Digest) -> Result<(Claim, usize), Invalid> {
+        let claim = self.marks.claim((digest.remote, digest.remote_port), digest.local_port)?;
+        let is_closed = digest.flags.contains(tcp::Flags::RST);
+        Ok((claim, if is_closed { State::Closed } else { State::Open } as usize))
+    }
+
+    fn kind(&self, reply: &Reply) -> usize {
+        reply.state().0 as usize
     }
 
     fn closing(&self, packet: &Packet<'_>) -> Option<Reset> {
