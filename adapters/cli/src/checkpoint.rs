@@ -115,7 +115,7 @@ impl Totals {
             let count = all.states.entry(state.as_str().to_owned()).or_default();
             *count = count.saturating_add(summary.count(state));
         }
-        all.noisy_hosts = all.noisy_hosts.saturating_add(summary.noisy_hosts);
+        all.noisy_hosts = all.noisy_hosts.saturating_add(summary.noisy_hosts.unwrap_or(0));
         for (name, value) in counters(&summary.counts) {
             let before = all.counters.entry(name).or_insert(Value::Null);
             *before = sum(before, &value);

@@ -116,7 +116,8 @@ struct Report<'a> {
     outcomes: Option<BTreeMap<&'a str, u64>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     lookups: Option<BTreeMap<&'static str, u64>>,
-    noisy_hosts: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    noisy_hosts: Option<u64>,
     targets: Targets,
     mark: u64,
     #[serde(skip_serializing_if = "Option::is_none")]

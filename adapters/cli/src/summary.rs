@@ -131,8 +131,8 @@ pub(crate) fn text(driven: &Driven, settings: &Settings, place: &str, verbose: b
     ));
     lines.extend(driven.lookups.as_ref().map(queries));
     lines.extend(resumed(driven));
-    if driven.summary.noisy_hosts > 0 {
-        let hosts = HumanCount(driven.summary.noisy_hosts);
+    if let Some(hosts) = driven.summary.noisy_hosts.filter(|hosts| *hosts > 0) {
+        let hosts = HumanCount(hosts);
         lines.push(format!(
             "{hosts} hosts answer on nearly every port: what they say of services is worth little"
         ));

@@ -361,6 +361,11 @@ impl<P: Probe> Shared<P> {
         self.session.rate
     }
 
+    /// See [`Settings::tell`].
+    pub fn tells(&self) -> bool {
+        self.settings.tell
+    }
+
     /// See [`Session::exceeded`].
     pub fn exceeded(&self) -> Option<Allowance> {
         self.session.exceeded()

@@ -281,7 +281,7 @@ impl Builder {
         };
         let lookups = Lookups::new(parts, plan.settings)?;
         let tallies = vec![lookups.tally()];
-        let facts = plan.facts("sim", (first, last), 1, network.now(), None);
+        let facts = plan.facts(("sim", String::new()), (first, last), 1, network.now(), None);
         let drive = Drive::Stepped(Box::new(Stepped::new(lookups, network)));
         Ok(Scan::new(drive, session, inbox, marks, tallies, facts, (self.show, self.wants_wire)))
     }
@@ -297,27 +297,29 @@ impl Builder {
         let threads = plan.pace.threads_at(plan.pace.rate);
         plan.pool.threads = NonZeroU32::new(threads.into()).unwrap_or(NonZeroU32::MIN);
         plan.settings.slots = plan.settings.slots.div_ceil(plan.pool.threads.get());
-        let (mut opened, next_hops) = resolvers.open(targets, FRAME_LEN, threads)?;
+        let (mut opened, next_hops) = resolvers.open(targets, FRAME_LEN, threads, Purpose::Talk)?;
         let (stop, layer) = (plan.stop.clone(), opened.ends.layer);
         let session = Arc::new(Session::new(stop, plan.pace.rate, next_hops, layer));
         session.count_neighbours(opened.asked);
+        let (link, why) = (opened.choice.name(), opened.choice.why.clone());
         let (first, last) = opened.source_ports();
         let (outboxes, inbox) = queue(threads.into());
         let marks = Marks::new(threads.into(), self.start_at);
         let (feeder, feds) = feed(source, threads.into()).map_err(thread)?;
-        let mut receivers = match threads {
-            1 => opened.receivers(1)?,
-            _ => Vec::new(),
+        let parts = (0..u16::from(threads)).map(|number| ports(first, last, threads, number));
+        let parts = parts.collect::<Result<Vec<_>, DnsError>>()?;
+        let span = |ports: &Ports| (ports.first(), ports.first() + (ports.count() - 1));
+        let receivers = match &*parts {
+            [_] => opened.receivers(1, None)?,
+            _ => opened.receivers_of(&parts.iter().map(span).collect::<Vec<_>>())?,
         };
         let mut listeners = Vec::new();
         let mut tallies = Vec::new();
-        let links = opened.senders(threads)?.into_iter().zip(outboxes).zip(feds);
-        for (number, ((tx, outbox), source)) in links.enumerate() {
-            let ports = ports(first, last, threads, number as u16)?;
-            let rx = match receivers.pop() {
-                Some(rx) => rx,
-                None => opened.receiver_of((ports.first(), ports.first() + (ports.count() - 1)))?,
-            };
+        let links = opened.answering_senders(threads)?.into_iter().zip(receivers);
+        let queues = outboxes.into_iter().zip(feds);
+        for (number, (((tx, rx), (outbox, source)), ports)) in
+            links.zip(queues).zip(parts).enumerate()
+        {
             let parts = Parts {
                 session: Arc::clone(&session),
                 thread: number,
@@ -336,7 +338,7 @@ impl Builder {
         }
         let (allowance, clock) = (opened.allowance(), opened.clock);
         let holding = Some(opened.into_holding());
-        let facts = plan.facts("packet", (first, last), threads, clock.now(), holding);
+        let facts = plan.facts((link, why), (first, last), threads, clock.now(), holding);
         let mut listening =
             Listening::start(Arc::clone(&session), clock, listeners).map_err(ScanError::from)?;
         if let Some(allowance) = allowance {
@@ -382,7 +384,7 @@ struct Plan {
 impl Plan {
     fn facts(
         &self,
-        link: &'static str,
+        (link, why): (&'static str, String),
         source_ports: (u16, u16),
         threads: u8,
         began: Instant,
@@ -390,6 +392,7 @@ impl Plan {
     ) -> Facts {
         Facts {
             link,
+            why,
             holding,
             resolvers: self.listed.len() as u64,
             seed: self.seed,

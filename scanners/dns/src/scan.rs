@@ -71,6 +71,7 @@ impl std::fmt::Debug for Drive {
 #[derive(Debug)]
 pub(crate) struct Facts {
     pub(crate) link: &'static str,
+    pub(crate) why: String,
     /// Of lookups on a real interface.
     pub(crate) holding: Option<Holding>,
     /// Those that were listed.
@@ -311,10 +312,11 @@ impl Scan {
             progress: self.progress(),
             threads: self.facts.threads,
             states: [0; 4],
-            noisy_hosts: 0,
+            noisy_hosts: None,
             rate: self.rate(),
             elapsed: self.ended.unwrap_or_else(|| self.now()).since(self.facts.began),
             link: self.facts.link,
+            link_why: self.facts.why.clone(),
             interface: self.facts.holding.as_ref().and_then(Holding::growth),
             exceeded: self.session.exceeded(),
             excluded: self.excluded(),

@@ -54,6 +54,8 @@ struct Mark {
 #[derive(Debug)]
 pub(crate) struct Facts {
     pub(crate) link: &'static str,
+    /// Why it is this link.
+    pub(crate) why: String,
     /// Of a scan on a real interface.
     pub(crate) holding: Option<Holding>,
     pub(crate) excluded: Excluded,
@@ -77,14 +79,16 @@ pub struct Summary {
     pub threads: u8,
     /// Records by state, in the order of [`State::ALL`], whether they were shown or not.
     pub states: [u64; 4],
-    /// Hosts that answer on nearly every port.
-    pub noisy_hosts: u64,
+    /// Hosts that answer on nearly every port; `None` where nobody looked.
+    pub noisy_hosts: Option<u64>,
     /// The rate in force.
     pub rate: Rate,
     /// From the first probe to the end.
     pub elapsed: Duration,
-    /// `packet` or `sim`.
+    /// `packet`, `xdp` or `sim`.
     pub link: &'static str,
+    /// Why it is this link; empty where there was no choice.
+    pub link_why: String,
     /// The interface and how much its counters grew during the scan.
     pub interface: Option<(String, InterfaceCounters)>,
     /// What the network behind the interface exceeded in that time, where its driver tells.
@@ -241,6 +245,16 @@ impl<F: Follow> Course<F> {
         Timestamp::from(self.start + Duration::from_nanos(at.as_nanos()))
     }
 
+    /// Why the link is the one that it is; empty where there was no choice.
+    pub fn why_this_link(&self) -> &str {
+        &self.facts.why
+    }
+
+    /// Whether what answers say comes as results; else it is counted alone.
+    pub(crate) fn tells(&self) -> bool {
+        self.shared().tells()
+    }
+
     pub(crate) fn ports(&self) -> u32 {
         self.facts.ports
     }
@@ -254,10 +268,11 @@ impl<F: Follow> Course<F> {
             progress: shared.progress(),
             threads: shared.threads(),
             states,
-            noisy_hosts: 0,
+            noisy_hosts: None,
             rate: shared.rate(),
             elapsed: self.ended.unwrap_or_else(|| self.now()).since(self.facts.began),
             link: self.facts.link,
+            link_why: self.facts.why.clone(),
             interface,
             exceeded: shared.exceeded(),
             excluded: self.facts.excluded,

@@ -3,6 +3,7 @@
 use std::{fmt, sync::Arc};
 
 use mrpf_engine::{
+    link::xdp::Purpose,
     probe::Probe,
     scan::{Listener, Receiver, Shared},
     target::Targets,
@@ -21,6 +22,9 @@ pub trait Follow: fmt::Debug {
 
     /// The longest frame that is sent: what a slot of the link must hold.
     const FRAME_LEN: usize;
+
+    /// What frames are exchanged for, which decides how much of it the link can do.
+    const PURPOSE: Purpose;
 
     /// Looks at the targets, before anything is made of them.
     fn regard(&mut self, _targets: &Targets) {}
@@ -52,6 +56,7 @@ impl Follow for Close {
 
     /// The longest frame of a SYN scan is a linux SYN over IPv6 with a VLAN tag, 98 octets.
     const FRAME_LEN: usize = 128;
+    const PURPOSE: Purpose = Purpose::Answers;
 
     fn probe(&self, ends: &Ends, profile: TcpProfile, marks: Marks) -> SynProbe {
         SynProbe::new(ends, profile, marks)

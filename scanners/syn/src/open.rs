@@ -7,7 +7,11 @@ use std::{
 
 use mrpf_engine::{
     cookie::Cookie,
-    link::sim::Network,
+    governor::Rate,
+    link::{
+        sim::Network,
+        xdp::{Purpose, Receive, Screen},
+    },
     neighbour::NextHops,
     scan::{Running, Shared, Simulated},
     sources::Sources,
@@ -22,7 +26,7 @@ use crate::{
     course::{Course, Facts},
     follow::Follow,
     marks::{Marks, SourcePorts},
-    opened::SOURCE_PORTS,
+    opened::{Opened, SOURCE_PORTS},
 };
 
 /// Hardware addresses of the simulated network.
@@ -39,6 +43,7 @@ impl Builder {
     ) -> Facts {
         Facts {
             link,
+            why: String::new(),
             holding: None,
             excluded: targets.excluded(),
             hosts: targets.hosts(),
@@ -47,6 +52,18 @@ impl Builder {
             began: Instant::START,
             source_ports,
         }
+    }
+
+    /// What the link is to prove of TCP by itself, where it can: in a scan to which an answer says all.
+    fn screen(&self, opened: &Opened, purpose: Purpose, cookie: &Cookie) -> Option<Screen> {
+        if purpose != Purpose::Answers || opened.choice.receive == Receive::Packet {
+            return None;
+        }
+        // Its resets pass by the governor, so they are for scans without a rate to keep.
+        let resets = self.settings.close && self.settings.rate == Rate::Max;
+        // A digest has no next hop to send a reset to, and none of what records are made of.
+        let digests = !self.show.any() && (resets || !self.settings.close);
+        Some(Screen { cookie: cookie.clone(), digests, resets })
     }
 
     fn cut_ports(&self, (first, last): (u16, u16)) -> Result<SourcePorts, ScanError> {
@@ -115,23 +132,32 @@ impl Builder {
         // Which ports they are matters later, how many there are now.
         self.cut_ports(self.source_ports.unwrap_or((1, SOURCE_PORTS)))?;
         let threads = self.settings.effective_threads(targets.hosts());
-        let (mut opened, next_hops) = self.open(targets, F::FRAME_LEN, threads)?;
+        let purpose = F::PURPOSE;
+        let (mut opened, next_hops) = self.open(targets, F::FRAME_LEN, threads, purpose)?;
         let ports = self.cut_ports(opened.source_ports())?;
         let cookie = Cookie::from_os().map_err(|error| ScanError::Random(error.to_string()))?;
+        let screen = self.screen(&opened, purpose, &cookie);
+        let mut settings = self.settings;
+        if let Some(screen) = &screen {
+            settings.close &= !screen.resets;
+            settings.tell = !screen.digests;
+        }
         let probe = follow.probe(&opened.ends, self.profile, Marks::new(ports, cookie));
-        let (stop, settings, layer) = (self.stop.clone(), self.settings, opened.ends.layer);
+        let (stop, layer) = (self.stop.clone(), opened.ends.layer);
         let (shared, found) = Shared::stopped_by(stop, probe, walk, next_hops, layer, settings)?;
         shared.count_neighbours(opened.asked);
         let threads = shared.threads();
         let senders = opened.senders(threads)?;
-        let links = opened.receivers(threads)?.into_iter().zip(opened.senders(threads)?);
+        let answering = opened.answering_senders(threads)?;
+        let links = opened.receivers(threads, screen)?.into_iter().zip(answering);
         let listener = |(number, (rx, tx))| {
             let listener = follow.listener(&shared, number, &opened.ends, self.profile)?;
             Ok::<_, ScanError>((listener, rx, tx))
         };
         let listeners = (0..).zip(links).map(listener).collect::<Result<_, _>>()?;
         let (allowance, clock) = (opened.allowance(), opened.clock);
-        let mut facts = self.facts(targets, seed, "packet", opened.source_ports());
+        let mut facts = self.facts(targets, seed, opened.choice.name(), opened.source_ports());
+        facts.why = opened.choice.why.clone();
         facts.began = clock.now();
         facts.holding = Some(opened.into_holding());
         let mut running = Running::start(Arc::clone(&shared), clock, senders, listeners)?;

@@ -13,7 +13,7 @@ use mrpf_engine::{
         fence,
         interface::{Counters as InterfaceCounters, Interface},
         packet::{Filter, PacketRx, PacketTx, RingSize},
-        xdp::{Ask, Choice, Deal, Facts, Receive, Screen, Send, Take, XdpRx, XdpTx, choose},
+        xdp::{Ask, Choice, Deal, Facts, Purpose, Receive, Screen, Send, Take, XdpRx, XdpTx, choose},
     },
     neighbour::{self, ArpCounts, NextHops},
     port_guard::PortGuard,
@@ -50,8 +50,8 @@ pub struct Opened {
 }
 
 impl Builder {
-    /// Opens the link to `targets` for frames of up to `frame_len` octets, with rings for so many `threads` that receive; also
-    /// gives where frames to the targets go.
+    /// Opens the link to `targets` for frames of up to `frame_len` octets, with rings for so many `threads` that receive, for a
+    /// scan with this `purpose`; also gives where frames to the targets go.
     ///
     /// # Errors
     ///
@@ -61,6 +61,7 @@ impl Builder {
         targets: &Targets,
         frame_len: usize,
         threads: u8,
+        purpose: Purpose,
     ) -> Result<(Opened, NextHops), ScanError> {
         fence::enforce()?;
         fence::enforce_targets(targets)?;

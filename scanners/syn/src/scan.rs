@@ -67,8 +67,11 @@ impl Scan {
 
     /// Records by state so far, in the order of [`State::ALL`]; silence is counted by [`Self::counts`].
     pub fn states(&self) -> [u64; 4] {
-        let mut states = self.states;
-        states[State::Silent as usize] = self.course.counts().silent;
+        let (mut states, counts) = (self.states, self.course.counts());
+        for (state, untold) in states.iter_mut().zip(counts.answered_by_kind) {
+            *state += untold;
+        }
+        states[State::Silent as usize] = counts.silent;
         states
     }
 
@@ -90,6 +93,11 @@ impl Scan {
     /// The rate in force.
     pub fn rate(&self) -> Rate {
         self.course.rate()
+    }
+
+    /// See [`Course::why_this_link`].
+    pub fn why_this_link(&self) -> &str {
+        self.course.why_this_link()
     }
 
     /// What exclusions and the scope removed.
@@ -136,7 +144,8 @@ impl Scan {
 
     /// What the scan has done so far.
     pub fn summary(&self) -> Summary {
-        Summary { noisy_hosts: self.noisy_hosts, ..self.course.summary(self.states()) }
+        let noisy_hosts = self.course.tells().then_some(self.noisy_hosts);
+        Summary { noisy_hosts, ..self.course.summary(self.states()) }
     }
 
     /// Counts what was found and makes the records that are to be shown.

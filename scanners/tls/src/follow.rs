@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use mrpf_engine::{
     cookie::Cookie,
+    link::xdp::Purpose,
     scan::{Shared, Talker},
     target::Targets,
     tcp::{self, Flows, Frames},
@@ -67,6 +68,7 @@ impl Follow for Greet {
     type Listener = Talker<Self::Probe, TlsDialogue>;
 
     const FRAME_LEN: usize = Frames::MAX_LEN;
+    const PURPOSE: Purpose = Purpose::Talk;
 
     fn regard(&mut self, targets: &Targets) {
         if matches!(self.names, ServerNames::OfTargets) {

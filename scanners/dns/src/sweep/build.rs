@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use mrpf_engine::{
+    link::xdp::Purpose,
     scan::{Receiver, Shared},
     template::{Ends, TcpProfile},
 };
@@ -104,6 +105,7 @@ impl Follow for Ask {
     type Listener = Receiver<SweepProbe>;
 
     const FRAME_LEN: usize = SweepProbe::FRAME_LEN;
+    const PURPOSE: Purpose = Purpose::Talk;
 
     fn probe(&self, ends: &Ends, _: TcpProfile, marks: Marks) -> SweepProbe {
         SweepProbe::new(ends, self.0.clone(), marks)

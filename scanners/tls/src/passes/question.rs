@@ -4,6 +4,7 @@ use std::{fmt::Write as _, net::IpAddr, sync::Arc};
 
 use mrpf_engine::{
     cookie::Cookie,
+    link::xdp::Purpose,
     scan::{Dialogue, Shared, Talker, Turn},
     target::Target,
     tcp::{About, End, Frames, Report, Requests},
@@ -61,6 +62,7 @@ impl Follow for Ask {
     type Listener = Talker<Self::Probe, Asking>;
 
     const FRAME_LEN: usize = Frames::MAX_LEN;
+    const PURPOSE: Purpose = Purpose::Talk;
 
     fn probe(&self, ends: &Ends, profile: TcpProfile, marks: Marks) -> Self::Probe {
         ConnectProbe::new(SynProbe::new(ends, profile, marks))
