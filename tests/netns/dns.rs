@@ -53,7 +53,7 @@ fn lookups(
     ask: Ask,
     set: impl Fn(mrpf_syn::Builder) -> mrpf_syn::Builder,
 ) -> Builder {
-    Scan::builder(set(mrpf_syn::Scan::builder().target(resolvers)), ask)
+    Scan::builder(set(crate::world::builder().target(resolvers)), ask)
 }
 
 fn file(path: &Path) -> Ask {

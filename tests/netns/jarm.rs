@@ -214,7 +214,7 @@ fn compare(ports: &[u16]) {
     let different: std::collections::BTreeSet<_> = expected.values().collect();
     assert!(different.len() + 1 >= ports.len(), "servers are different: {expected:?}");
     // Two threads, on ports that the ten passes share.
-    let mut targets = mrpf_syn::Scan::builder()
+    let mut targets = crate::world::builder()
         .allow_reserved(true)
         .rate("2k".parse().unwrap())
         .threads(2)

@@ -18,6 +18,7 @@
 //! tls/matrix.rs  servers that nobody here wrote, each as it can be set up, and whether every field is right
 //! platform.rs  `mrpf up` and the commands on its folder
 //! demo.rs      `mrpf demo` and `mrpf lab`, as root and as an ordinary user
+//! xdp.rs       whom the XDP link disturbs, what it leaves behind and who may not have it
 //! world.rs     what they share
 //! ```
 //!
@@ -41,3 +42,4 @@ mod silence;
 mod states;
 mod tls;
 mod world;
+mod xdp;

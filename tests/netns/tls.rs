@@ -29,7 +29,7 @@ fn hosts() -> (&'static str, u64) {
 
 /// A scan of port 443, at a rate that one nginx keeps up with.
 fn tls(targets: &str) -> Builder {
-    let targets = mrpf_syn::Scan::builder()
+    let targets = crate::world::builder()
         .target(targets)
         .ports("443")
         .allow_reserved(true)
@@ -140,7 +140,7 @@ fn each_host_shows_its_own_certificate_at_a_high_rate() {
     let leaves = Arc::new(Leaves::make().unwrap());
     let lab = Lab::builder().silent(veth::HOSTS).start().unwrap();
     let _responder = TlsResponder::start(lab.world(), Arc::clone(&leaves)).unwrap();
-    let targets = mrpf_syn::Scan::builder()
+    let targets = crate::world::builder()
         .target("198.19.0.0/16")
         .ports("443")
         .allow_reserved(true)

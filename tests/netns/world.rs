@@ -8,14 +8,28 @@ use std::{
     process::{Command, Output},
 };
 
+use mrpf_engine::link::xdp::Wish;
 use mrpf_lab::Lab;
 use mrpf_records::{Record, State, SynRecord};
 use mrpf_syn::{Builder, Scan, Show, Summary};
 use serde_json::Value;
 
+/// The variable that runs these tests over another link: `xdp`.
+const LINK: &str = "MRPF_TEST_LINK";
+
+/// Whether scans of these tests are to go over XDP.
+pub(crate) fn is_over_xdp() -> bool {
+    std::env::var_os(LINK).is_some_and(|link| link == "xdp")
+}
+
+/// A scan over the link that is tested.
+pub(crate) fn builder() -> Builder {
+    Scan::builder().link(if is_over_xdp() { Wish::Xdp } else { Wish::Auto })
+}
+
 /// A scan of the lab's hosts that shows every state.
 pub(crate) fn scan(targets: &str, ports: &str) -> Builder {
-    Scan::builder().target(targets).ports(ports).allow_reserved(true).show(Show::ALL)
+    builder().target(targets).ports(ports).allow_reserved(true).show(Show::ALL)
 }
 
 /// Runs a scan to its end.
@@ -54,10 +68,15 @@ pub(crate) fn mrpf() -> PathBuf {
     path
 }
 
-/// `mrpf` with `args` in the network namespace of the calling thread, ended after two minutes whatever happens.
+/// `mrpf` with `args` in the network namespace of the calling thread, ended after two minutes whatever happens. A scan goes over
+/// the link that is tested.
 pub(crate) fn command(args: &[&str]) -> Command {
     let mut command = Command::new("timeout");
     command.args(["--signal=KILL", "120"]).arg(mrpf()).args(args).env("MRPF_FENCE", "lab");
+    let is_scan = matches!(args, ["syn" | "tls" | "dns", ..]) && !args.contains(&"--link");
+    if is_over_xdp() && is_scan && !args.contains(&"--resume") {
+        command.args(["--link", "xdp"]);
+    }
     command
 }
 

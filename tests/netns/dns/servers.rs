@@ -70,7 +70,7 @@ fn check(resolvers: &str, names_servers: bool, recursion: bool) {
         let text = format!("{name}.example.test{server}\n");
         let set = |it: mrpf_syn::Builder| it;
         let builder = match names_servers {
-            true => mrpf_dns::Scan::builder(mrpf_syn::Scan::builder(), ask(text)),
+            true => mrpf_dns::Scan::builder(crate::world::builder(), ask(text)),
             false => lookups(&listed, ask(text), set),
         };
         let qtype: Qtype = rtype.parse().unwrap();
@@ -87,7 +87,7 @@ fn check(resolvers: &str, names_servers: bool, recursion: bool) {
 
     let text = ["big", "nobody", "www"].map(|name| format!("{name}.example.test{server}\n"));
     let builder = match names_servers {
-        true => mrpf_dns::Scan::builder(mrpf_syn::Scan::builder(), ask(text.concat())),
+        true => mrpf_dns::Scan::builder(crate::world::builder(), ask(text.concat())),
         false => lookups(&listed, ask(text.concat()), |it| it),
     };
     let (rows, summary) = run(builder.types([Qtype::TXT, Qtype::A]).recursion(recursion));

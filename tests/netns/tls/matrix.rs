@@ -122,7 +122,7 @@ fn check(lab: &Lab, servers: Vec<Server>, cases: &[Case]) {
 
 /// Asks all servers; gives the records by port.
 fn scan(cases: &[Case], profile: &Profile, key_share: KeyShare) -> BTreeMap<u16, TlsRecord> {
-    let mut targets = mrpf_syn::Scan::builder()
+    let mut targets = crate::world::builder()
         .allow_reserved(true)
         .cooldown(Duration::from_secs(2))
         .rate("200".parse().unwrap());
