@@ -10,7 +10,7 @@ use mrpf_engine::{
     governor::Rate,
     link::{
         sim::Network,
-        xdp::{Purpose, Receive, Screen},
+        xdp::{Purpose, Receive, Screen, Send},
     },
     neighbour::NextHops,
     scan::{Running, Shared, Simulated},
@@ -29,6 +29,8 @@ use crate::{
     opened::{Opened, SOURCE_PORTS},
 };
 
+/// What the XDP link sends at most, in frames a second, on the machines that it was measured on.
+const LIVE_RATE: u64 = 10_000_000;
 /// Hardware addresses of the simulated network.
 const SIM_OURS: MacAddr = MacAddr([2, 0, 0, 0, 0, 1]);
 const SIM_THEIRS: MacAddr = MacAddr([2, 0, 0, 0, 0, 2]);
@@ -138,6 +140,9 @@ impl Builder {
         let cookie = Cookie::from_os().map_err(|error| ScanError::Random(error.to_string()))?;
         let screen = self.screen(&opened, purpose, &cookie);
         let mut settings = self.settings;
+        if opened.choice.send == Send::Live {
+            settings.link_rate = LIVE_RATE;
+        }
         if let Some(screen) = &screen {
             settings.close &= !screen.resets;
             settings.tell = !screen.digests;
