@@ -11,7 +11,11 @@ use std::{
 };
 
 use mrpf_engine::{
-    link::{LinkError, sim::Network},
+    link::{
+        LinkError,
+        sim::Network,
+        xdp::{Refusal, Wish},
+    },
     neighbour::NeighbourError,
     port_guard::{PortGuard, PortGuardError},
     scan::{Failure, Settings, SettingsError, Stop},
@@ -121,6 +125,9 @@ pub enum ScanError {
     /// The interface or its link.
     #[error(transparent)]
     Link(#[from] LinkError),
+    /// The link that was asked for, of which nothing was opened.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
     /// Routes and hardware addresses.
     #[error(transparent)]
     Neighbour(#[from] NeighbourError),
@@ -138,6 +145,9 @@ pub enum ScanError {
 impl ScanError {
     /// Whether the description is at fault, and not the machine.
     pub fn is_usage(&self) -> bool {
+        if let Self::Refused(refusal) = self {
+            return refusal.is_usage();
+        }
         matches!(
             self,
             Self::Targets(_)
@@ -176,6 +186,7 @@ pub struct Builder {
     pub(crate) seed: Option<u64>,
     pub(crate) shard: Shard,
     pub(crate) interface: Option<String>,
+    pub(crate) link: Wish,
     pub(crate) sources: Sources,
     pub(crate) expected: Option<u64>,
     pub(crate) source_ports: Option<(u16, u16)>,
@@ -337,6 +348,14 @@ impl Builder {
         self
     }
 
+    /// What frames are sent and received by: with [`Wish::Auto`], which is the default, whatever fits the rate and the machine. A scan
+    /// that is asked for the XDP link and cannot have it is [refused](ScanError::Refused) before anything is opened.
+    #[must_use]
+    pub fn link(mut self, wish: Wish) -> Self {
+        self.link = wish;
+        self
+    }
+
     /// The source address for targets of its family, one of the interface's.
     #[must_use]
     pub fn source(mut self, source: impl Into<IpAddr>) -> Self {
@@ -399,6 +418,7 @@ impl Builder {
             profile: self.profile,
             seed: self.seed.map(|seed| seed.wrapping_add(number)),
             interface: self.interface.clone(),
+            link: self.link,
             sources: self.sources,
             source_ports: self.source_ports,
             gateway_mac: self.gateway_mac,

@@ -106,7 +106,7 @@ fn count(socket: &Socket, device: &str) -> io::Result<usize> {
 }
 
 /// Has the driver of `device` do what the command at the start of `room` says.
-fn request(socket: &Socket, device: &str, room: &mut Room) -> io::Result<()> {
+pub(super) fn request(socket: &Socket, device: &str, room: &mut Room) -> io::Result<()> {
     let mut name = [0; libc::IFNAMSIZ];
     if device.len() >= name.len() || device.contains('\0') {
         return Err(io::Error::from_raw_os_error(libc::ENODEV));
@@ -124,8 +124,8 @@ fn request(socket: &Socket, device: &str, room: &mut Room) -> io::Result<()> {
     unsafe { syscall!(ioctl(socket.as_raw_fd(), libc::SIOCETHTOOL, &raw mut request)) }.map(drop)
 }
 
-/// Drivers without ethtool, or without statistics in it.
-fn is_unsupported(error: &io::Error) -> bool {
+/// Drivers without ethtool, or without what is asked for in it.
+pub(super) fn is_unsupported(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(libc::EOPNOTSUPP | libc::EINVAL))
 }
 
@@ -137,21 +137,21 @@ fn changed() -> io::Error {
 }
 
 /// A name up to its closing zeros.
-fn name(octets: &[u8]) -> String {
+pub(super) fn name(octets: &[u8]) -> String {
     let len = octets.iter().position(|octet| *octet == 0).unwrap_or(octets.len());
     String::from_utf8_lossy(&octets[..len]).into_owned()
 }
 
 /// Memory for one structure of ethtool, at its front, with a page behind it that nobody may touch.
 #[derive(Debug)]
-struct Room {
+pub(super) struct Room {
     mapping: Mapping,
     len: usize,
 }
 
 impl Room {
     /// Room for `len` octets and up to a page more, zeroed.
-    fn of(len: usize) -> io::Result<Self> {
+    pub(super) fn of(len: usize) -> io::Result<Self> {
         let page = page_len()?;
         let len = len.next_multiple_of(page);
         let mapping = Mapping::anonymous(len + page)?;
@@ -165,7 +165,7 @@ impl Room {
         self.mapping.at(0, self.len)
     }
 
-    fn octets(&self, at: usize, len: usize) -> &[u8] {
+    pub(super) fn octets(&self, at: usize, len: usize) -> &[u8] {
         assert!(at + len <= self.len, "{at} + {len} of {}", self.len);
         // SAFETY: the first `self.len` octets of the mapping are memory that was zeroed or written, that only this room
         // has, and that lives as long as it. The kernel writes during `request` alone, which borrows the room.
@@ -178,11 +178,11 @@ impl Room {
         unsafe { NonNull::slice_from_raw_parts(self.mapping.at(at, len), len).as_mut() }
     }
 
-    fn put(&mut self, at: usize, word: u32) {
+    pub(super) fn put(&mut self, at: usize, word: u32) {
         self.octets_mut(at, 4).copy_from_slice(&word.to_ne_bytes());
     }
 
-    fn get(&self, at: usize) -> u32 {
+    pub(super) fn get(&self, at: usize) -> u32 {
         let mut word = [0; 4];
         word.copy_from_slice(self.octets(at, 4));
         u32::from_ne_bytes(word)

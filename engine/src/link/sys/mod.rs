@@ -2,7 +2,10 @@
 //!
 //! | file | noun | `unsafe` |
 //! |---|---|---|
+//! | `capabilities.rs` | the capabilities of a thread | yes |
+//! | `driver.rs` | who drives a device, and its channels | no |
 //! | `ethtool.rs` | the statistics that a driver keeps | yes |
+//! | `netdev.rs` | what the kernel says that a device can do | no |
 //! | `mmap.rs` | a mapping: of a packet ring, or anonymous memory | yes |
 //! | `packet_ring.rs` | a TPACKET_V3 receive ring over a mapping | yes |
 //! | `rlimit.rs` | the limit of open files | yes |
@@ -18,10 +21,13 @@
 //! - Errors are `std::io::Error` with the kernel's errno; the layer above knows what was asked and names the mend.
 //! - Nothing is remembered between calls in a static: a socket belongs to the network namespace of the thread that opened it.
 
+pub(crate) mod capabilities;
+pub(crate) mod driver;
 pub(crate) mod ethtool;
 pub(crate) mod mmap;
 #[cfg(test)]
 pub(crate) mod namespace;
+pub(crate) mod netdev;
 pub(crate) mod netlink;
 pub(crate) mod packet_ring;
 pub(crate) mod rlimit;

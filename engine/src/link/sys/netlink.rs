@@ -1,13 +1,13 @@
-//! One question to rtnetlink(7), and its answer.
+//! One question to netlink(7), and its answer: to rtnetlink(7), or to another protocol of it.
 //!
 //! A [`Netlink`] socket sees the network namespace that its thread was in when it was opened, whatever the thread does
 //! later. So it is opened where it is needed and dropped there.
 
-use std::io;
+use std::{io, marker::PhantomData};
 
 use netlink_packet_core::{
-    NLM_F_ACK, NLM_F_DUMP, NLM_F_DUMP_INTR, NLM_F_REQUEST, NetlinkHeader, NetlinkMessage,
-    NetlinkPayload,
+    NLM_F_ACK, NLM_F_DUMP, NLM_F_DUMP_INTR, NLM_F_REQUEST, NetlinkDeserializable, NetlinkHeader,
+    NetlinkMessage, NetlinkPayload, NetlinkSerializable,
 };
 use netlink_packet_route::RouteNetlinkMessage;
 use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_ROUTE};
@@ -15,27 +15,32 @@ use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_ROUTE};
 /// How often a dump is begun again because the tables changed under it.
 const MOST_RESTARTS: u32 = 16;
 
-/// A conversation with the kernel's routing netlink.
+/// A conversation with the kernel in messages `M`.
 #[derive(Debug)]
-pub(crate) struct Netlink {
+pub(crate) struct Netlink<M = RouteNetlinkMessage> {
     socket: Socket,
     sequence: u32,
+    messages: PhantomData<M>,
 }
 
 impl Netlink {
-    /// Opens a socket in the network namespace of the calling thread.
+    /// Opens a socket of rtnetlink in the network namespace of the calling thread.
     pub(crate) fn open() -> io::Result<Self> {
-        let mut socket = Socket::new(NETLINK_ROUTE)?;
+        Self::speaking(NETLINK_ROUTE)
+    }
+}
+
+impl<M: NetlinkSerializable + NetlinkDeserializable + Clone> Netlink<M> {
+    /// Opens a socket of a protocol in the network namespace of the calling thread.
+    pub(crate) fn speaking(protocol: isize) -> io::Result<Self> {
+        let mut socket = Socket::new(protocol)?;
         socket.bind_auto()?;
         socket.connect(&SocketAddr::new(0, 0))?;
-        Ok(Self { socket, sequence: 0 })
+        Ok(Self { socket, sequence: 0, messages: PhantomData })
     }
 
     /// Asks for one object. The kernel's refusal (ENODEV, ENETUNREACH, ...) is the error.
-    pub(crate) fn ask(
-        &mut self,
-        question: RouteNetlinkMessage,
-    ) -> io::Result<Vec<RouteNetlinkMessage>> {
+    pub(crate) fn ask(&mut self, question: M) -> io::Result<Vec<M>> {
         let mut answer = Answer::new(Some);
         self.converse(question, NLM_F_REQUEST | NLM_F_ACK, &mut answer)?;
         answer.whole().ok_or_else(torn)
@@ -45,8 +50,8 @@ impl Netlink {
     /// makes of each message is kept, and the message is not: tables may have millions of lines.
     pub(crate) fn dump<T>(
         &mut self,
-        question: &RouteNetlinkMessage,
-        mut keep: impl FnMut(RouteNetlinkMessage) -> Option<T>,
+        question: &M,
+        mut keep: impl FnMut(M) -> Option<T>,
     ) -> io::Result<Vec<T>> {
         for _ in 0..MOST_RESTARTS {
             let mut answer = Answer::new(&mut keep);
@@ -60,9 +65,9 @@ impl Netlink {
 
     fn converse<T>(
         &mut self,
-        question: RouteNetlinkMessage,
+        question: M,
         flags: u16,
-        answer: &mut Answer<T, impl FnMut(RouteNetlinkMessage) -> Option<T>>,
+        answer: &mut Answer<T, impl FnMut(M) -> Option<T>>,
     ) -> io::Result<()> {
         self.sequence += 1;
         let mut header = NetlinkHeader::default();
@@ -93,16 +98,19 @@ struct Answer<T, F> {
     is_torn: bool,
 }
 
-impl<T, F: FnMut(RouteNetlinkMessage) -> Option<T>> Answer<T, F> {
+impl<T, F> Answer<T, F> {
     fn new(keep: F) -> Self {
         Self { keep, kept: Vec::new(), is_torn: false }
     }
 
     /// Takes a part of the answer to question `sequence`. Whether it was the last part.
-    fn read(&mut self, sequence: u32, datagram: &[u8]) -> io::Result<bool> {
+    fn read<M: NetlinkDeserializable>(&mut self, sequence: u32, datagram: &[u8]) -> io::Result<bool>
+    where
+        F: FnMut(M) -> Option<T>,
+    {
         let mut rest = datagram;
         while !rest.is_empty() {
-            let message = NetlinkMessage::<RouteNetlinkMessage>::deserialize(rest)
+            let message = NetlinkMessage::<M>::deserialize(rest)
                 .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error.to_string()))?;
             let length = (message.header.length as usize).next_multiple_of(4);
             rest = rest.get(length.max(16)..).unwrap_or_default();
@@ -172,7 +180,7 @@ mod tests {
 
     /// How many messages of one whole datagram are kept; `None` if they do not belong together.
     fn kept(parts: &[Vec<u8>]) -> io::Result<Option<usize>> {
-        let mut answer = Answer::new(Some);
+        let mut answer = Answer::new(Some::<RouteNetlinkMessage>);
         assert!(answer.read(7, &parts.concat())?, "the end was in there");
         Ok(answer.whole().map(|kept| kept.len()))
     }
@@ -189,14 +197,15 @@ mod tests {
             assert_eq!(error.raw_os_error(), Some(libc::ENOBUFS));
         }
         kept(&with(done(i32::MIN, 0))).unwrap_err();
-        let mut answer = Answer::new(Some);
+        let mut answer = Answer::new(Some::<RouteNetlinkMessage>);
         assert!(!answer.read(7, &two().concat()).unwrap(), "there is more to come");
     }
 
     #[test]
     fn what_is_not_wanted_is_not_kept() {
         let mut numbers = 0..;
-        let mut answer = Answer::new(|_| numbers.next().filter(|number| number % 2 == 0));
+        let mut answer =
+            Answer::new(|_: RouteNetlinkMessage| numbers.next().filter(|number| number % 2 == 0));
         assert!(answer.read(7, &[link(7), link(7), link(7), done(0, 0)].concat()).unwrap());
         assert_eq!(answer.whole(), Some(vec![0, 2]));
     }

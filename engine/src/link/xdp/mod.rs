@@ -6,3 +6,19 @@
 //!                            '-- not ours, untouched -> the kernel
 //! ```
 
+mod choice;
+mod facts;
+
+pub use self::{
+    choice::{Ask, Choice, LIVE_FROM, Purpose, Receive, Refusal, Send, Wish, WishError, choose},
+    facts::{Capabilities, Channels, Facts, Features, Kernel},
+};
+
+/// Where a program meets the frames that an interface receives.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Mode {
+    /// In the driver, before the kernel has made anything of them.
+    Native,
+    /// Behind the driver, whichever that is.
+    Generic,
+}
