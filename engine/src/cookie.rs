@@ -35,6 +35,11 @@ impl Cookie {
         Self { state: [v0, v1, k0 ^ 0x6c79_6765_6e65_7261, k1 ^ 0x7465_6462_7974_6573] }
     }
 
+    /// The initial state, for a program of the kernel that computes the same.
+    pub(crate) fn state(&self) -> [u64; 4] {
+        self.state
+    }
+
     /// The 64 bits of the connection between `ours` and `theirs`.
     #[inline]
     pub fn v4(&self, ours: (Ipv4Addr, u16), theirs: (Ipv4Addr, u16)) -> u64 {

@@ -7,9 +7,11 @@
 //! | `ethtool.rs` | the statistics that a driver keeps | yes |
 //! | `netdev.rs` | what the kernel says that a device can do | no |
 //! | `mmap.rs` | a mapping: of a packet ring, or anonymous memory | yes |
+//! | `monotonic.rs` | the clock that BPF programs read | yes |
 //! | `packet_ring.rs` | a TPACKET_V3 receive ring over a mapping | yes |
 //! | `rlimit.rs` | the limit of open files | yes |
 //! | `send_batch.rs` | frames and the headers that sendmmsg(2) reads | yes |
+//! | `shared_words.rs` | words that a BPF program reads and writes too | yes |
 //! | `socket.rs` | calls on packet sockets that socket2 does not have | yes |
 //! | `namespace.rs` | a network namespace, for tests alone | yes |
 //! | `netlink.rs` | one question to rtnetlink, and its answer | no |
@@ -25,6 +27,7 @@ pub(crate) mod capabilities;
 pub(crate) mod driver;
 pub(crate) mod ethtool;
 pub(crate) mod mmap;
+pub(crate) mod monotonic;
 #[cfg(test)]
 pub(crate) mod namespace;
 pub(crate) mod netdev;
@@ -32,6 +35,7 @@ pub(crate) mod netlink;
 pub(crate) mod packet_ring;
 pub(crate) mod rlimit;
 pub(crate) mod send_batch;
+pub(crate) mod shared_words;
 pub(crate) mod socket;
 
 /// Calls a function of libc that returns -1 and sets errno, and makes an `io::Result` of it.

@@ -5,20 +5,28 @@
 //! XdpRx   the driver -> receive.bpf.c: ours? -> ring buffer -> shown where it lies
 //!                            '-- not ours, untouched -> the kernel
 //! ```
+//!
+//! # What holds
+//!
+//! - What is not an answer to us reaches the kernel as it would without the link: ARP, neighbour discovery, other ports, other
+//!   addresses. What is, does not, so the kernel resets nothing and needs no firewall rule.
+//! - The programs are taken off by the kernel when the link is dropped or its process ends, however it ends.
+//! - Both halves belong to the network namespace of the thread that opened them, and open only where the
+//!   [fence](super::fence) lets them.
+//!
+//! Never here: neighbours are not resolved, since ARP and neighbour discovery stay the kernel's; a packet socket hears them too.
 
 mod choice;
 mod facts;
+mod program;
+mod rhythm;
+mod rx;
+mod stamps;
+mod take;
 
 pub use self::{
     choice::{Ask, Choice, LIVE_FROM, Purpose, Receive, Refusal, Send, Wish, WishError, choose},
     facts::{Capabilities, Channels, Facts, Features, Kernel},
+    rx::{Mode, XdpRx},
+    take::{Deal, MAX_RECEIVERS, Screen, Take},
 };
-
-/// Where a program meets the frames that an interface receives.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Mode {
-    /// In the driver, before the kernel has made anything of them.
-    Native,
-    /// Behind the driver, whichever that is.
-    Generic,
-}

@@ -1,0 +1,308 @@
+//! The receiving half.
+
+use std::{
+    fmt, io,
+    os::fd::AsRawFd,
+    sync::atomic::Ordering::SeqCst,
+    sync::{Arc, atomic},
+    thread,
+    time::Duration,
+};
+
+use aya::{
+    maps::{MapData, RingBuf},
+    programs::links::FdLink,
+};
+use mio::{Events, Interest, Poll, Token, unix::SourceFd};
+use socket2::Socket;
+
+use super::{
+    program::{Counters, Counts, Program},
+    rhythm::{NAP, Rhythm},
+    stamps::Stamps,
+    take::Take,
+};
+use crate::{
+    link::{
+        Digest, Form, Frame, LinkError, LinkLayer, Rx, Screened,
+        interface::Interface,
+        packet,
+        sys::{
+            shared_words::SharedWords,
+            socket::{self, LinkAddress},
+        },
+    },
+    time::{Clock, Instant},
+};
+
+/// Records that are shown by one call, so that whoever takes them comes to do something else.
+const AT_ONCE: usize = 8_192;
+/// The longest that a receiver sleeps without a look.
+const LONGEST_SLEEP: Duration = Duration::from_secs(1);
+/// An EtherType that nobody sends: IEEE 802, local experimental.
+const NO_PROTOCOL: u16 = 0x88b5;
+/// Octets before those of a whole frame in a record: `struct head` of the program.
+const HEAD_LEN: usize = 16;
+
+const WAITING: &str = "waiting for frames";
+
+/// Where the program runs.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Mode {
+    /// In the driver, before the kernel makes a packet of a frame: what the link is for.
+    Native,
+    /// In the kernel, behind any driver: it costs what packet sockets do, and still no answer reaches the kernel's TCP.
+    Generic,
+}
+
+/// Receives what an XDP program has taken from the kernel: answers alone, and of a SYN scan those alone that proved themselves.
+///
+/// Its frames are not cut below 9216 octets. VLAN tags stay on them, other than on those of a packet socket, if the device left
+/// them there.
+///
+/// A receiver that waits costs nothing. One that gets much naps for 250 us at a time and then looks, which no record has to wake
+/// it for.
+pub struct XdpRx {
+    ring: RingBuf<MapData>,
+    /// Which of the receivers it is.
+    number: usize,
+    bells: SharedWords,
+    attached: Arc<Attached>,
+    /// Hears of nothing but the end of the interface.
+    watch: Socket,
+    poll: Poll,
+    events: Events,
+    clock: Clock,
+    stamps: Stamps,
+    rhythm: Rhythm,
+    /// What was last counted.
+    counts: Counts,
+    name: String,
+    /// The errno after which nothing can be received any more.
+    failed: Option<i32>,
+}
+
+/// The program on the interface, until the last receiver is dropped.
+struct Attached {
+    counters: Counters,
+    _link: FdLink,
+}
+
+impl XdpRx {
+    /// Opens the receivers of what arrives at `interface` and is for us: as many as `take` deals to. `clock` turns the program's
+    /// timestamps into moments of the scan.
+    ///
+    /// From then on until all of them are dropped, or the process ends, what is taken does not reach the kernel: no RST answers
+    /// it. Everything else does, untouched.
+    ///
+    /// # Errors
+    ///
+    /// As [`PacketTx::open`](crate::link::packet::PacketTx::open), and [`LinkError::NoBpf`], [`LinkError::Occupied`],
+    /// [`LinkError::Program`] and, for an interface without Ethernet or a driver without XDP, [`LinkError::Unusable`].
+    pub fn open(
+        interface: &Interface,
+        take: &Take,
+        mode: Mode,
+        clock: Clock,
+    ) -> Result<Vec<Self>, LinkError> {
+        // The fence stands before anything is loaded.
+        let first_watch = watch(interface)?;
+        if interface.layer() != LinkLayer::Ethernet {
+            let why =
+                "has no Ethernet header, which the XDP link needs; take --link packet".to_owned();
+            return Err(LinkError::Unusable { name: interface.name().to_owned(), why });
+        }
+        let mut program = Program::load(take)?;
+        let link = program.attach(interface, mode)?;
+        let bells =
+            (0..program.rings.len()).map(|_| program.bells()).collect::<Result<Vec<_>, _>>()?;
+        let Program { rings, counters, .. } = program;
+        let attached = Arc::new(Attached { counters, _link: link });
+        let mut first_watch = Some(first_watch);
+        rings
+            .into_iter()
+            .zip(bells)
+            .enumerate()
+            .map(|(number, (ring, bells))| {
+                let watch = first_watch.take().map_or_else(|| watch(interface), Ok)?;
+                let attached = Arc::clone(&attached);
+                Self::of(ring, number, bells, attached, watch, interface.name(), clock)
+            })
+            .collect()
+    }
+
+    fn of(
+        ring: RingBuf<MapData>,
+        number: usize,
+        bells: SharedWords,
+        attached: Arc<Attached>,
+        watch: Socket,
+        name: &str,
+        clock: Clock,
+    ) -> Result<Self, LinkError> {
+        let io = |what| move |source| LinkError::Io { what, source };
+        let poll = Poll::new().map_err(io("making an epoll instance"))?;
+        for (token, file) in [ring.as_raw_fd(), watch.as_raw_fd()].into_iter().enumerate() {
+            poll.registry()
+                .register(&mut SourceFd(&file), Token(token), Interest::READABLE)
+                .map_err(io(WAITING))?;
+        }
+        Ok(Self {
+            ring,
+            number,
+            bells,
+            attached,
+            watch,
+            poll,
+            events: Events::with_capacity(4),
+            clock,
+            stamps: Stamps::new(&clock).map_err(io("reading the clock"))?,
+            rhythm: Rhythm::new(clock.now()),
+            counts: Counts::default(),
+            name: name.to_owned(),
+            failed: None,
+        })
+    }
+
+    /// Shows what is in the ring.
+    fn show(&mut self, take: &mut impl FnMut(Frame<'_>)) -> usize {
+        let now = self.clock.now();
+        let mut count = 0;
+        while count < AT_ONCE
+            && let Some(record) = self.ring.next()
+        {
+            // A record of neither form would be the program's mistake; it is no frame.
+            if let Some(frame) = read(&record, &self.stamps, now) {
+                count += 1;
+                take(frame);
+            }
+        }
+        if count > 0 {
+            self.rhythm.saw(count, count < AT_ONCE, now);
+        }
+        count
+    }
+
+    /// From here on the program wakes us. What came before that may not have, so who calls this looks once more.
+    fn set_bell(&self) {
+        self.bells.word(self.number).store(1, SeqCst);
+        atomic::fence(SeqCst);
+    }
+
+    fn unset_bell(&self) {
+        self.bells.word(self.number).store(0, SeqCst);
+    }
+
+    /// Waits until the program rings, at most `wait`.
+    fn wait(&mut self, wait: Duration) -> Result<(), LinkError> {
+        match self.poll.poll(&mut self.events, Some(wait.min(LONGEST_SLEEP))) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(()),
+            result => result.map_err(|source| LinkError::Io { what: WAITING, source })?,
+        }
+        if self.events.iter().any(mio::event::Event::is_error) {
+            self.failed = match self.watch.take_error() {
+                Ok(error) => error.and_then(|error| error.raw_os_error()),
+                Err(error) => error.raw_os_error(),
+            };
+        }
+        Ok(())
+    }
+
+    fn count(&mut self) -> &Counts {
+        // It cannot fail on an array that is there; if it does, what was counted last still holds.
+        if let Some(counts) = self.attached.counters.read() {
+            self.counts = counts;
+        }
+        &self.counts
+    }
+}
+
+/// A socket that hears when `interface` goes down or away, and nothing else.
+fn watch(interface: &Interface) -> Result<Socket, LinkError> {
+    let socket = packet::open(interface)?;
+    socket::bind(&socket, LinkAddress::new(interface.index(), NO_PROTOCOL)).map_err(|source| {
+        LinkError::Io { what: "binding a packet socket to its interface", source }
+    })?;
+    Ok(socket)
+}
+
+/// What a record of the ring shows.
+fn read<'a>(record: &'a [u8], stamps: &Stamps, now: Instant) -> Option<Frame<'a>> {
+    if record.len() == Digest::LEN {
+        let micros = u32::from_ne_bytes(*record.last_chunk()?);
+        let at = stamps.at_micros(micros, now);
+        return Some(Frame {
+            bytes: record,
+            at,
+            wire_len: record.len() as u32,
+            form: Form::Digest,
+        });
+    }
+    let (head, room) = record.split_at_checked(HEAD_LEN)?;
+    let nanos = u64::from_ne_bytes(*head.first_chunk()?);
+    let wire_len = u32::from_ne_bytes(*head[8..].first_chunk()?);
+    let kept = room.len().min(wire_len as usize);
+    Some(Frame::whole(&room[..kept], stamps.at_nanos(nanos), wire_len))
+}
+
+impl Rx for XdpRx {
+    fn receive(
+        &mut self,
+        wait: Duration,
+        mut take: impl FnMut(Frame<'_>),
+    ) -> Result<usize, LinkError> {
+        let until = self.clock.now() + wait;
+        if self.rhythm.naps() && !wait.is_zero() {
+            thread::sleep(NAP.min(wait));
+        }
+        let count = self.show(&mut take);
+        if count > 0 {
+            return Ok(count);
+        }
+        self.rhythm.saw_nothing();
+        loop {
+            if let Some(errno) = self.failed {
+                return Err(packet::lost(&self.name, "receiving frames", errno));
+            }
+            let left = until.since(self.clock.now());
+            if left.is_zero() {
+                return Ok(0);
+            }
+            self.set_bell();
+            let mut count = self.show(&mut take);
+            if count == 0 {
+                let waited = self.wait(left);
+                self.unset_bell();
+                waited?;
+                count = self.show(&mut take);
+            } else {
+                self.unset_bell();
+            }
+            if count > 0 {
+                return Ok(count);
+            }
+        }
+    }
+
+    fn ring_drops(&mut self) -> u64 {
+        let number = self.number;
+        self.count().full[number]
+    }
+
+    /// The first of several receivers tells for all.
+    fn screened(&mut self) -> Screened {
+        if self.number == 0 { self.count().screened } else { Screened::default() }
+    }
+}
+
+impl fmt::Debug for XdpRx {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("XdpRx")
+            .field("name", &self.name)
+            .field("number", &self.number)
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests;
