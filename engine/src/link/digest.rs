@@ -41,8 +41,29 @@ impl Digest {
     #[inline]
     pub fn read(octets: &[u8]) -> Option<Self> {
         let octets: &[u8; Self::LEN] = octets.try_into().ok()?;
-        let [a, b, c, d, rp0, rp1, lp0, lp1, s0, s1, s2, s3, k0, k1, k2, k3, w0, w1, ttl, flags, ..] =
-            *octets;
+        let [
+            a,
+            b,
+            c,
+            d,
+            rp0,
+            rp1,
+            lp0,
+            lp1,
+            s0,
+            s1,
+            s2,
+            s3,
+            k0,
+            k1,
+            k2,
+            k3,
+            w0,
+            w1,
+            ttl,
+            flags,
+            ..,
+        ] = *octets;
         Some(Self {
             remote: Ipv4Addr::new(a, b, c, d),
             remote_port: u16::from_be_bytes([rp0, rp1]),

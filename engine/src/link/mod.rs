@@ -20,8 +20,8 @@ pub mod fence;
 pub mod interface;
 pub mod packet;
 pub mod sim;
-pub mod xdp;
 pub(crate) mod sys;
+pub mod xdp;
 
 use std::{io, time::Duration};
 
@@ -205,6 +205,29 @@ pub enum LinkError {
     UnknownFence {
         /// Its value.
         value: String,
+    },
+    /// The process may not load BPF programs.
+    #[error(
+        "the XDP link needs CAP_BPF, CAP_NET_ADMIN and CAP_NET_RAW: run with sudo, or: sudo setcap cap_net_raw,cap_net_admin,cap_bpf,cap_perfmon+ep $(command -v mrpf); or take --link packet"
+    )]
+    NoBpf,
+    /// Another XDP program is on the interface, which has room for one.
+    #[error(
+        "interface {name} has an XDP program already, of another scan or another tool: see it with: ip link show dev {name}; end what put it there, or: sudo ip link set dev {name} xdp off; or take --link packet"
+    )]
+    Occupied {
+        /// The interface.
+        name: String,
+    },
+    /// The kernel did not take a BPF program of ours.
+    #[error(
+        "{what}: {why}; it needs Linux 5.18 or later with CONFIG_BPF_SYSCALL, without it take --link packet"
+    )]
+    Program {
+        /// What was asked of the kernel.
+        what: &'static str,
+        /// Its answer.
+        why: String,
     },
     /// The system refused something else.
     #[error("{what}: {source}")]

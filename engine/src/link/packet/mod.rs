@@ -33,7 +33,7 @@ pub use self::{
 use super::{LinkError, fence, interface::Interface};
 
 /// A packet socket that receives nothing yet, on an interface that is there and up.
-fn open(interface: &Interface) -> Result<Socket, LinkError> {
+pub(super) fn open(interface: &Interface) -> Result<Socket, LinkError> {
     fence::enforce()?;
     let now = Interface::by_index(interface.index()).map_err(|error| match error {
         LinkError::Io { source, .. } if is_gone(source.raw_os_error()) => {
@@ -62,7 +62,7 @@ fn gone(name: &str, source: io::Error) -> LinkError {
 }
 
 /// What an errno says of a link that was open.
-fn lost(name: &str, what: &'static str, errno: i32) -> LinkError {
+pub(super) fn lost(name: &str, what: &'static str, errno: i32) -> LinkError {
     let source = io::Error::from_raw_os_error(errno);
     if is_gone(Some(errno)) { gone(name, source) } else { LinkError::Io { what, source } }
 }

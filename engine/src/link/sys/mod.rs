@@ -2,11 +2,14 @@
 //!
 //! | file | noun | `unsafe` |
 //! |---|---|---|
+//! | `bpf.rs` | one long run of a BPF program | yes |
 //! | `ethtool.rs` | the statistics that a driver keeps | yes |
-//! | `mmap.rs` | a mapping: of a packet ring, or anonymous memory | yes |
+//! | `frame_ring.rs` | a ring of frames over a BPF array | yes |
+//! | `mmap.rs` | a mapping: of a packet ring or a BPF array, or anonymous memory | yes |
 //! | `packet_ring.rs` | a TPACKET_V3 receive ring over a mapping | yes |
 //! | `rlimit.rs` | the limit of open files | yes |
 //! | `send_batch.rs` | frames and the headers that sendmmsg(2) reads | yes |
+//! | `signal.rs` | a signal that ends a system call of one thread | yes |
 //! | `socket.rs` | calls on packet sockets that socket2 does not have | yes |
 //! | `namespace.rs` | a network namespace, for tests alone | yes |
 //! | `netlink.rs` | one question to rtnetlink, and its answer | no |
@@ -18,7 +21,9 @@
 //! - Errors are `std::io::Error` with the kernel's errno; the layer above knows what was asked and names the mend.
 //! - Nothing is remembered between calls in a static: a socket belongs to the network namespace of the thread that opened it.
 
+pub(crate) mod bpf;
 pub(crate) mod ethtool;
+pub(crate) mod frame_ring;
 pub(crate) mod mmap;
 #[cfg(test)]
 pub(crate) mod namespace;
@@ -26,6 +31,7 @@ pub(crate) mod netlink;
 pub(crate) mod packet_ring;
 pub(crate) mod rlimit;
 pub(crate) mod send_batch;
+pub(crate) mod signal;
 pub(crate) mod socket;
 
 /// Calls a function of libc that returns -1 and sets errno, and makes an `io::Result` of it.

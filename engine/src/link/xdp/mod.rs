@@ -6,3 +6,10 @@
 //!                            '-- not ours, untouched -> the kernel
 //! ```
 
+mod pace;
+mod redirect;
+pub(super) mod ring;
+mod runner;
+mod tx;
+
+pub use self::tx::XdpTx;
