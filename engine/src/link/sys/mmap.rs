@@ -1,4 +1,4 @@
-//! A mapping: of a packet ring, or anonymous memory.
+//! A mapping: of a packet ring or a BPF array, or anonymous memory.
 
 #![expect(unsafe_code, reason = "mmap(2) and munmap(2)")]
 
@@ -26,7 +26,7 @@ impl Mapping {
         Self::map(len, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS, -1)
     }
 
-    /// The first `len` octets of what `file` maps: for a packet socket its ring.
+    /// The first `len` octets of what `file` maps: for a packet socket its ring, for a BPF array its values.
     pub(crate) fn shared(file: BorrowedFd<'_>, len: usize) -> io::Result<Self> {
         Self::map(len, libc::MAP_SHARED, file.as_raw_fd())
     }

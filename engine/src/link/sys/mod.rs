@@ -2,19 +2,22 @@
 //!
 //! | file | noun | `unsafe` |
 //! |---|---|---|
+//! | `bpf.rs` | one long run of a BPF program | yes |
 //! | `capabilities.rs` | the capabilities of a thread | yes |
 //! | `driver.rs` | who drives a device, and its channels | no |
 //! | `ethtool.rs` | the statistics that a driver keeps | yes |
-//! | `netdev.rs` | what the kernel says that a device can do | no |
-//! | `mmap.rs` | a mapping: of a packet ring, or anonymous memory | yes |
+//! | `frame_ring.rs` | a ring of frames over a BPF array | yes |
+//! | `mmap.rs` | a mapping: of a packet ring or a BPF array, or anonymous memory | yes |
 //! | `monotonic.rs` | the clock that BPF programs read | yes |
+//! | `namespace.rs` | a network namespace, for tests alone | yes |
+//! | `netdev.rs` | what the kernel says that a device can do | no |
+//! | `netlink.rs` | one question to rtnetlink, and its answer | no |
 //! | `packet_ring.rs` | a TPACKET_V3 receive ring over a mapping | yes |
 //! | `rlimit.rs` | the limit of open files | yes |
 //! | `send_batch.rs` | frames and the headers that sendmmsg(2) reads | yes |
 //! | `shared_words.rs` | words that a BPF program reads and writes too | yes |
+//! | `signal.rs` | a signal that ends a system call of one thread | yes |
 //! | `socket.rs` | calls on packet sockets that socket2 does not have | yes |
-//! | `namespace.rs` | a network namespace, for tests alone | yes |
-//! | `netlink.rs` | one question to rtnetlink, and its answer | no |
 //!
 //! # The contract
 //!
@@ -23,9 +26,11 @@
 //! - Errors are `std::io::Error` with the kernel's errno; the layer above knows what was asked and names the mend.
 //! - Nothing is remembered between calls in a static: a socket belongs to the network namespace of the thread that opened it.
 
+pub(crate) mod bpf;
 pub(crate) mod capabilities;
 pub(crate) mod driver;
 pub(crate) mod ethtool;
+pub(crate) mod frame_ring;
 pub(crate) mod mmap;
 pub(crate) mod monotonic;
 #[cfg(test)]
@@ -36,6 +41,7 @@ pub(crate) mod packet_ring;
 pub(crate) mod rlimit;
 pub(crate) mod send_batch;
 pub(crate) mod shared_words;
+pub(crate) mod signal;
 pub(crate) mod socket;
 
 /// Calls a function of libc that returns -1 and sets errno, and makes an `io::Result` of it.

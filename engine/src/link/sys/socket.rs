@@ -67,6 +67,12 @@ pub(crate) fn force_send_buffer(socket: &Socket, octets: i32) -> io::Result<()> 
     set(socket, libc::SOL_SOCKET, libc::SO_SNDBUFFORCE, &octets)
 }
 
+/// Sets the receive buffer past the system's limit (net.core.rmem_max), which needs CAP_NET_ADMIN.
+#[cfg(test)]
+pub(crate) fn force_receive_buffer(socket: &Socket, octets: i32) -> io::Result<()> {
+    set(socket, libc::SOL_SOCKET, libc::SO_RCVBUFFORCE, &octets)
+}
+
 /// Gives the socket a TPACKET_V3 receive ring. A block is handed over when it is full, or `retire` after its first frame.
 pub(super) fn make_ring(
     socket: &Socket,

@@ -18,15 +18,21 @@
 
 mod choice;
 mod facts;
+mod pace;
 mod program;
+mod redirect;
 mod rhythm;
+pub(super) mod ring;
+mod runner;
 mod rx;
 mod stamps;
 mod take;
+mod tx;
 
 pub use self::{
     choice::{Ask, Choice, LIVE_FROM, Purpose, Receive, Refusal, Send, Wish, WishError, choose},
     facts::{Capabilities, Channels, Facts, Features, Kernel},
     rx::{Mode, XdpRx},
     take::{Deal, MAX_RECEIVERS, Screen, Take},
+    tx::XdpTx,
 };

@@ -1,0 +1,119 @@
+//! The program that sends, loaded; and who tells how many of its frames were lost.
+//!
+//! Between `bpf_redirect` and the wire a frame can be lost in silence. Two tracepoints of the kernel name each batch that a
+//! driver did not take whole, and the object's other two programs count ours. Where a process may not look at
+//! tracepoints (CAP_PERFMON), what the interface counts as dropped is taken instead: by all its users together, so that it
+//! is at least what we lost.
+
+use std::{
+    error::Error,
+    fmt, io,
+    os::fd::{AsFd, BorrowedFd},
+};
+
+use aya::{
+    Ebpf,
+    maps::Map,
+    programs::{ProgramError, ProgramFd, RawTracePoint, Xdp},
+};
+
+use crate::link::LinkError;
+
+/// The programs as clang made them.
+const OBJECT: &[u8] = aya::include_bytes_aligned!("../../../bpf/send.bpf.o");
+/// What the object calls its map and the program that sends.
+const RING: &str = "ring";
+const SEND: &str = "send";
+/// Its programs that count losses, and the tracepoints they stand at.
+const COUNTERS: [(&str, &str); 2] = [("xmit", "xdp_devmap_xmit"), ("refused", "xdp_redirect_err")];
+
+/// The object in the kernel, until this is dropped.
+pub(crate) struct Program {
+    ebpf: Ebpf,
+    counts_losses: bool,
+}
+
+impl Program {
+    /// Loads the object, whose program is attached to nothing.
+    pub(crate) fn load() -> Result<Self, LinkError> {
+        let mut ebpf = Ebpf::load(OBJECT).map_err(|error| refused(&error))?;
+        let send: Result<&mut Xdp, ProgramError> = program(&mut ebpf, SEND);
+        send.and_then(Xdp::load).map_err(|error| refused(&error))?;
+        let counts_losses = COUNTERS.iter().all(|(name, at)| count(&mut ebpf, name, at).is_ok());
+        Ok(Self { ebpf, counts_losses })
+    }
+
+    /// Whether the ring's own count of lost frames is kept.
+    pub(crate) fn counts_losses(&self) -> bool {
+        self.counts_losses
+    }
+
+    /// The map of the ring.
+    pub(crate) fn ring(&self) -> io::Result<BorrowedFd<'_>> {
+        match self.ebpf.map(RING) {
+            Some(Map::Array(map)) => Ok(map.fd().as_fd()),
+            _ => Err(io::ErrorKind::NotFound.into()),
+        }
+    }
+
+    /// The program that sends.
+    pub(crate) fn send(&mut self) -> io::Result<ProgramFd> {
+        let send: Result<&mut Xdp, ProgramError> = program(&mut self.ebpf, SEND);
+        let fd = send.and_then(|send| send.fd()).map_err(io::Error::other)?;
+        fd.try_clone()
+    }
+}
+
+impl fmt::Debug for Program {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Program")
+            .field("counts_losses", &self.counts_losses)
+            .finish_non_exhaustive()
+    }
+}
+
+fn program<'a, T>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut T, ProgramError>
+where
+    &'a mut T: TryFrom<&'a mut aya::programs::Program, Error = ProgramError>,
+{
+    ebpf.program_mut(name).ok_or(ProgramError::NotLoaded).and_then(TryInto::try_into)
+}
+
+fn count(ebpf: &mut Ebpf, name: &str, at: &str) -> Result<(), ProgramError> {
+    let program: &mut RawTracePoint = program(ebpf, name)?;
+    program.load()?;
+    program.attach(at).map(drop)
+}
+
+/// What an error of aya says, all the way down.
+fn refused(error: &(dyn Error + 'static)) -> LinkError {
+    let mut why = Vec::new();
+    let mut next = Some(error);
+    while let Some(error) = next {
+        let errno = error.downcast_ref::<io::Error>().and_then(io::Error::raw_os_error);
+        if errno == Some(libc::EPERM) {
+            return LinkError::NoBpf;
+        }
+        why.push(error.to_string());
+        next = error.source();
+    }
+    LinkError::Program { what: "loading the program that sends", why: why.join(": ") }
+}
+
+#[cfg(test)]
+mod tests {
+    use aya::sys::SyscallError;
+
+    use super::*;
+
+    #[test]
+    fn what_is_not_permitted_is_said_so_and_the_rest_in_full() {
+        let load = |errno| {
+            let io_error = io::Error::from_raw_os_error(errno);
+            ProgramError::from(SyscallError { call: "bpf_prog_load", io_error })
+        };
+        assert!(matches!(refused(&load(libc::EPERM)), LinkError::NoBpf));
+        let text = refused(&load(libc::EINVAL)).to_string();
+        assert!(text.contains("Invalid argument"), "{text}");
+    }
+}
