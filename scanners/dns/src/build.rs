@@ -10,7 +10,7 @@ use std::{
 };
 
 use mrpf_engine::{
-    link::sim::Network,
+    link::{sim::Network, xdp::Purpose},
     scan::{Failure, Listening, Session, Stepped, Stop},
     target::{Shard, TargetError, Targets},
     time::Instant,
@@ -307,7 +307,7 @@ impl Builder {
         let marks = Marks::new(threads.into(), self.start_at);
         let (feeder, feds) = feed(source, threads.into()).map_err(thread)?;
         let parts = (0..u16::from(threads)).map(|number| ports(first, last, threads, number));
-        let parts = parts.collect::<Result<Vec<_>, DnsError>>()?;
+        let parts = parts.collect::<Result<Vec<_>, ScanError>>()?;
         let span = |ports: &Ports| (ports.first(), ports.first() + (ports.count() - 1));
         let receivers = match &*parts {
             [_] => opened.receivers(1, None)?,

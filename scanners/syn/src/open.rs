@@ -65,7 +65,8 @@ impl Builder {
         let resets = self.settings.close && self.settings.rate == Rate::Max;
         // A digest has no next hop to send a reset to, and none of what records are made of.
         let digests = !self.show.any() && (resets || !self.settings.close);
-        Some(Screen { cookie: cookie.clone(), digests, resets })
+        let label_mask = self.profile.flow_label_mask();
+        Some(Screen { cookie: cookie.clone(), digests, resets, label_mask })
     }
 
     fn cut_ports(&self, (first, last): (u16, u16)) -> Result<SourcePorts, ScanError> {
