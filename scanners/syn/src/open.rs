@@ -61,8 +61,11 @@ impl Builder {
         if purpose != Purpose::Answers || opened.choice.receive == Receive::Packet {
             return None;
         }
-        // Its resets pass by the governor, so they are for scans without a rate to keep.
-        let resets = self.settings.close && self.settings.rate == Rate::Max;
+        // Its resets pass by the governor, so they are for scans without a rate to keep; and they leave as live frames do, which
+        // not every device takes.
+        let resets = self.settings.close
+            && self.settings.rate == Rate::Max
+            && opened.choice.send == Send::Live;
         // A digest has no next hop to send a reset to, and none of what records are made of.
         let digests = !self.show.any() && (resets || !self.settings.close);
         let label_mask = self.profile.flow_label_mask();

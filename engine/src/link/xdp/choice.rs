@@ -38,6 +38,10 @@ const OLDEST: Kernel = Kernel { major: 5, minor: 18 };
 /// The highest MTU with which ENA takes a program, with pages of 4 KiB (linux/drivers/net/ethernet/amazon/ena/ena_xdp.h).
 const ENA_MOST_MTU: u32 = 3_498;
 
+/// The highest with which any driver does that is known, as frames and what is around them have to lie in one such page: the ENA's,
+/// which is the lowest.
+const NATIVE_MOST_MTU: u32 = ENA_MOST_MTU;
+
 /// Drivers of which is known, from their source, that since [`OLDEST`] they run programs and, while one is attached, send what is
 /// redirected to them; for kernels that do not tell, and because most of them tell the second only then.
 const SENDS_WHILE_ATTACHED: [&str; 6] = ["ena", "virtio_net", "i40e", "ice", "igb", "igc"];
@@ -308,6 +312,10 @@ fn known(facts: &Facts) -> Result<(), Refusal> {
 
 /// Whether the driver runs programs.
 fn native(facts: &Facts) -> Result<(), Refusal> {
+    if facts.mtu > NATIVE_MOST_MTU {
+        let (interface, mtu) = (facts.interface.clone(), facts.mtu);
+        return Err(Refusal::LongFrames { interface, mtu, most: NATIVE_MOST_MTU });
+    }
     let is_native = match facts.features {
         Some(features) => features.basic,
         None => is_driven_by(facts, "veth") || sends_while_attached(facts),

@@ -59,6 +59,15 @@ pub enum Refusal {
         /// Its driver.
         driver: String,
     },
+    /// A frame has to lie in one page, with room before and behind it.
+    LongFrames {
+        /// The interface.
+        interface: String,
+        /// Its MTU.
+        mtu: u32,
+        /// The highest with which any driver takes a program.
+        most: u32,
+    },
     /// A veth runs no programs unless it has a receive queue for each queue its far end sends by.
     VethQueues {
         /// The interface.
@@ -118,6 +127,9 @@ impl Refusal {
             Self::NotNative { interface, driver } => {
                 format!("the driver of {interface}, {driver}, runs no XDP programs")
             }
+            Self::LongFrames { interface, mtu, most } => {
+                format!("{interface} has an MTU of {mtu}, and drivers take XDP programs up to {most}")
+            }
             Self::VethQueues { interface } => {
                 format!("the far end of {interface} has more transmit queues than {interface} has receive queues")
             }
@@ -151,7 +163,7 @@ impl Refusal {
             Self::Attached { program, .. } => {
                 format!("end what attached it; `bpftool prog show id {program}` names it")
             }
-            Self::EnaMtu { interface, most, .. } => {
+            Self::EnaMtu { interface, most, .. } | Self::LongFrames { interface, most, .. } => {
                 format!("sudo ip link set {interface} mtu {most}")
             }
             Self::EnaChannels { interface, most, .. } if *most > 1 => {
