@@ -72,11 +72,13 @@ pub(crate) fn mrpf() -> PathBuf {
 /// the link that is tested.
 pub(crate) fn command(args: &[&str]) -> Command {
     let mut command = Command::new("timeout");
-    command.args(["--signal=KILL", "120"]).arg(mrpf()).args(args).env("MRPF_FENCE", "lab");
-    let is_scan = matches!(args, ["syn" | "tls" | "dns", ..]) && !args.contains(&"--link");
-    if is_over_xdp() && is_scan && !args.contains(&"--resume") {
-        command.args(["--link", "xdp"]);
-    }
+    command.args(["--signal=KILL", "120"]).arg(mrpf()).env("MRPF_FENCE", "lab");
+    match args {
+        [scan @ ("syn" | "tls" | "dns"), more @ ..] if is_over_xdp() && !more.contains(&"--resume") => {
+            command.args([scan, "--link", "xdp"]).args(more)
+        }
+        _ => command.args(args),
+    };
     command
 }
 

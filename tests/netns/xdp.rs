@@ -2,7 +2,7 @@
 
 use std::{
     io::{BufRead, BufReader, Read, Write},
-    net::{TcpListener, TcpStream},
+    net::{Ipv4Addr, TcpListener, TcpStream},
     process::{Child, Command, Stdio},
     sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
     thread,
@@ -14,9 +14,10 @@ use mrpf_engine::link::{
     xdp::{Facts, Wish},
 };
 use mrpf_lab::{
-    Lab,
+    Lab, Pass, Synack,
     gate::{self, Need},
-    sink::{Answering, Pass},
+    synack,
+    veth::HOSTS,
 };
 use mrpf_records::State;
 use mrpf_syn::{Scan, Show};
@@ -118,13 +119,16 @@ fn every_answer_of_a_fast_far_end_is_counted_once() {
     if !gate::permits(&[Need::Netns, Need::Bpf]) {
         return;
     }
-    for per_mille in [0, 10, 100, 1_000] {
+    for per_mille in [0, 10, 100, 1_000_u32] {
         let lab = Lab::builder().start().unwrap();
-        let far = Answering::attach(lab.world(), "w0", per_mille).unwrap();
+        let far = Synack::attach(lab.world(), "w0", per_mille).unwrap();
         let scan = scan("198.19.0.0/16", "1-4").show(Show::NONE).link(Wish::Xdp);
         let (_, summary) = run(scan.rate("max".parse().unwrap()).retries(2));
         let (counts, far) = (summary.counts, far.counts().unwrap());
-        let answering = (0..65_536).filter(|host| Answering::answers(0xc613_0000 + host, per_mille)).count();
+        let hosts = HOSTS.first().to_bits()..=HOSTS.last().to_bits();
+        let answering = hosts
+            .filter(|host| synack::answers(Ipv4Addr::from_bits(*host), per_mille))
+            .count();
         assert_eq!(counts.first, 4 * answering as u64, "{per_mille} of 1,000: {counts:?}");
         assert_eq!(summary.count(State::Open), counts.first);
         assert_eq!(counts.probes, far.syns, "what we count left, arrived: {counts:?} {far:?}");
