@@ -16,6 +16,8 @@
 //!
 //! Never here: neighbours are not resolved, since ARP and neighbour discovery stay the kernel's; a packet socket hears them too.
 
+#[cfg(test)]
+mod frames;
 mod program;
 mod rhythm;
 mod rx;
