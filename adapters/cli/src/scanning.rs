@@ -424,6 +424,9 @@ fn announce(args: &ScanArgs, scan: &Scan, before: &Before) {
         ));
     }
     let facts = scan.summary();
+    if let Some(choice) = facts.choice.as_ref().filter(|it| it.falls_short || args.verbose) {
+        say(&choice.why);
+    }
     if let Some(mark) = before.mark {
         let total = match scan.is_counted() {
             true => format!(" of {}", HumanCount(facts.progress.total)),
@@ -447,12 +450,11 @@ fn announce(args: &ScanArgs, scan: &Scan, before: &Before) {
         let interface = facts.interface.as_ref().map_or("no interface", |(name, _)| name);
         let (first, last) = facts.source_ports;
         say(&format!(
-            "{} targets on {} hosts; rate {}; link {} on {interface} ({}); source ports {first}-{last}; seed {}, shard {}",
+            "{} targets on {} hosts; rate {}; link {} on {interface}; source ports {first}-{last}; seed {}, shard {}",
             HumanCount(facts.progress.total),
             facts.hosts,
             facts.rate,
             facts.link,
-            if args.link.as_str() == "auto" { "the only one of this version" } else { "asked for" },
             facts.seed,
             args.shard.unwrap_or_default()
         ));

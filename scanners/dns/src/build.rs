@@ -10,7 +10,10 @@ use std::{
 };
 
 use mrpf_engine::{
-    link::{sim::Network, xdp::Purpose},
+    link::{
+        sim::Network,
+        xdp::{Choice, Purpose},
+    },
     scan::{Failure, Listening, Session, Stepped, Stop},
     target::{Shard, TargetError, Targets},
     time::Instant,
@@ -281,7 +284,7 @@ impl Builder {
         };
         let lookups = Lookups::new(parts, plan.settings)?;
         let tallies = vec![lookups.tally()];
-        let facts = plan.facts(("sim", String::new()), (first, last), 1, network.now(), None);
+        let facts = plan.facts(("sim", None), (first, last), 1, network.now(), None);
         let drive = Drive::Stepped(Box::new(Stepped::new(lookups, network)));
         Ok(Scan::new(drive, session, inbox, marks, tallies, facts, (self.show, self.wants_wire)))
     }
@@ -301,7 +304,7 @@ impl Builder {
         let (stop, layer) = (plan.stop.clone(), opened.ends.layer);
         let session = Arc::new(Session::new(stop, plan.pace.rate, next_hops, layer));
         session.count_neighbours(opened.asked);
-        let (link, why) = (opened.choice.name(), opened.choice.why.clone());
+        let (link, choice) = (opened.choice.name(), Some(opened.choice.clone()));
         let (first, last) = opened.source_ports();
         let (outboxes, inbox) = queue(threads.into());
         let marks = Marks::new(threads.into(), self.start_at);
@@ -338,7 +341,7 @@ impl Builder {
         }
         let (allowance, clock) = (opened.allowance(), opened.clock);
         let holding = Some(opened.into_holding());
-        let facts = plan.facts((link, why), (first, last), threads, clock.now(), holding);
+        let facts = plan.facts((link, choice), (first, last), threads, clock.now(), holding);
         let mut listening =
             Listening::start(Arc::clone(&session), clock, listeners).map_err(ScanError::from)?;
         if let Some(allowance) = allowance {
@@ -384,7 +387,7 @@ struct Plan {
 impl Plan {
     fn facts(
         &self,
-        (link, why): (&'static str, String),
+        (link, choice): (&'static str, Option<Choice>),
         source_ports: (u16, u16),
         threads: u8,
         began: Instant,
@@ -392,7 +395,7 @@ impl Plan {
     ) -> Facts {
         Facts {
             link,
-            why,
+            choice,
             holding,
             resolvers: self.listed.len() as u64,
             seed: self.seed,

@@ -71,7 +71,7 @@ impl std::fmt::Debug for Drive {
 #[derive(Debug)]
 pub(crate) struct Facts {
     pub(crate) link: &'static str,
-    pub(crate) why: String,
+    pub(crate) choice: Option<Choice>,
     /// Of lookups on a real interface.
     pub(crate) holding: Option<Holding>,
     /// Those that were listed.
@@ -316,7 +316,7 @@ impl Scan {
             rate: self.rate(),
             elapsed: self.ended.unwrap_or_else(|| self.now()).since(self.facts.began),
             link: self.facts.link,
-            link_why: self.facts.why.clone(),
+            choice: self.facts.choice.clone(),
             interface: self.facts.holding.as_ref().and_then(Holding::growth),
             exceeded: self.session.exceeded(),
             excluded: self.excluded(),

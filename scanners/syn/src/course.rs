@@ -8,8 +8,7 @@ use std::{
 use crossbeam_channel::{Receiver, RecvTimeoutError};
 use mrpf_engine::{
     governor::Rate,
-    link::allowance::Allowance,
-    link::interface::Counters as InterfaceCounters,
+    link::{allowance::Allowance, interface::Counters as InterfaceCounters, xdp::Choice},
     port_guard::PortGuard,
     probe::Probe,
     scan::{Failure, Found, Progress, Running, Shared, Simulated, Stop},
@@ -54,8 +53,8 @@ struct Mark {
 #[derive(Debug)]
 pub(crate) struct Facts {
     pub(crate) link: &'static str,
-    /// Why it is this link.
-    pub(crate) why: String,
+    /// Its halves, and why they are these.
+    pub(crate) choice: Option<Choice>,
     /// Of a scan on a real interface.
     pub(crate) holding: Option<Holding>,
     pub(crate) excluded: Excluded,
@@ -87,8 +86,8 @@ pub struct Summary {
     pub elapsed: Duration,
     /// `packet`, `xdp` or `sim`.
     pub link: &'static str,
-    /// Why it is this link; empty where there was no choice.
-    pub link_why: String,
+    /// Its halves, and why they are these; `None` for a simulated one.
+    pub choice: Option<Choice>,
     /// The interface and how much its counters grew during the scan.
     pub interface: Option<(String, InterfaceCounters)>,
     /// What the network behind the interface exceeded in that time, where its driver tells.
@@ -245,11 +244,6 @@ impl<F: Follow> Course<F> {
         Timestamp::from(self.start + Duration::from_nanos(at.as_nanos()))
     }
 
-    /// Why the link is the one that it is; empty where there was no choice.
-    pub fn why_this_link(&self) -> &str {
-        &self.facts.why
-    }
-
     /// Whether what answers say comes as results; else it is counted alone.
     pub(crate) fn tells(&self) -> bool {
         self.shared().tells()
@@ -272,7 +266,7 @@ impl<F: Follow> Course<F> {
             rate: shared.rate(),
             elapsed: self.ended.unwrap_or_else(|| self.now()).since(self.facts.began),
             link: self.facts.link,
-            link_why: self.facts.why.clone(),
+            choice: self.facts.choice.clone(),
             interface,
             exceeded: shared.exceeded(),
             excluded: self.facts.excluded,

@@ -45,7 +45,7 @@ impl Builder {
     ) -> Facts {
         Facts {
             link,
-            why: String::new(),
+            choice: None,
             holding: None,
             excluded: targets.excluded(),
             hosts: targets.hosts(),
@@ -166,7 +166,7 @@ impl Builder {
         let listeners = (0..).zip(links).map(listener).collect::<Result<_, _>>()?;
         let (allowance, clock) = (opened.allowance(), opened.clock);
         let mut facts = self.facts(targets, seed, opened.choice.name(), opened.source_ports());
-        facts.why = opened.choice.why.clone();
+        facts.choice = Some(opened.choice.clone());
         facts.began = clock.now();
         facts.holding = Some(opened.into_holding());
         let mut running = Running::start(Arc::clone(&shared), clock, senders, listeners)?;

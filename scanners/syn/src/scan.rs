@@ -95,11 +95,6 @@ impl Scan {
         self.course.rate()
     }
 
-    /// See [`Course::why_this_link`].
-    pub fn why_this_link(&self) -> &str {
-        self.course.why_this_link()
-    }
-
     /// What exclusions and the scope removed.
     pub fn excluded(&self) -> Excluded {
         self.course.excluded()

@@ -18,6 +18,8 @@
 
 mod choice;
 mod facts;
+#[cfg(test)]
+mod frames;
 mod pace;
 mod program;
 mod redirect;
