@@ -131,17 +131,27 @@ fn callers() -> Vec<u64> {
 fn wait_for_rest() {
     let end = std::time::Instant::now() + Duration::from_secs(10);
     loop {
+        // A thread gives itself its name, a little after it was started.
         let before = callers();
-        assert_eq!(before.len(), 1);
         thread::sleep(Duration::from_millis(200));
-        if callers() == before {
+        if before.len() == 1 && callers() == before {
             return;
         }
         assert!(std::time::Instant::now() < end, "the caller never rests");
     }
 }
 
-/// Sends `count` frames of up to `longest` octets, and holds what arrives against it.
+/// Waits until there is no caller: a thread that was joined is listed for a moment more.
+#[track_caller]
+fn check_no_caller() {
+    let end = std::time::Instant::now() + Duration::from_secs(5);
+    while !callers().is_empty() {
+        assert!(std::time::Instant::now() < end, "a thread is left");
+        thread::sleep(Duration::from_millis(1));
+    }
+}
+
+/// Sends frames of up to `longest` octets, so many turns of the ring, and holds what arrives against it.
 fn check(slot_len: usize, longest: usize, turns: u64) {
     let _alone = alone();
     namespace::run(|| {
@@ -238,7 +248,7 @@ fn dropping_it_sends_what_is_left_and_nothing_after_that() {
         let words = Arc::clone(tx.ring.words());
         drop(tx);
         assert_eq!((words.head().load(Relaxed), words.left()), (200, 0));
-        assert_eq!(callers(), [], "no thread is left");
+        check_no_caller();
         let arrived = std::iter::from_fn(|| far.next()).count() as u64;
         assert_eq!(arrived + words.lost(), 200);
         assert_eq!(far.next(), None);
@@ -348,6 +358,6 @@ fn an_interface_that_cannot_is_refused_with_what_mends_it() {
             }
             Err(error) => println!("\nSKIPPED in part: /dev/net/tun: {error}"),
         }
-        assert_eq!(callers(), []);
+        check_no_caller();
     });
 }
