@@ -361,3 +361,27 @@ fn an_interface_that_cannot_is_refused_with_what_mends_it() {
         check_no_caller();
     });
 }
+
+#[test]
+fn without_tracepoints_the_interface_counts() {
+    namespace::run(|| {
+        ip("link add s0 type veth peer name w0");
+        ip("link set s0 up");
+        let s0 = Interface::by_name("s0").unwrap();
+        let (losses, mut check) = watch(s0.clone(), false).unwrap();
+        // While the far end is down the device drops what it is given.
+        let near = Socket::new(Domain::PACKET, Type::RAW, None).unwrap();
+        socket::bind(&near, LinkAddress::new(s0.index(), 0)).unwrap();
+        for _ in 0..5 {
+            near.send(&expected(0, 64)).unwrap();
+        }
+        let Losses::Interface(lost) = losses else { panic!("{losses:?}") };
+        assert_eq!((lost.load(Relaxed), check()), (0, None));
+        // The kernel may have had something to say as well.
+        assert!((5..8).contains(&lost.load(Relaxed)), "{lost:?}");
+        ip("link set s0 down");
+        assert_eq!(check(), Some(libc::ENETDOWN));
+        ip("link del s0");
+        assert_eq!(check(), Some(libc::ENODEV));
+    });
+}
