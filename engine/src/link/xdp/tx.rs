@@ -21,8 +21,8 @@ use crate::{
     time::{Clock, Instant},
 };
 
-/// How long the producer sleeps when there is no room: the program takes several hundred frames in that time.
-const NAP: Duration = Duration::from_micros(50);
+/// How long the producer sleeps when there is no room: the program takes less than a thousand frames in that time.
+const NAP: Duration = Duration::from_micros(100);
 /// How long it waits for room in all, and how long the ring may take to become empty at the end.
 const PATIENCE: Duration = Duration::from_secs(1);
 
@@ -65,8 +65,8 @@ impl XdpTx {
     ///
     /// # Errors
     ///
-    /// [`LinkError::Fenced`] outside a lab when the fence is set; [`LinkError::Unusable`] when the interface is down, or its
-    /// frames have no Ethernet header; [`LinkError::Gone`] when it is not there any more; [`LinkError::Permission`] without
+    /// [`LinkError::Unusable`] when the frames of the interface have no Ethernet header, or it is down; [`LinkError::Fenced`]
+    /// outside a lab when the fence is set; [`LinkError::Gone`] when it is not there any more; [`LinkError::Permission`] without
     /// CAP_NET_RAW, [`LinkError::NoBpf`] without CAP_BPF and CAP_NET_ADMIN; [`LinkError::Program`] when the kernel does not take
     /// the program; [`LinkError::Io`] when the system refuses anything else.
     pub fn open(interface: &Interface, slot_len: usize) -> Result<Self, LinkError> {
@@ -82,9 +82,8 @@ impl XdpTx {
         drop(packet::open(interface)?);
         let io = |what| move |source| LinkError::Io { what, source };
         if !(FRAME_LEN_LEAST..=SLOT_LEN_MOST).contains(&slot_len) {
-            return Err(io("making slots for frames of 14 to 2,048 octets")(
-                io::ErrorKind::InvalidInput.into(),
-            ));
+            let source = io::ErrorKind::InvalidInput.into();
+            return Err(LinkError::Io { what: "making slots of 14 to 2,048 octets", source });
         }
         let mut program = Program::load()?;
         let ring = program
