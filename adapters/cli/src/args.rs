@@ -105,6 +105,7 @@ Examples:
   mrpf syn -f hosts.txt -p 443 --format list | sort      ip:port, a line each
   mrpf syn 203.0.113.0/24 -p - --exclude 203.0.113.7 --scope contract.txt --dry-run
   mrpf syn 203.0.113.0/24 -p 22 --seed 7 --shard 2/5     the second of five machines
+  mrpf syn -f nets.txt -p 443 --rate max                 by XDP programs where the machine can: see --link
   mrpf syn -f hosts.txt -p - -o out.jsonl --checkpoint out.checkpoint
   mrpf syn --resume out.checkpoint                       goes on where that one was killed
 
@@ -114,7 +115,9 @@ With --resume everything is as it was. Only these can be given again: --rate, --
 A checkpoint is a command line: resume only files that you trust.
 
 Records are JSON, a line each (jsonl), when stdout is not a terminal. Sending needs CAP_NET_RAW: run with sudo, or once
-  sudo setcap cap_net_raw,cap_net_admin+ep $(command -v mrpf)";
+  sudo setcap cap_net_raw,cap_net_admin+ep $(command -v mrpf)
+and for XDP, from Linux 5.18 on:
+  sudo setcap cap_net_raw,cap_net_admin,cap_bpf,cap_perfmon+ep $(command -v mrpf)";
 
 const TLS_EXAMPLES: &str = "\
 Targets are those of `mrpf syn`; the port is 443 where none is given.
@@ -314,9 +317,10 @@ impl fmt::Display for Format {
 #[cfg(test)]
 mod tests {
     use clap::CommandFactory as _;
+    use mrpf_engine::link::xdp::Wish;
 
     use super::*;
-    use crate::values::{LinkChoice, PortSpan};
+    use crate::values::PortSpan;
 
     fn parse(words: &str) -> Result<SynArgs, clap::Error> {
         let words = ["mrpf", "syn"].into_iter().chain(words.split_whitespace());
@@ -346,7 +350,7 @@ mod tests {
             (args.scan.rate, args.scan.host_rate.0, args.scan.retries, args.scan.cooldown),
             (settings.rate, settings.host_rate, settings.retries, settings.cooldown)
         );
-        assert_eq!((args.show, args.scan.link), (Show::default(), LinkChoice::Auto));
+        assert_eq!((args.show, args.scan.link), (Show::default(), Wish::Auto));
         assert_eq!(args.tcp_profile, TcpProfile::default());
         assert!(!args.no_rst && !args.scan.allow_reserved && args.scan.format.is_none());
         assert_eq!(args.scan.threads, 1);
@@ -376,13 +380,29 @@ mod tests {
     }
 
     #[test]
+    fn every_scan_takes_every_link() {
+        for line in ["syn a", "tls a", "dns a -r b", "dns --sweep a --query b"] {
+            for wish in [Wish::Auto, Wish::Packet, Wish::Xdp] {
+                let line = format!("mrpf {line} --link {wish}");
+                let scan = match Cli::try_parse_from(line.split(' ')).unwrap().command {
+                    Command::Syn(args) => args.scan,
+                    Command::Tls(args) => args.scan,
+                    Command::Dns(args) => args.scan,
+                    other => panic!("{other:?}"),
+                };
+                assert_eq!(scan.link, wish);
+            }
+        }
+    }
+
+    #[test]
     fn what_is_wrong_is_said_with_its_mend() {
         check_wrong("a --rate fast", "give frames a second such as 500, 10k or 1.5M, or max");
         check_wrong("a --host-rate max", "give one such as 500 or 10k");
         check_wrong("a --host-rate 0", "give one such as 500 or 10k");
         check_wrong("a --shard 6/5 --seed 1", "give k/n with k from 1 to n");
         check_wrong("a --shard 1/5", "--seed");
-        check_wrong("a --link xdp", "the xdp link is not in this version");
+        check_wrong("a --link af_xdp", "give auto, packet or xdp");
         check_wrong("a --show opened", "comma list of open");
         check_wrong("a --format xml", "csv");
         check_wrong("a --tcp-profile solaris", "windows");

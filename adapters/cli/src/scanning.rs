@@ -336,7 +336,8 @@ fn describe(all: &AnyArgs) -> Builder {
     let mut scan = mrpf_syn::Scan::builder()
         .settings(settings(all))
         .allow_reserved(args.allow_reserved)
-        .threads(args.threads);
+        .threads(args.threads)
+        .link(args.link);
     if !matches!(all, AnyArgs::Dns(args) if !args.sweep) {
         scan = scan.shard(args.shard.unwrap_or_default());
         scan = args.targets.iter().fold(scan, Builder::target);

@@ -49,37 +49,6 @@ impl FromStr for PortSpan {
     }
 }
 
-/// What `--link` can be.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum LinkChoice {
-    /// Whatever fits the machine: the packet link is all there is.
-    Auto,
-    /// AF_PACKET sockets.
-    Packet,
-}
-
-impl LinkChoice {
-    pub(crate) fn as_str(self) -> &'static str {
-        match self {
-            Self::Auto => "auto",
-            Self::Packet => "packet",
-        }
-    }
-}
-
-impl FromStr for LinkChoice {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        match text {
-            "auto" => Ok(Self::Auto),
-            "packet" => Ok(Self::Packet),
-            "xdp" => Err("the xdp link is not in this version: give auto or packet".to_owned()),
-            _ => Err(format!("{text:?} is no link: give auto or packet")),
-        }
-    }
-}
-
 /// What `--hello` can be.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) enum HelloChoice {

@@ -3,10 +3,12 @@
 use std::{net::IpAddr, num::NonZeroU64, path::PathBuf, time::Duration};
 
 use clap::Args;
-use mrpf_engine::{answered::MAX_RETRIES, governor::Rate, target::Shard, wire::MacAddr};
+use mrpf_engine::{
+    answered::MAX_RETRIES, governor::Rate, link::xdp::Wish, target::Shard, wire::MacAddr,
+};
 
 use super::Format;
-use crate::values::{HostRate, LinkChoice, PortSpan, cooldown, max_time};
+use crate::values::{HostRate, PortSpan, cooldown, max_time};
 
 /// Targets, pace, packets and output.
 #[derive(Args, Clone, Debug)]
@@ -75,9 +77,10 @@ pub(crate) struct ScanArgs {
     /// Sends everything to this hardware address, without asking routes and neighbours.
     #[arg(long, value_name = "M", help_heading = "Packets")]
     pub(crate) gateway_mac: Option<MacAddr>,
-    /// How frames are sent and received: auto or packet.
-    #[arg(long, value_name = "LINK", default_value = "auto", help_heading = "Packets")]
-    pub(crate) link: LinkChoice,
+    /// How frames are sent and received: packet, by packet sockets; xdp, by XDP programs, which no answer passes to reach the
+    /// kernel; auto, by xdp from 1M/s on where the machine can.
+    #[arg(long, value_name = "LINK", default_value_t, help_heading = "Packets")]
+    pub(crate) link: Wish,
 
     /// Writes records to a file, replacing what it holds; - is stdout.
     #[arg(short, long, value_name = "FILE", help_heading = "Output")]
