@@ -8,6 +8,7 @@ use std::{
 use crossbeam_channel::RecvTimeoutError;
 use mrpf_engine::{
     governor::Rate,
+    link::xdp::Choice,
     scan::{Failure, Listening, Progress, Session, Stepped, Stop},
     stats::Counts,
     target::Excluded,
