@@ -15,29 +15,33 @@ use crate::{
     tree::{Tree, top},
 };
 
-/// The folder of the sources, and the program in it that builds them.
-const FOLDER: &str = "tests/lab/bpf";
+/// The folders of the sources: of the link, which are part of the command, and of the lab, which are not.
+const FOLDERS: [&str; 2] = ["engine/bpf", "tests/lab/bpf"];
+/// The program in each that builds them.
 const BUILD: &str = "build";
-/// Packages that load BPF programs for the lab.
-const LOADERS: [&str; 2] = ["aya", "aya-obj"];
+/// The package whose feature brings the programs of the lab, and the loader that it brings with it.
+const LAB: &str = "mrpf_lab";
+/// What loads BPF programs: the engine alone of what is ours, so that no program of the lab is in the command.
+const LOADER: &str = "aya";
+const LOADS: &str = "mrpf_engine";
 
 /// Sources and objects that are not those of the note beside them.
 pub(crate) fn stale(tree: &Tree) -> Vec<String> {
-    let sources = sources(tree);
-    assert!(!sources.is_empty(), "no *.bpf.c in {FOLDER}");
-    sources
-        .iter()
-        .flat_map(|source| {
-            let object = object_of(source);
-            let note = tree.text(&format!("{object}.built")).unwrap_or_default();
-            differences(note, source, &sha256(source), &object, &sha256(&object))
-        })
-        .collect()
+    let differences = |source: String| {
+        let object = object_of(&source);
+        let note = tree.text(&format!("{object}.built")).unwrap_or_default();
+        differences(note, &source, &sha256(&source), &object, &sha256(&object))
+    };
+    FOLDERS.iter().flat_map(|folder| sources(tree, folder)).flat_map(differences).collect()
 }
 
 /// Objects that clang, where it is the one of the note, makes otherwise.
 pub(crate) fn made_otherwise(tree: &Tree) -> Vec<String> {
-    let sources = sources(tree);
+    FOLDERS.iter().flat_map(|folder| made_otherwise_in(tree, folder)).collect()
+}
+
+fn made_otherwise_in(tree: &Tree, folder: &str) -> Vec<String> {
+    let sources = sources(tree, folder);
     let notes =
         sources.iter().filter_map(|source| tree.text(&format!("{}.built", object_of(source))));
     let wanted: Vec<_> = notes.filter_map(|note| value(note, "clang").map(major)).collect();
@@ -50,39 +54,47 @@ pub(crate) fn made_otherwise(tree: &Tree) -> Vec<String> {
         let wanted = wanted.join(" and ");
         let is = installed.as_deref().unwrap_or("not installed");
         println!(
-            "SKIPPED: the BPF objects built again: clang is {is}, and they are of clang {wanted}"
+            "SKIPPED: the objects of {folder} built again: clang is {is}, and they are of clang {wanted}"
         );
         return Vec::new();
     }
-    let folder = tempfile::tempdir().expect("a folder to build in");
-    output(Command::new(top().join(FOLDER).join(BUILD)).arg(folder.path()));
+    let made = tempfile::tempdir().expect("a folder to build in");
+    output(Command::new(top().join(folder).join(BUILD)).arg(made.path()));
     let is_same = |object: &str| {
         let name = Path::new(object).file_name().expect("a name");
-        let built = fs::read(folder.path().join(name)).expect("the build makes every object");
+        let built = fs::read(made.path().join(name)).expect("the build makes every object");
         fs::read(top().join(object)).is_ok_and(|committed| committed == built)
     };
     sources.iter().map(|source| object_of(source)).filter(|object| !is_same(object)).collect()
 }
 
-/// Loaders among what the command alone is built from. Cargo's metadata cannot say: there the features of all crates are
-/// joined, those of the benches too.
+/// Packages of ours that bring a BPF loader into what the command alone is built from, other than the engine, whose link it is:
+/// the lab's objects come with a feature of the lab that needs one. Cargo's metadata cannot say: there the features of all crates
+/// are joined, those of the benches too.
 pub(crate) fn loaders_in_the_command() -> Vec<String> {
+    let command = names(&["--package", "mrpf"]);
+    assert!(command.iter().any(|name| name == LAB), "the command shows the lab: {command:?}");
+    // Turned round, what stands one step from the loader brings it.
+    let bring = names(&["--package", "mrpf", "--invert", LOADER, "--depth", "1"]);
+    assert!(bring.iter().any(|name| name == LOADS), "the engine loads its programs: {bring:?}");
+    bring.into_iter().filter(|name| name != LOADER && name != LOADS).collect()
+}
+
+/// The packages of a `cargo tree` with these arguments.
+fn names(args: &[&str]) -> Vec<String> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let args =
-        ["tree", "--offline", "--package", "mrpf", "--edges", "normal,build", "--prefix", "none"];
-    let tree = output(Command::new(cargo).args(args).args(["--format", "{p}"]).current_dir(top()));
-    assert!(names(&tree).any(|name| name == "mrpf_lab"), "the command shows the lab: {tree}");
-    names(&tree).filter(|name| LOADERS.contains(name)).map(str::to_owned).collect()
+    let tree = ["tree", "--offline", "--edges", "normal,build", "--prefix", "none"];
+    let mut cargo = Command::new(cargo);
+    let tree = output(cargo.args(tree).args(args).args(["--format", "{p}"]).current_dir(top()));
+    let first_words = tree.lines().filter_map(|line| line.split_whitespace().next());
+    first_words.map(str::to_owned).collect()
 }
 
-/// The first word of each line.
-fn names(tree: &str) -> impl Iterator<Item = &str> {
-    tree.lines().filter_map(|line| line.split_whitespace().next())
-}
-
-fn sources(tree: &Tree) -> Vec<String> {
-    let is_source = |path: &&str| path.starts_with(FOLDER) && path.ends_with(".bpf.c");
-    tree.paths().filter(is_source).map(str::to_owned).collect()
+fn sources(tree: &Tree, folder: &str) -> Vec<String> {
+    let is_source = |path: &&str| path.starts_with(folder) && path.ends_with(".bpf.c");
+    let sources: Vec<_> = tree.paths().filter(is_source).map(str::to_owned).collect();
+    assert!(!sources.is_empty(), "no *.bpf.c in {folder}");
+    sources
 }
 
 fn object_of(source: &str) -> String {

@@ -120,7 +120,7 @@ fn every_record_version_has_a_golden_file() {
 
 #[test]
 fn bpf_objects_belong_to_their_sources() {
-    hold("BPF objects to build again (tests/lab/bpf/build)", bpf::stale(&Tree::read()));
+    hold("BPF objects to build again (by `build` beside them)", bpf::stale(&Tree::read()));
 }
 
 #[test]
@@ -129,6 +129,6 @@ fn bpf_objects_are_what_clang_makes() {
 }
 
 #[test]
-fn the_command_is_built_without_a_bpf_loader_of_the_lab() {
-    hold("packages of the lab's sink in the command", bpf::loaders_in_the_command());
+fn the_command_has_no_bpf_program_of_the_lab() {
+    hold("packages beside the engine that load BPF in the command", bpf::loaders_in_the_command());
 }

@@ -157,7 +157,8 @@ impl Program {
         let (flag, mend) = match mode {
             Mode::Native => (
                 XdpMode::Driver,
-                "its driver may have no native XDP, or not at this MTU (3498 and less is safe: ip link set mtu 3498), or not with so many channels in use (halve them: ethtool -L); or take --link packet",
+                "its driver may have no native XDP, or not at this MTU (ip link set mtu 3498), or not with so many channels in use \
+                 (halve them: ethtool -L); or take --link packet",
             ),
             Mode::Generic => (XdpMode::Skb, "take --link packet"),
         };

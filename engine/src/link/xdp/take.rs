@@ -39,8 +39,8 @@ pub enum Deal {
 
 /// TCP that the kernel proves: for SYN scans, where a segment without the right cookie is nobody's.
 ///
-/// The rules are those of the SYN scanner: a SYN-ACK acknowledges the cookie and one, a RST that or the cookie itself; a RST without
-/// an acknowledgement proves nothing, other acknowledgements are of other connections, and the rest is no answer.
+/// The rules are those of the SYN scanner: a SYN-ACK acknowledges the cookie and one, a RST that or the cookie itself. A RST
+/// without an acknowledgement proves nothing, other acknowledgements are of other connections, and the rest is no answer.
 #[derive(Clone, Debug)]
 pub struct Screen {
     /// What the sequence numbers of the SYNs are.
