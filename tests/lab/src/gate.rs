@@ -18,7 +18,7 @@ use crate::{LabError, Namespace, child, ipv6, loss, netns};
 /// Something that a test takes for given.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Need {
-    /// BPF programs, as root of the machine: the sink.
+    /// BPF programs, as root of the machine: the sink and its like.
     #[cfg(feature = "sink")]
     Bpf,
     /// GnuTLS's server.
@@ -89,7 +89,7 @@ impl Need {
     fn missing(self) -> Option<String> {
         let tried = match self {
             #[cfg(feature = "sink")]
-            Self::Bpf => return crate::sink::missing(),
+            Self::Bpf => return crate::xdp::missing(),
             Self::Netns => in_new_namespace(|| Ok(())),
             Self::Ipv6 => in_new_namespace(ipv6::try_out),
             Self::Nft => in_new_namespace(|| loss::nft(&["list", "ruleset"], "").map(drop)),

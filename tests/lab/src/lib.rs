@@ -30,6 +30,8 @@
 //! | [`veth`] | the pair, its addresses, routes and neighbours, by netlink |
 //! | [`loss`] | nft rules that lose and double, and their counters |
 //! | `sink` | with the feature of that name: counts and drops all that comes, for rate runs |
+//! | `synack` | with the same feature: a SYN-ACK for each SYN to a share of the hosts, at the cost of a few nanoseconds |
+//! | `pass`, `xdp` | with the same: what lets veth take frames sent back or redirected; what these three share |
 //! | [`dns_responder`] | DNS at every address, as the test says |
 //! | [`dns_servers`] | Knot, NSD and Unbound, each set up in a folder of the test |
 //! | [`tls_responder`] | TLS 1.3 at every address and port, cheaper than any scanner |
@@ -59,6 +61,8 @@ mod listener;
 pub mod loss;
 pub mod netns;
 mod nginx;
+#[cfg(feature = "sink")]
+mod pass;
 mod prefix;
 mod prefix6;
 mod pull;
@@ -68,10 +72,14 @@ mod rtnl;
 mod servers;
 #[cfg(feature = "sink")]
 pub mod sink;
+#[cfg(feature = "sink")]
+pub mod synack;
 mod sysctl;
 pub mod tls_responder;
 pub mod veth;
 pub mod world;
+#[cfg(feature = "sink")]
+pub mod xdp;
 
 pub use self::{
     arrivals::{Arrivals, Gap},
@@ -88,3 +96,5 @@ pub use self::{
     servers::{Server, Servers},
     world::{Builder, Lab},
 };
+#[cfg(feature = "sink")]
+pub use self::{pass::Pass, synack::Synack};

@@ -10,6 +10,8 @@ mod recorder;
 mod servers;
 #[cfg(feature = "sink")]
 mod sink;
+#[cfg(feature = "sink")]
+mod synack;
 mod tls;
 
 use std::{

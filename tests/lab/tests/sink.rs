@@ -8,8 +8,9 @@ use std::{
 use mrpf_lab::{
     Lab,
     gate::{self, Need},
-    sink::{Counts, Sink, SinkError},
+    sink::{Counts, Sink},
     veth,
+    xdp::XdpError,
 };
 
 use crate::{PATIENCE, SHORT, check_refused, connect, eventually, host};
@@ -70,7 +71,7 @@ fn a_device_that_is_not_there_or_has_a_program_is_refused() {
     // The scanner's device is in the other namespace.
     for device in [veth::WORLD.device, veth::SCANNER.device] {
         let error = Sink::attach(lab.world(), device).unwrap_err();
-        assert!(matches!(error, SinkError::Attach { .. }), "{error}");
+        assert!(matches!(error, XdpError::Attach { .. }), "{error}");
         assert!(error.to_string().contains(device), "{error}");
     }
 }
