@@ -42,4 +42,4 @@ mod silence;
 mod states;
 mod tls;
 mod world;
-//mod xdp;
+mod xdp;

@@ -74,7 +74,9 @@ pub(crate) fn command(args: &[&str]) -> Command {
     let mut command = Command::new("timeout");
     command.args(["--signal=KILL", "120"]).arg(mrpf()).env("MRPF_FENCE", "lab");
     match args {
-        [scan @ ("syn" | "tls" | "dns"), more @ ..] if is_over_xdp() && !more.contains(&"--resume") => {
+        [scan @ ("syn" | "tls" | "dns"), more @ ..]
+            if is_over_xdp() && !more.contains(&"--resume") =>
+        {
             command.args([scan, "--link", "xdp"]).args(more)
         }
         _ => command.args(args),

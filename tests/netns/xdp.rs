@@ -76,7 +76,8 @@ fn a_session_over_the_same_interface_is_not_disturbed() {
         let session = scope.spawn(|| {
             let mut said = [0; 512];
             while !is_over.load(Relaxed) {
-                let line: [u8; 512] = std::array::from_fn(|at| (at as u64 ^ lines.load(Relaxed)) as u8);
+                let line: [u8; 512] =
+                    std::array::from_fn(|at| (at as u64 ^ lines.load(Relaxed)) as u8);
                 stream.write_all(&line).unwrap();
                 stream.read_exact(&mut said).unwrap();
                 assert_eq!(said, line);
@@ -88,12 +89,19 @@ fn a_session_over_the_same_interface_is_not_disturbed() {
             let wanted = lines.load(Relaxed) + more;
             let until = Instant::now() + GONE;
             while lines.load(Relaxed) < wanted {
-                assert!(Instant::now() < until && !session.is_finished(), "the session stands still");
+                assert!(
+                    Instant::now() < until && !session.is_finished(),
+                    "the session stands still"
+                );
                 thread::sleep(Duration::from_millis(1));
             }
         };
         wait_for(10);
-        let mut under_way = scan("198.19.0.0/16", "80,81").link(Wish::Xdp).rate("max".parse().unwrap()).build().unwrap();
+        let mut under_way = scan("198.19.0.0/16", "80,81")
+            .link(Wish::Xdp)
+            .rate("max".parse().unwrap())
+            .build()
+            .unwrap();
         let mut open = 0;
         for record in under_way.by_ref() {
             if let mrpf_records::Record::Syn(record) = record {
@@ -123,12 +131,12 @@ fn every_answer_of_a_fast_far_end_is_counted_once() {
         let lab = Lab::builder().start().unwrap();
         let far = Synack::attach(lab.world(), "w0", per_mille).unwrap();
         let scan = scan("198.19.0.0/16", "1-4").show(Show::NONE).link(Wish::Xdp);
-        let (_, summary) = run(scan.rate("max".parse().unwrap()).retries(2));
+        let scan = scan.cooldown(Duration::from_secs(2));
+        let (_, summary) = run(scan.rate("max".parse().unwrap()));
         let (counts, far) = (summary.counts, far.counts().unwrap());
         let hosts = HOSTS.first().to_bits()..=HOSTS.last().to_bits();
-        let answering = hosts
-            .filter(|host| synack::answers(Ipv4Addr::from_bits(*host), per_mille))
-            .count();
+        let answering =
+            hosts.filter(|host| synack::answers(Ipv4Addr::from_bits(*host), per_mille)).count();
         assert_eq!(counts.first, 4 * answering as u64, "{per_mille} of 1,000: {counts:?}");
         assert_eq!(summary.count(State::Open), counts.first);
         assert_eq!(counts.probes, far.syns, "what we count left, arrived: {counts:?} {far:?}");
@@ -199,7 +207,8 @@ fn a_slow_scan_costs_nearly_nothing() {
         return;
     }
     let _lab = Lab::builder().open(80).start().unwrap();
-    let scan = Scan::builder().target("198.19.0.0/22").ports("80").allow_reserved(true).link(Wish::Xdp);
+    let scan =
+        Scan::builder().target("198.19.0.0/22").ports("80").allow_reserved(true).link(Wish::Xdp);
     let (records, summary) = run(scan.rate("1k".parse().unwrap()));
     assert_eq!((records.len(), summary.link), (1_024, "xdp"));
     assert!(summary.is_complete() && records.iter().all(|record| record.rtt_us.is_some()));

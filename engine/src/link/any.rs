@@ -73,11 +73,7 @@ impl Tx for AnyTx {
 }
 
 impl Rx for AnyRx {
-    fn receive(
-        &mut self,
-        wait: Duration,
-        take: impl FnMut(Frame<'_>),
-    ) -> Result<usize, LinkError> {
+    fn receive(&mut self, wait: Duration, take: impl FnMut(Frame<'_>)) -> Result<usize, LinkError> {
         match self {
             Self::Packet(rx) => rx.receive(wait, take),
             Self::Xdp(rx) => rx.receive(wait, take),

@@ -13,7 +13,9 @@ use mrpf_engine::{
         fence,
         interface::{Counters as InterfaceCounters, Interface},
         packet::{Filter, PacketRx, PacketTx, RingSize},
-        xdp::{Ask, Choice, Deal, Facts, Purpose, Receive, Screen, Send, Take, XdpRx, XdpTx, choose},
+        xdp::{
+            Ask, Choice, Deal, Facts, Purpose, Receive, Screen, Send, Take, XdpRx, XdpTx, choose,
+        },
     },
     neighbour::{self, ArpCounts, NextHops},
     port_guard::PortGuard,
@@ -74,7 +76,8 @@ impl Builder {
             vlan: self.vlan,
             sources: route.sources,
         };
-        let ask = Ask { rate: self.settings.effective_rate(targets.hosts()), layer: ends.layer, purpose };
+        let ask =
+            Ask { rate: self.settings.effective_rate(targets.hosts()), layer: ends.layer, purpose };
         let choice = choose(self.link, &Facts::gather(interface), &ask)?;
         // Before anything else is taken: it is what a user without privileges is refused.
         let mut tx = PacketTx::open(interface, frame_len)?;
@@ -128,7 +131,8 @@ impl Opened {
         match self.choice.send {
             Send::Packet => self.answering_senders(count),
             Send::Live => {
-                let open = |_| Ok(AnyTx::Xdp(XdpTx::open(&self.holding.interface, self.frame_len)?));
+                let open =
+                    |_| Ok(AnyTx::Xdp(XdpTx::open(&self.holding.interface, self.frame_len)?));
                 (0..count).map(open).collect()
             }
         }
@@ -153,7 +157,11 @@ impl Opened {
     /// # Errors
     ///
     /// [`ScanError::Link`].
-    pub fn receivers(&mut self, count: u8, screen: Option<Screen>) -> Result<Vec<AnyRx>, ScanError> {
+    pub fn receivers(
+        &mut self,
+        count: u8,
+        screen: Option<Screen>,
+    ) -> Result<Vec<AnyRx>, ScanError> {
         if let Receive::Xdp(_) = self.choice.receive {
             return self.xdp_receivers(Deal::Hash(count), screen);
         }
@@ -184,7 +192,11 @@ impl Opened {
         parts.iter().map(open).collect()
     }
 
-    fn xdp_receivers(&mut self, deal: Deal, screen: Option<Screen>) -> Result<Vec<AnyRx>, ScanError> {
+    fn xdp_receivers(
+        &mut self,
+        deal: Deal,
+        screen: Option<Screen>,
+    ) -> Result<Vec<AnyRx>, ScanError> {
         let Receive::Xdp(mode) = self.choice.receive else { return Ok(Vec::new()) };
         // It has heard the neighbours, and would show every answer a second time.
         self.rx = None;

@@ -224,7 +224,10 @@ fn long_frames_are_received_behind_the_driver() {
     let veth = Facts { mtu: 9_001, ..lab() };
     let since = "s0 has an MTU of 9001, and drivers take XDP programs up to 3498";
     check_falls_short(&veth, GENERIC, since);
-    assert_eq!(choose(Wish::Xdp, &Facts { mtu: 3_498, ..lab() }, &syn("max")).unwrap().send, Send::Live);
+    assert_eq!(
+        choose(Wish::Xdp, &Facts { mtu: 3_498, ..lab() }, &syn("max")).unwrap().send,
+        Send::Live
+    );
 }
 
 #[test]
