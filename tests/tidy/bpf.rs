@@ -1,17 +1,18 @@
 //! Rules about BPF objects, which are committed so that nobody needs clang to build mrpf.
 //!
-//! Beside NAME.bpf.c stand NAME.bpf.o and NAME.bpf.o.built: lines `source HASH`, `object HASH` (SHA-256) and
-//! `clang VERSION`. The hashes are checked everywhere; where that major version of clang is installed the object is built
+//! Beside NAME.bpf.c stand NAME.bpf.o and NAME.bpf.o.built: lines `source HASH` (SHA-256, with the headers of the folder before
+//! it), `object HASH` and `clang VERSION`. The hashes are checked everywhere; where that major version of clang is installed the object is built
 //! again, and is the same octet for octet.
 
 use std::{
     fs,
     path::Path,
     process::{Command, Stdio},
+    slice,
 };
 
 use crate::{
-    manifests::output,
+    manifests::{built_from, output},
     tree::{Tree, top},
 };
 
@@ -30,7 +31,8 @@ pub(crate) fn stale(tree: &Tree) -> Vec<String> {
     let differences = |source: String| {
         let object = object_of(&source);
         let note = tree.text(&format!("{object}.built")).unwrap_or_default();
-        differences(note, &source, &sha256(&source), &object, &sha256(&object))
+        let hash = sha256(&with_headers(tree, &source));
+        differences(note, &source, &hash, &object, &sha256(slice::from_ref(&object)))
     };
     FOLDERS.iter().flat_map(|folder| sources(tree, folder)).flat_map(differences).collect()
 }
@@ -72,22 +74,12 @@ fn made_otherwise_in(tree: &Tree, folder: &str) -> Vec<String> {
 /// the lab's objects come with a feature of the lab that needs one. Cargo's metadata cannot say: there the features of all crates
 /// are joined, those of the benches too.
 pub(crate) fn loaders_in_the_command() -> Vec<String> {
-    let command = names(&["--package", "mrpf"]);
+    let command = built_from(&["--package", "mrpf"]);
     assert!(command.iter().any(|name| name == LAB), "the command shows the lab: {command:?}");
     // Turned round, what stands one step from the loader brings it.
-    let bring = names(&["--package", "mrpf", "--invert", LOADER, "--depth", "1"]);
+    let bring = built_from(&["--package", "mrpf", "--invert", LOADER, "--depth", "1"]);
     assert!(bring.iter().any(|name| name == LOADS), "the engine loads its programs: {bring:?}");
     bring.into_iter().filter(|name| name != LOADER && name != LOADS).collect()
-}
-
-/// The packages of a `cargo tree` with these arguments.
-fn names(args: &[&str]) -> Vec<String> {
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let tree = ["tree", "--offline", "--edges", "normal,build", "--prefix", "none"];
-    let mut cargo = Command::new(cargo);
-    let tree = output(cargo.args(tree).args(args).args(["--format", "{p}"]).current_dir(top()));
-    let first_words = tree.lines().filter_map(|line| line.split_whitespace().next());
-    first_words.map(str::to_owned).collect()
 }
 
 fn sources(tree: &Tree, folder: &str) -> Vec<String> {
@@ -95,6 +87,16 @@ fn sources(tree: &Tree, folder: &str) -> Vec<String> {
     let sources: Vec<_> = tree.paths().filter(is_source).map(str::to_owned).collect();
     assert!(!sources.is_empty(), "no *.bpf.c in {folder}");
     sources
+}
+
+/// A source, behind the headers of its folder.
+fn with_headers(tree: &Tree, source: &str) -> Vec<String> {
+    let (folder, _) = source.rsplit_once('/').expect("sources lie in folders");
+    let is_header = |path: &&str| path.starts_with(folder) && path.ends_with(".h");
+    let mut paths: Vec<_> = tree.paths().filter(is_header).map(str::to_owned).collect();
+    paths.sort();
+    paths.push(source.to_owned());
+    paths
 }
 
 fn object_of(source: &str) -> String {
@@ -143,11 +145,13 @@ fn clang_version(text: &str) -> Option<String> {
 }
 
 /// SHA-256 of a file of the repository, in hexadecimal; by coreutils, so that no package is needed for it.
-fn sha256(path: &str) -> String {
-    if !top().join(path).exists() {
+/// The hash of these files, one behind the other.
+fn sha256(paths: &[String]) -> String {
+    if paths.iter().any(|path| !top().join(path).exists()) {
         return "no file".to_owned();
     }
-    let line = output(Command::new("sha256sum").arg("--").arg(path).current_dir(top()));
+    let script = ["-c", "cat -- \"$@\" | sha256sum", "sh"];
+    let line = output(Command::new("sh").args(script).args(paths).current_dir(top()));
     line.split_whitespace().next().unwrap_or_default().to_owned()
 }
 
@@ -191,8 +195,9 @@ mod tests {
         let path = folder.path().join("empty");
         fs::write(&path, "").expect("a file");
         assert!(
-            sha256(path.to_str().expect("text")).starts_with("e3b0c44298fc1c149afbf4c8996fb924")
+            sha256(&[path.to_str().expect("text").to_owned()])
+                .starts_with("e3b0c44298fc1c149afbf4c8996fb924")
         );
-        assert_eq!(sha256("tests/none"), "no file");
+        assert_eq!(sha256(&["tests/none".to_owned()]), "no file");
     }
 }
