@@ -13,6 +13,7 @@ use crate::{
     measure::{Measure, Run, Sent},
     report::{Report, median, ratio, spread},
     tick::Tick,
+    tls::INCOMPLETE,
     tool::{Link, Program, Records, Tool, Work},
     turns::in_turn,
 };
@@ -247,7 +248,8 @@ fn run_against(
         input: None,
         log: &log,
         server: None,
-        incomplete: None,
+        // Answers lost on the way in are what the rows are to show.
+        incomplete: per_mille.map(|_| INCOMPLETE),
     };
     let names: Vec<_> = contenders.iter().map(|contender| contender.name.as_str()).collect();
     let runs = in_turn(&names, options.runs, report, |index| {
