@@ -1,8 +1,14 @@
 //! What a tool wrote down as open.
 
-use std::{collections::BTreeSet, fs, io, net::Ipv4Addr, path::Path};
+use std::{
+    collections::BTreeSet,
+    fs::{self, File},
+    io::{self, BufRead, BufReader},
+    net::Ipv4Addr,
+    path::Path,
+};
 
-use crate::tool::Tool;
+use crate::tool::{Records, Tool};
 
 /// A port of a host.
 pub(crate) type Port = (Ipv4Addr, u16);
@@ -23,6 +29,28 @@ impl Findings {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Self::default()),
             Err(error) => Err(error),
         }
+    }
+
+    /// How many open ports `tool` tells of, in a file that may be longer than the memory.
+    pub(crate) fn count(tool: Tool, records: Records, path: &Path) -> Result<u64, io::Error> {
+        let file = match File::open(path) {
+            Ok(file) => BufReader::new(file),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(0),
+            Err(error) => return Err(error),
+        };
+        if (tool, records) == (Tool::Mrpf, Records::Counters) {
+            let summary: serde_json::Value = serde_json::from_reader(file)?;
+            let open = summary.pointer("/states/open").and_then(serde_json::Value::as_u64);
+            return open.ok_or_else(|| io::Error::other("a summary without a count of open ports"));
+        }
+        file.lines().try_fold(0, |sum, line| {
+            let line = line?;
+            Ok(sum
+                + match (tool, records) {
+                    (Tool::Mrpf, Records::Jsonl) => 1,
+                    _ => ports(tool, &line).len() as u64,
+                })
+        })
     }
 
     fn parse(tool: Tool, text: &str) -> Self {
@@ -74,6 +102,26 @@ mod tests {
     fn check(tool: Tool, text: &str) {
         let open = [(Ipv4Addr::new(198, 19, 0, 1), 80), (Ipv4Addr::new(198, 19, 0, 2), 443)];
         assert_eq!(Findings::parse(tool, text), Findings { open: open.into(), repeated: 1 });
+    }
+
+    #[track_caller]
+    fn check_count(tool: Tool, records: Records, text: &str, expected: u64) {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("found");
+        fs::write(&path, text).expect("a file");
+        assert_eq!(Findings::count(tool, records, &path).expect("a count"), expected);
+    }
+
+    #[test]
+    fn what_is_open_is_counted_as_each_tells_it() {
+        check_count(Tool::Mrpf, Records::Counters, r#"{"states":{"open":7,"closed":9}}"#, 7);
+        check_count(Tool::Mrpf, Records::Jsonl, "{\"a\":1}\n{\"a\":2}\n", 2);
+        check_count(
+            Tool::Masscan,
+            Records::List,
+            "#masscan\nopen tcp 80 198.19.0.1 17\n# end\n",
+            1,
+        );
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! main ---> tool      which programs are here, and how each is asked for the same work
-//!      |--> sinks     rate, CPU and memory against a far end that only counts
+//!      |--> sinks     rate, CPU and memory against a far end that counts, or counts and answers
 //!      |--> truth     what each finds of hosts whose answers are known, with loss
 //!      |       |---> turns    every tool once a round
 //!      |       '---> measure  one run: counters of the interface, CPU twice, peak memory
@@ -94,6 +94,8 @@ enum Part {
     Defaults,
     /// mrpf's memory with many targets and retries, to a sink.
     Memory,
+    /// Shares of the hosts answer, as fast as each tool can; nmap not among them.
+    Answers,
     /// Hosts whose answers are known, with loss, at one rate.
     Truth,
 }
@@ -138,6 +140,9 @@ fn compare(options: &Options) -> Result<(), Failure> {
     }
     if is_wanted(Part::Memory) {
         sinks::memory(&programs, options, &mut report)?;
+    }
+    if is_wanted(Part::Answers) {
+        sinks::answers(&programs, options, &mut report)?;
     }
     if is_wanted(Part::Truth) {
         truth::compare(&programs, options, &mut report)?;

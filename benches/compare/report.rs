@@ -53,7 +53,8 @@ impl Report {
 
     /// A tool that does not run in this part any more, and why.
     pub(crate) fn left_out(&mut self, tool: &str, why: &Failure) {
-        self.ours_failed |= tool == OURS;
+        // A row may say behind a comma how ours was asked.
+        self.ours_failed |= tool.split(',').next() == Some(OURS);
         self.note(format!("{tool} is left out from here on: {why}."));
     }
 

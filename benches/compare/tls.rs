@@ -42,7 +42,7 @@ const NGINX_CONNECTIONS: u32 = 4_000;
 /// Frames a second of mrpf against the far end that costs nothing, the last as fast as it goes: a third of them are hosts.
 const RATES: [Option<u32>; 4] = [Some(30_000), Some(60_000), Some(120_000), None];
 /// The exit code of mrpf when frames were lost.
-const INCOMPLETE: i32 = 3;
+pub(crate) const INCOMPLETE: i32 = 3;
 /// How many connections mrpf may hold at once where nobody says anything: one to each host and port.
 const CONNECTIONS: u32 = 1 << 20;
 /// For how many seconds of silence they are held: longer than it takes to open them all.

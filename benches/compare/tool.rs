@@ -53,6 +53,8 @@ pub(crate) struct Program {
     pub(crate) version: String,
     /// Whether it has `--threads`: mrpf alone is asked.
     has_threads: bool,
+    /// Whether it has `--link`: mrpf alone is asked.
+    has_link: bool,
 }
 
 /// What a tool is asked to do. What is `None` is left to the tool.
@@ -71,6 +73,39 @@ pub(crate) struct Work {
     pub(crate) is_smallest: bool,
     /// Threads that send.
     pub(crate) threads: Option<u32>,
+    /// What mrpf sends and receives by.
+    pub(crate) link: Option<Link>,
+    /// What mrpf writes; the others write a line for each open port.
+    pub(crate) records: Records,
+}
+
+/// What mrpf sends and receives by.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Link {
+    Packet,
+    Xdp,
+}
+
+impl Link {
+    pub(crate) const ALL: [Self; 2] = [Self::Packet, Self::Xdp];
+
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Packet => "packet",
+            Self::Xdp => "xdp",
+        }
+    }
+}
+
+/// What mrpf writes.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Records {
+    /// `ip:port`, a line each.
+    List,
+    /// Everything it knows of an open port.
+    Jsonl,
+    /// Counters at the end, and no records.
+    Counters,
 }
 
 impl Program {
@@ -97,9 +132,17 @@ impl Program {
         {
             return Err(format!("{version} is not zmap 4: name one by {variable}").into());
         }
-        let has_threads =
-            tool == Tool::Mrpf && output(&path, &["syn", "--help"])?.contains("--threads");
-        Ok(Self { tool, path, version: version.to_owned(), has_threads })
+        let help = match tool {
+            Tool::Mrpf => output(&path, &["syn", "--help"])?,
+            _ => String::new(),
+        };
+        let (has_threads, has_link) = (help.contains("--threads"), help.contains("--link"));
+        Ok(Self { tool, path, version: version.to_owned(), has_threads, has_link })
+    }
+
+    /// Whether it can send and receive by `link`: a mrpf that has no choice has packet sockets.
+    pub(crate) fn has(&self, link: Link) -> bool {
+        self.tool == Tool::Mrpf && (self.has_link || link == Link::Packet)
     }
 
     /// Whether it can be told how many threads send.
@@ -144,7 +187,14 @@ impl Program {
                 if self.has_threads {
                     args.maybe("--threads", work.threads.map(|threads| threads.to_string()));
                 }
-                args.add(&["--format", "list", "-o", found]);
+                if self.has_link {
+                    args.maybe("--link", work.link.map(|link| link.as_str().to_owned()));
+                }
+                match work.records {
+                    Records::List => args.add(&["--format", "list", "-o", found]),
+                    Records::Jsonl => args.add(&["--format", "jsonl", "-o", found]),
+                    Records::Counters => args.add(&["--show", "none", "--summary", found]),
+                }
             }
             Tool::Zmap => {
                 args.add(&[

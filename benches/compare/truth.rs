@@ -25,7 +25,7 @@ use crate::{
     measure::{Measure, Run, Sent},
     report::{Report, median},
     tick::Tick,
-    tool::{Program, Tool, Work},
+    tool::{Program, Records, Tool, Work},
     turns::in_turn,
 };
 
@@ -74,6 +74,8 @@ pub(crate) fn compare(
         wait: Some(3),
         is_smallest: false,
         threads: Some(1),
+        link: None,
+        records: Records::List,
     };
     report.part(&format!("Known hosts, {RATE} frames/s, {ATTEMPTS} attempts"));
     let contenders = contenders(programs, &work);
