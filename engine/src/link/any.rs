@@ -10,6 +10,10 @@ use super::{
 
 /// A half that sends.
 #[derive(Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "there are a few a scan, and none is moved once it sends"
+)]
 pub enum AnyTx {
     /// Through a packet socket.
     Packet(PacketTx),
@@ -19,6 +23,10 @@ pub enum AnyTx {
 
 /// A half that receives.
 #[derive(Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "there are a few a scan, and none is moved once it sends"
+)]
 pub enum AnyRx {
     /// Through a packet socket.
     Packet(PacketRx),
