@@ -257,7 +257,10 @@ fn run_against(
         // What has a program of its own there takes answers by it.
         let needs_pass = per_mille.is_some() && work.link != Some(Link::Xdp);
         let scanner = veth::SCANNER.device;
-        let _pass = needs_pass.then(|| Pass::attach(lab.scanner(), scanner)).transpose()?;
+        let _pass = match needs_pass {
+            true => Some(Pass::attach(lab.scanner(), scanner)?),
+            false => None,
+        };
         let before = far_end.answered()?;
         let run = measure.run(program.command(work, &found))?;
         let after = far_end.answered()?;

@@ -146,9 +146,9 @@ fn blocks_above_come_before_blocks_below() {
     };
     assert_eq!(firsts((1_030, 65_530), 2, 0), [65_531, 65_533, 1_024, 1_026, 1_028]);
     assert_eq!(firsts((1_030, 65_530), 2, 1), [65_533, 65_531, 1_026, 1_028, 1_024]);
-    assert_eq!(firsts((1, 65_535), 1, 7), []);
+    assert!(firsts((1, 65_535), 1, 7).is_empty());
     assert_eq!(firsts((0, 0), 64_512, 7), [1_024]);
-    assert_eq!(firsts((32_768, 60_999), 65_535, 7), []);
+    assert!(firsts((32_768, 60_999), 65_535, 7).is_empty());
 }
 
 proptest! {

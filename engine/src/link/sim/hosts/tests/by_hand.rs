@@ -122,7 +122,7 @@ fn the_syn_ack_has_the_options_that_the_syn_offers() {
         ask(&mut hosts, syn)[0].1[54..].to_vec()
     };
     assert_eq!(options(&syn(40_000), hello()), [2, 4, 5, 0xb4]);
-    assert_eq!(options(&syn(40_000), hello().mss(None)), []);
+    assert!(options(&syn(40_000), hello().mss(None)).is_empty());
     let all = [2, 4, 5, 0xb4, 1, 1, 4, 2, 1, 3, 3, 7];
     assert_eq!(options(&syn_to(HOST.into()), hello()), all);
 }
