@@ -143,22 +143,22 @@ impl Builder {
         let ports = self.cut_ports(opened.source_ports())?;
         let cookie = Cookie::from_os().map_err(|error| ScanError::Random(error.to_string()))?;
         let screen = self.screen(&opened, purpose, &cookie);
+        // Before anything depends on it: auto may find out here that it has to do with less.
+        let receivers = opened.receivers(threads, screen.clone())?;
+        let senders = opened.senders(threads)?;
         let mut settings = self.settings;
-        if opened.choice.send == Send::Live {
-            settings.link_rate = LIVE_RATE;
-        }
-        if let Some(screen) = &screen {
+        if let Some(screen) = screen.filter(|_| opened.choice.receive != Receive::Packet) {
             settings.close &= !screen.resets;
             settings.tell = !screen.digests;
+        }
+        if opened.choice.send == Send::Live {
+            settings.link_rate = LIVE_RATE;
         }
         let probe = follow.probe(&opened.ends, self.profile, Marks::new(ports, cookie));
         let (stop, layer) = (self.stop.clone(), opened.ends.layer);
         let (shared, found) = Shared::stopped_by(stop, probe, walk, next_hops, layer, settings)?;
         shared.count_neighbours(opened.asked);
-        let threads = shared.threads();
-        let senders = opened.senders(threads)?;
-        let answering = opened.answering_senders(threads)?;
-        let links = opened.receivers(threads, screen)?.into_iter().zip(answering);
+        let links = receivers.into_iter().zip(opened.answering_senders(threads)?);
         let listener = |(number, (rx, tx))| {
             let listener = follow.listener(&shared, number, &opened.ends, self.profile)?;
             Ok::<_, ScanError>((listener, rx, tx))

@@ -14,7 +14,8 @@ use mrpf_engine::{
         interface::{Counters as InterfaceCounters, Interface},
         packet::{Filter, PacketRx, PacketTx, RingSize},
         xdp::{
-            Ask, Choice, Deal, Facts, Purpose, Receive, Screen, Send, Take, XdpRx, XdpTx, choose,
+            Ask, Choice, Deal, Facts, Purpose, Receive, Screen, Send, Take, Wish, XdpRx, XdpTx,
+            choose,
         },
     },
     neighbour::{self, ArpCounts, NextHops},
@@ -41,6 +42,7 @@ pub struct Opened {
     pub asked: ArpCounts,
     /// Which link it is, and why.
     pub choice: Choice,
+    wish: Wish,
     frame_len: usize,
     ring: RingSize,
     /// Those that asked; they serve the scan too.
@@ -104,6 +106,7 @@ impl Builder {
             clock,
             asked,
             choice,
+            wish: self.link,
             frame_len,
             ring,
             tx: Some(tx),
@@ -133,9 +136,21 @@ impl Opened {
             Send::Live => {
                 let open =
                     |_| Ok(AnyTx::Xdp(XdpTx::open(&self.holding.interface, self.frame_len)?));
-                (0..count).map(open).collect()
+                match (0..count).map(open).collect() {
+                    Err(error) if self.wish == Wish::Auto => {
+                        self.fall_back(self.choice.receive, &error);
+                        self.answering_senders(count)
+                    }
+                    senders => senders,
+                }
             }
         }
+    }
+
+    /// What was chosen cannot be had after all, and nobody asked for it.
+    fn fall_back(&mut self, receive: Receive, error: &ScanError) {
+        let why = format!("link: packet sockets, since the XDP link did not open: {error}");
+        self.choice = Choice { send: Send::Packet, receive, why, falls_short: true };
     }
 
     /// `count` halves for what listeners send: little, and at once.
@@ -163,7 +178,10 @@ impl Opened {
         screen: Option<Screen>,
     ) -> Result<Vec<AnyRx>, ScanError> {
         if let Receive::Xdp(_) = self.choice.receive {
-            return self.xdp_receivers(Deal::Hash(count), screen);
+            match self.xdp_receivers(Deal::Hash(count), screen) {
+                Err(error) if self.wish == Wish::Auto => self.fall_back(Receive::Packet, &error),
+                receivers => return receivers,
+            }
         }
         let filter = self.filter(self.source_ports);
         let open = |_| match self.rx.take() {
