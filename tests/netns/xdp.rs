@@ -11,7 +11,7 @@ use std::{
 
 use mrpf_engine::link::{
     interface::Interface,
-    xdp::{Facts, Wish},
+    xdp::{Facts, Send, Wish},
 };
 use mrpf_lab::{
     Lab, Pass, Synack,
@@ -202,7 +202,7 @@ fn who_may_not_load_programs_is_told_and_scans_all_the_same() {
 
 /// At this rate the probes leave by a packet socket, and the answers come by XDP.
 #[test]
-fn a_slow_scan_costs_nearly_nothing() {
+fn a_slow_scan_only_receives_by_xdp_and_times_every_answer() {
     if !gate::permits(&[Need::Netns, Need::Bpf]) {
         return;
     }
@@ -211,5 +211,6 @@ fn a_slow_scan_costs_nearly_nothing() {
         Scan::builder().target("198.19.0.0/22").ports("80").allow_reserved(true).link(Wish::Xdp);
     let (records, summary) = run(scan.rate("1k".parse().unwrap()));
     assert_eq!((records.len(), summary.link), (1_024, "xdp"));
+    assert_eq!(summary.choice.as_ref().unwrap().send, Send::Packet);
     assert!(summary.is_complete() && records.iter().all(|record| record.rtt_us.is_some()));
 }
