@@ -2,7 +2,7 @@
 //
 // The send half of the XDP link: takes frames out of a ring that a process fills, and sends them on one device.
 //
-//   the process -> ring.frames, ring.lens, ring.tail -> send -> bpf_redirect -> the driver
+//   the process -> ring.frames, ring.lens, ring.tail -> send -> bpf_redirect_map -> the driver
 //                              ring.head <-'              '-- ring.lost <- xmit, refused
 //
 // `send` is never attached to anything. One thread of the process runs it by BPF_PROG_TEST_RUN with
@@ -49,11 +49,10 @@ struct ring {
     __u64 tail;      // frames published since the start
     __u64 unused_too[7];
     // Written by the process once, before the first run.
-    __u32 device;    // index of the interface
     __u32 stride;    // octets from one slot to the next
     __u32 mask;      // slots - 1
     __u32 given;     // octets of each frame that the kernel makes
-    __u32 unused_also[12];
+    __u32 unused_also[13];
     __u16 lens[SLOTS_MOST];
     __u8 to_page[4096 - 3 * 64];
     // One slot more than fits, so that the verifier sees where a copy ends.
@@ -68,11 +67,19 @@ struct map_definition SECTION("maps") ring = {
     .flags = BPF_F_MMAPABLE,
 };
 
+// Where they go: one device, set by the loader. A map, since for a number the kernel would look the device up for each frame.
+struct map_definition SECTION("maps") way = {
+    .type = BPF_MAP_TYPE_DEVMAP,
+    .key_size = sizeof(__u32),
+    .value_size = sizeof(struct bpf_devmap_val),
+    .max_entries = 1,
+};
+
 static void *(*map_lookup)(void *map, const void *key) = (void *)BPF_FUNC_map_lookup_elem;
 static __u32 (*this_cpu)(void) = (void *)BPF_FUNC_get_smp_processor_id;
 static long (*adjust_tail)(struct xdp_md *frame, int by) = (void *)BPF_FUNC_xdp_adjust_tail;
 static long (*store_bytes)(struct xdp_md *frame, __u32 at, const void *from, __u32 len) = (void *)BPF_FUNC_xdp_store_bytes;
-static long (*redirect)(__u32 device, __u64 flags) = (void *)BPF_FUNC_redirect;
+static long (*redirect_map)(void *map, __u64 key, __u64 flags) = (void *)BPF_FUNC_redirect_map;
 
 SECTION("xdp") int send(struct xdp_md *frame)
 {
@@ -94,7 +101,8 @@ SECTION("xdp") int send(struct xdp_md *frame)
     __u32 len = r->lens[slot];
     int copied = 0;
     if (at <= FRAMES_LEN && len >= FRAME_LEN_LEAST && len <= SLOT_LEN_MOST)
-        copied = !adjust_tail(frame, (int)(len - r->given)) && !store_bytes(frame, 0, r->frames + at, len);
+        copied = (len == r->given || !adjust_tail(frame, (int)(len - r->given))) &&
+                 !store_bytes(frame, 0, r->frames + at, len);
     // The frame is copied, so the slot may be written again: again an atomic that is a full barrier, since what was read
     // must have been read before. Its value is asked for because without that it would be no barrier; that the number is
     // another one would mean that two threads run the program, and that this frame is sent by the other.
@@ -108,9 +116,15 @@ SECTION("xdp") int send(struct xdp_md *frame)
     }
     // The batch that this run is part of holds the CPU until all its frames were handed to the driver, so what a tracepoint
     // tells on this CPU until then is of these frames.
-    r->cpu = this_cpu();
-    r->on_way++;
-    return redirect(r->device, 0);
+    long verdict = redirect_map(&way, 0, 0);
+    if (verdict == XDP_REDIRECT) {
+        r->cpu = this_cpu();
+        r->on_way++;
+    } else {
+        // The device went away, and its entry with it.
+        r->lost++;
+    }
+    return verdict;
 }
 
 // Takes `told` frames, `lost` of them not sent, off those that are on their way on this CPU; those of others are none of ours.

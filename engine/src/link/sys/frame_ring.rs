@@ -34,10 +34,9 @@ pub(crate) const FRAME_LEN_LEAST: usize = 14;
 const HEAD: usize = 0;
 const LOST: usize = 16;
 const TAIL: usize = CACHE_LINE;
-const DEVICE: usize = 2 * CACHE_LINE;
-const STRIDE: usize = DEVICE + 4;
-const MASK: usize = DEVICE + 8;
-const GIVEN: usize = DEVICE + 12;
+const STRIDE: usize = 2 * CACHE_LINE;
+const MASK: usize = STRIDE + 4;
+const GIVEN: usize = STRIDE + 8;
 const LENS: usize = 3 * CACHE_LINE;
 const FRAMES: usize = 4096 + 2 * SLOTS_MOST;
 const LEN: usize = FRAMES + FRAMES_LEN + SLOT_LEN_MOST;
@@ -112,13 +111,8 @@ pub(crate) struct FrameRing {
 
 impl FrameRing {
     /// The ring in `map`, which is the new array of a program that has not run yet: for frames of up to `slot_len` octets,
-    /// of which `batch` are built together, to be sent on the interface `device`.
-    pub(crate) fn new(
-        map: BorrowedFd<'_>,
-        slot_len: usize,
-        batch: usize,
-        device: u32,
-    ) -> io::Result<Self> {
+    /// of which `batch` are built together.
+    pub(crate) fn new(map: BorrowedFd<'_>, slot_len: usize, batch: usize) -> io::Result<Self> {
         if !(FRAME_LEN_LEAST..=SLOT_LEN_MOST).contains(&slot_len) {
             return Err(io::ErrorKind::InvalidInput.into());
         }
@@ -126,7 +120,6 @@ impl FrameRing {
         let fit = FRAMES_LEN / stride;
         let slots = SLOTS_MOST.min(1 << fit.ilog2());
         let words = RingWords(Mapping::shared(map, LEN)?);
-        words.u32_at(DEVICE).store(device, Relaxed);
         words.u32_at(STRIDE).store(stride as u32, Relaxed);
         words.u32_at(MASK).store(slots as u32 - 1, Relaxed);
         words.u32_at(GIVEN).store(slot_len as u32, Relaxed);
@@ -212,7 +205,7 @@ mod tests {
         let file = File::options().read(true).write(true).create_new(true).open(&path).unwrap();
         std::fs::remove_file(path).unwrap();
         file.set_len(LEN as u64).unwrap();
-        (FrameRing::new(file.as_fd(), slot_len, 64, 7).unwrap(), file)
+        (FrameRing::new(file.as_fd(), slot_len, 64).unwrap(), file)
     }
 
     #[test]
@@ -238,7 +231,7 @@ mod tests {
         }
         let file = ring(99).1;
         for slot_len in [0, 13, 2049, usize::MAX] {
-            let refused = FrameRing::new(file.as_fd(), slot_len, 64, 7).unwrap_err();
+            let refused = FrameRing::new(file.as_fd(), slot_len, 64).unwrap_err();
             assert_eq!(refused.kind(), io::ErrorKind::InvalidInput);
         }
     }
@@ -252,7 +245,6 @@ mod tests {
             file.read_exact_at(&mut octets, at as u64).unwrap();
             octets
         };
-        assert_eq!(read(DEVICE, 4), 7_u32.to_ne_bytes());
         assert_eq!(read(STRIDE, 4), 128_u32.to_ne_bytes());
         assert_eq!(read(MASK, 4), 8191_u32.to_ne_bytes());
         assert_eq!(read(GIVEN, 4), 100_u32.to_ne_bytes());

@@ -1,6 +1,6 @@
 //! The program that sends, loaded; and who tells how many of its frames were lost.
 //!
-//! Between `bpf_redirect` and the wire a frame can be lost in silence. Two tracepoints of the kernel name each batch that a
+//! Between `bpf_redirect_map` and the wire a frame can be lost in silence. Two tracepoints of the kernel name each batch that a
 //! driver did not take whole, and the object's other two programs count ours. Where a process may not look at
 //! tracepoints (CAP_PERFMON), what the interface counts as dropped is taken instead: by all its users together, so that it
 //! is at least what we lost.
@@ -13,7 +13,7 @@ use std::{
 
 use aya::{
     Ebpf,
-    maps::Map,
+    maps::{DevMap, Map, MapError, xdp::XdpMapError},
     programs::{ProgramError, ProgramFd, RawTracePoint, Xdp},
 };
 
@@ -21,8 +21,9 @@ use crate::link::LinkError;
 
 /// The programs as clang made them.
 const OBJECT: &[u8] = aya::include_bytes_aligned!("../../../bpf/send.bpf.o");
-/// What the object calls its map and the program that sends.
+/// What the object calls its maps and the program that sends.
 const RING: &str = "ring";
+const WAY: &str = "way";
 const SEND: &str = "send";
 /// Its programs that count losses, and the tracepoints they stand at.
 const COUNTERS: [(&str, &str); 2] = [("xmit", "xdp_devmap_xmit"), ("refused", "xdp_redirect_err")];
@@ -34,11 +35,12 @@ pub(crate) struct Program {
 }
 
 impl Program {
-    /// Loads the object, whose program is attached to nothing.
-    pub(crate) fn load() -> Result<Self, LinkError> {
+    /// Loads the object, whose program is attached to nothing and sends on the interface with the index `device`.
+    pub(crate) fn load(device: u32) -> Result<Self, LinkError> {
         let mut ebpf = Ebpf::load(OBJECT).map_err(|error| refused(&error))?;
         let send: Result<&mut Xdp, ProgramError> = program(&mut ebpf, SEND);
         send.and_then(Xdp::load).map_err(|error| refused(&error))?;
+        point(&mut ebpf, device).map_err(|error| refused(&error))?;
         let counts_losses = COUNTERS.iter().all(|(name, at)| count(&mut ebpf, name, at).is_ok());
         Ok(Self { ebpf, counts_losses })
     }
@@ -70,6 +72,12 @@ impl fmt::Debug for Program {
             .field("counts_losses", &self.counts_losses)
             .finish_non_exhaustive()
     }
+}
+
+fn point(ebpf: &mut Ebpf, device: u32) -> Result<(), XdpMapError> {
+    let no_map = || MapError::InvalidName { name: WAY.to_owned() };
+    let map = ebpf.map_mut(WAY).ok_or_else(no_map)?;
+    DevMap::try_from(map)?.set(0, device, None, 0)
 }
 
 fn program<'a, T>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut T, ProgramError>

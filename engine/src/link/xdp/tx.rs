@@ -85,10 +85,10 @@ impl XdpTx {
             let source = io::ErrorKind::InvalidInput.into();
             return Err(LinkError::Io { what: "making slots of 14 to 2,048 octets", source });
         }
-        let mut program = Program::load()?;
+        let mut program = Program::load(interface.index())?;
         let ring = program
             .ring()
-            .and_then(|map| FrameRing::new(map, slot_len, MAX_BATCH, interface.index()))
+            .and_then(|map| FrameRing::new(map, slot_len, MAX_BATCH))
             .map_err(io("mapping a ring of frames"))?;
         let (losses, check) = watch(interface.clone(), program.counts_losses())?;
         let fd = program.send().map_err(io("sharing a BPF program with a thread"))?;
