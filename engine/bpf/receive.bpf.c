@@ -133,7 +133,7 @@ struct digest {
     __u16 window;
     __u8 ttl;
     __u8 flags;
-    __u32 micros;
+    __u32 rest;
 };
 
 // Before the octets of a whole frame.
@@ -528,7 +528,7 @@ INLINE int hand_up_digest(struct counts *sum, const struct ipv4 *ip, const struc
     digest->window = tcp->window;
     digest->ttl = ip->ttl;
     digest->flags = tcp->flags;
-    digest->micros = ktime_get_ns() / 1000;
+    digest->rest = 0;
     sum->digests++;
     submit(ring, receiver, digest);
     return XDP_DROP;

@@ -1,11 +1,11 @@
 //! What the XDP program tells of an answer instead of the whole frame, where nothing else of it is wanted.
 //!
 //! ```text
-//!  0       4    6    8        12       16   18  19  20       24
-//!  | addr  | rp | lp |  seq   |  ack   | win |ttl|flg| micros |
+//!  0       4    6    8        12       16   18  19  20     24
+//!  | addr  | rp | lp |  seq   |  ack   | win |ttl|flg|  0   |
 //! ```
 //!
-//! Numbers are in network order but for the last, which is in the machine's. Only TCP over IPv4 has digests, and only what proved
+//! Numbers are in network order; the last four octets are nothing, as records are multiples of eight. Only TCP over IPv4 has digests, and only what proved
 //! itself by its cookie: see `engine/bpf/receive.bpf.c`, which writes them.
 
 use std::net::Ipv4Addr;

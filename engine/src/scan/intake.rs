@@ -93,23 +93,29 @@ impl<P: Probe> Intake<P> {
         Some(claimed)
     }
 
-    /// As [`claim`](Self::claim), for who counts by itself.
+    /// Marks the target with this number as answered; `None` when it has not had that attempt.
     #[inline]
-    pub(super) fn place(&self, claim: Claim, at: Instant) -> Option<Claimed> {
+    pub(super) fn mark(&self, sequence: u64, attempt: u8) -> Option<Place> {
+        let answered = &self.shared.answered;
+        if attempt >= answered.attempts(sequence) {
+            return None;
+        }
+        Some(match answered.mark(sequence) {
+            Some(false) => Place::First,
+            Some(true) => Place::Again,
+            None => Place::Late,
+        })
+    }
+
+    /// Whose an answer is, and whether it is the first of that target.
+    fn place(&self, claim: Claim, at: Instant) -> Option<Claimed> {
         let shared = &*self.shared;
         let sequence = shared.walk.sequence(claim.target)?;
         // The time before the attempts: a retry publishes its pass before its time, so that a time we see never
         // belongs to an attempt that we do not.
         let since_sent = shared.answered.since_sent(sequence, at);
         let attempts = shared.answered.attempts(sequence);
-        if claim.attempt >= attempts {
-            return None;
-        }
-        let place = match shared.answered.mark(sequence) {
-            Some(false) => Place::First,
-            Some(true) => Place::Again,
-            None => Place::Late,
-        };
+        let place = self.mark(sequence, claim.attempt)?;
         let is_timed = attempts == claim.attempt + 1 && self.is_timed();
         let rtt = if is_timed { self.elapsed(since_sent) } else { None };
         Some(Claimed { target: claim.target, sequence, attempt: claim.attempt, rtt, place })

@@ -11,7 +11,7 @@ use crate::{
     answered::MAX_RETRIES,
     governor::{Class, Waiting},
     link::{Digest, Form, Frame, LinkError, MAX_BATCH, Screened, Tx},
-    probe::{KINDS, Probe},
+    probe::{Claim, KINDS, Probe},
     time::Instant,
     wire::Packet,
 };
@@ -19,6 +19,10 @@ use crate::{
 /// Closing frames that may be owed at once; a burst of answers beyond it leaves connections half open at the hosts,
 /// which is counted.
 const MAX_OWED: usize = 8 << 10;
+
+/// Digests that are placed together: in a short loop of its own, the way back from a target to its number is under way in the
+/// processor for several of them at once.
+const TOGETHER: usize = 32;
 
 /// Says what the first answer of a target is, and ends what it opened. See the [module](super).
 #[derive(Debug)]
@@ -30,6 +34,8 @@ pub struct Receiver<P: Probe> {
     batch: u32,
     /// What digests said since they were last counted.
     tally: Tally,
+    /// Digests that were read and not placed.
+    unplaced: Vec<(Claim, usize)>,
 }
 
 /// What answers of which nothing is told add to the counters, many at once.
@@ -53,31 +59,48 @@ impl<P: Probe> Receiver<P> {
             batch: super::batch(shared.session.rate),
             intake: Intake::new(shared, number),
             tally: Tally::default(),
+            unplaced: Vec::with_capacity(TOGETHER),
         }
     }
 
     /// An answer that proved itself in the link.
     #[inline]
-    fn take_digest(&mut self, digest: &Digest, at: Instant) {
+    fn take_digest(&mut self, digest: &Digest) {
         let shared = &*self.intake.shared;
-        let tally = &mut self.tally;
-        tally.received += 1;
-        let (claim, kind) = match shared.probe.read_digest(digest) {
-            Ok(read) => read,
+        self.tally.received += 1;
+        match shared.probe.read_digest(digest) {
+            Ok(read) => self.unplaced.push(read),
             Err(invalid) => return shared.session.counters.invalid(invalid),
-        };
-        let Some(claimed) = self.intake.place(claim, at) else {
-            return shared.session.counters.invalid_target.add(1);
-        };
-        tally.valid += 1;
-        match claimed.place {
-            Place::First => {}
-            Place::Again => return tally.duplicate += 1,
-            Place::Late => return tally.late += 1,
         }
-        tally.first += 1;
-        tally.by_attempt[usize::from(claimed.attempt)] += 1;
-        tally.by_kind[kind] += 1;
+        if self.unplaced.len() == TOGETHER {
+            self.place_digests();
+        }
+    }
+
+    /// Says of the digests that were read whose they are, and whether they are the first.
+    fn place_digests(&mut self) {
+        let shared = &*self.intake.shared;
+        let mut sequences = [None; TOGETHER];
+        for (sequence, (claim, _)) in sequences.iter_mut().zip(&self.unplaced) {
+            *sequence = shared.walk.sequence(claim.target);
+        }
+        let tally = &mut self.tally;
+        for (sequence, (claim, kind)) in sequences.into_iter().zip(self.unplaced.drain(..)) {
+            let Some(place) = sequence.and_then(|at| self.intake.mark(at, claim.attempt)) else {
+                shared.session.counters.invalid_target.add(1);
+                continue;
+            };
+            tally.valid += 1;
+            match place {
+                Place::First => {
+                    tally.first += 1;
+                    tally.by_attempt[usize::from(claim.attempt)] += 1;
+                    tally.by_kind[kind] += 1;
+                }
+                Place::Again => tally.duplicate += 1,
+                Place::Late => tally.late += 1,
+            }
+        }
     }
 
     /// Adds to the counters what was counted here.
@@ -152,7 +175,7 @@ impl<P: Probe> Listener for Receiver<P> {
     fn handle(&mut self, frame: Frame<'_>) {
         if frame.form == Form::Digest {
             if let Some(digest) = Digest::read(frame.bytes) {
-                self.take_digest(&digest, frame.at);
+                self.take_digest(&digest);
             }
             return;
         }
@@ -198,6 +221,7 @@ impl<P: Probe> Listener for Receiver<P> {
     }
 
     fn rest(&mut self, _: Instant) {
+        self.place_digests();
         self.count();
         self.intake.rest(self.intake.shared.answered.tail());
     }

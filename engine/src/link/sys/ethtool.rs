@@ -2,14 +2,17 @@
 
 #![expect(
     unsafe_code,
-    reason = "ioctl(2) with a structure that the kernel fills, mprotect(2) of what lies behind it, sysconf(3)"
+    reason = "ioctl(2) with a structure that the kernel fills, mprotect(2) of what lies behind it"
 )]
 
 use std::{io, os::fd::AsRawFd, ptr::NonNull};
 
 use socket2::{Domain, Socket, Type};
 
-use super::{mmap::Mapping, syscall};
+use super::{
+    mmap::{Mapping, page_len},
+    syscall,
+};
 
 const GET_STRINGS: u32 = 0x1b;
 const GET_STATISTICS: u32 = 0x1d;
@@ -187,12 +190,6 @@ impl Room {
         word.copy_from_slice(self.octets(at, 4));
         u32::from_ne_bytes(word)
     }
-}
-
-fn page_len() -> io::Result<usize> {
-    // SAFETY: sysconf only looks a number up.
-    let len = unsafe { syscall!(sysconf(libc::_SC_PAGESIZE))? };
-    usize::try_from(len).map_err(io::Error::other)
 }
 
 #[cfg(test)]

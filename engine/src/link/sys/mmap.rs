@@ -1,6 +1,6 @@
-//! A mapping: of a packet ring or a BPF array, or anonymous memory.
+//! A mapping: of a packet ring or a BPF map, or anonymous memory.
 
-#![expect(unsafe_code, reason = "mmap(2) and munmap(2)")]
+#![expect(unsafe_code, reason = "mmap(2), munmap(2) and sysconf(3)")]
 
 use std::{
     io,
@@ -9,6 +9,16 @@ use std::{
 };
 
 use super::syscall;
+
+/// What may be done with a mapping that is ours to fill.
+const WRITE: i32 = libc::PROT_READ | libc::PROT_WRITE;
+
+/// Octets of a page.
+pub(crate) fn page_len() -> io::Result<usize> {
+    // SAFETY: sysconf only looks a number up.
+    let len = unsafe { syscall!(sysconf(libc::_SC_PAGESIZE))? };
+    usize::try_from(len).map_err(|_| io::ErrorKind::Unsupported.into())
+}
 
 /// Memory that the kernel lends until the mapping is dropped.
 ///
@@ -23,20 +33,25 @@ pub(crate) struct Mapping {
 impl Mapping {
     /// Zeroed memory that nobody else has.
     pub(crate) fn anonymous(len: usize) -> io::Result<Self> {
-        Self::map(len, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS, -1)
+        Self::map(len, WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS, -1, 0)
     }
 
     /// The first `len` octets of what `file` maps: for a packet socket its ring, for a BPF array its values.
     pub(crate) fn shared(file: BorrowedFd<'_>, len: usize) -> io::Result<Self> {
-        Self::map(len, libc::MAP_SHARED, file.as_raw_fd())
+        Self::map(len, WRITE, libc::MAP_SHARED, file.as_raw_fd(), 0)
     }
 
-    fn map(len: usize, flags: i32, file: i32) -> io::Result<Self> {
-        let access = libc::PROT_READ | libc::PROT_WRITE;
+    /// `len` octets of what `file` maps, from `offset` on, which is a multiple of a page: nothing may be written there.
+    pub(crate) fn read_only(file: BorrowedFd<'_>, offset: usize, len: usize) -> io::Result<Self> {
+        let offset = offset.try_into().map_err(|_| io::ErrorKind::InvalidInput)?;
+        Self::map(len, libc::PROT_READ, libc::MAP_SHARED, file.as_raw_fd(), offset)
+    }
+
+    fn map(len: usize, access: i32, flags: i32, file: i32, offset: i64) -> io::Result<Self> {
         // Present from the start, so that no packet waits for a page fault.
         let flags = flags | libc::MAP_POPULATE;
         // SAFETY: without MAP_FIXED the kernel chooses a range that nothing else in the process uses, or refuses.
-        let start = unsafe { libc::mmap(ptr::null_mut(), len, access, flags, file, 0) };
+        let start = unsafe { libc::mmap(ptr::null_mut(), len, access, flags, file, offset) };
         if start == libc::MAP_FAILED {
             return Err(io::Error::last_os_error());
         }

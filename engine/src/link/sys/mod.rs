@@ -7,12 +7,13 @@
 //! | `driver.rs` | who drives a device, and its channels | no |
 //! | `ethtool.rs` | the statistics that a driver keeps | yes |
 //! | `frame_ring.rs` | a ring of frames over a BPF array | yes |
-//! | `mmap.rs` | a mapping: of a packet ring or a BPF array, or anonymous memory | yes |
+//! | `mmap.rs` | a mapping: of a packet ring or a BPF map, or anonymous memory | yes |
 //! | `monotonic.rs` | the clock that BPF programs read | yes |
 //! | `namespace.rs` | a network namespace, for tests alone | yes |
 //! | `netdev.rs` | what the kernel says that a device can do | no |
 //! | `netlink.rs` | one question to rtnetlink, and its answer | no |
 //! | `packet_ring.rs` | a TPACKET_V3 receive ring over a mapping | yes |
+//! | `record_ring.rs` | the reading end of a BPF ring buffer | yes |
 //! | `rlimit.rs` | the limit of open files | yes |
 //! | `send_batch.rs` | frames and the headers that sendmmsg(2) reads | yes |
 //! | `shared_words.rs` | words that a BPF program reads and writes too | yes |
@@ -38,6 +39,7 @@ pub(crate) mod namespace;
 pub(crate) mod netdev;
 pub(crate) mod netlink;
 pub(crate) mod packet_ring;
+pub(crate) mod record_ring;
 pub(crate) mod rlimit;
 pub(crate) mod send_batch;
 pub(crate) mod shared_words;

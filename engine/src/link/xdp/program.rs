@@ -7,11 +7,15 @@
 //! Never stays behind: the kernel takes it off the interface when the last handle of its bpf_link is closed, which the end of the
 //! process does too, however it ends.
 
-use std::{error::Error, io, iter, os::fd::AsFd};
+use std::{
+    error::Error,
+    io, iter,
+    os::fd::{AsFd, AsRawFd, RawFd},
+};
 
 use aya::{
     Ebpf, EbpfLoader,
-    maps::{Map, MapData, PerCpuArray, RingBuf},
+    maps::{Map, MapData, PerCpuArray},
     programs::{Xdp, XdpMode, links::FdLink},
 };
 
@@ -19,7 +23,11 @@ use super::{
     rx::Mode,
     take::{MAX_RECEIVERS, Take},
 };
-use crate::link::{LinkError, Screened, interface::Interface, sys::shared_words::SharedWords};
+use crate::link::{
+    LinkError, Screened,
+    interface::Interface,
+    sys::{record_ring::RecordRing, shared_words::SharedWords},
+};
 
 /// The program as clang made it.
 const OBJECT: &[u8] = aya::include_bytes_aligned!("../../../bpf/receive.bpf.o");
@@ -39,6 +47,7 @@ const RINGS_LEN: u32 = 16 << 20;
 /// The least that one of many holds.
 const LEAST_RING: u32 = 256 << 10;
 
+const MAPPING: &str = "mapping a map of the XDP program";
 const LOADING: &str = "the kernel did not take the receiving XDP program";
 
 /// What a CPU has counted: `struct counts` of the program.
@@ -84,9 +93,22 @@ impl Counts {
 pub(super) struct Program {
     ebpf: Ebpf,
     /// One a receiver.
-    pub(super) rings: Vec<RingBuf<MapData>>,
+    pub(super) rings: Vec<Ring>,
     pub(super) counters: Counters,
     bells: MapData,
+}
+
+/// What the program hands up to one receiver.
+pub(super) struct Ring {
+    pub(super) records: RecordRing,
+    map: MapData,
+}
+
+impl AsRawFd for Ring {
+    /// It is readable when the program has woken its receiver.
+    fn as_raw_fd(&self) -> RawFd {
+        self.map.fd().as_fd().as_raw_fd()
+    }
 }
 
 /// Where the program counts.
@@ -121,9 +143,12 @@ impl Program {
         }
         let mut ebpf = loader.load(OBJECT).map_err(refused)?;
         let mut map = |name| ebpf.take_map(name).ok_or_else(|| lacks(name));
-        let rings = RINGS[..take.receivers()]
-            .iter()
-            .map(|name| RingBuf::try_from(map(name)?).map_err(refused));
+        let rings = RINGS[..take.receivers()].iter().map(|name| {
+            let Map::RingBuf(map) = map(name)? else { return Err(lacks(name)) };
+            let records = RecordRing::open(map.fd().as_fd(), ring_len(take.receivers()))
+                .map_err(|source| LinkError::Io { what: MAPPING, source })?;
+            Ok(Ring { records, map })
+        });
         let rings = rings.collect::<Result<_, _>>()?;
         let counters = Counters(PerCpuArray::try_from(map(COUNTS)?).map_err(refused)?);
         let Map::Array(bells) = map(BELLS)? else { return Err(lacks(BELLS)) };
@@ -135,7 +160,7 @@ impl Program {
     /// The words by which receivers say that they sleep.
     pub(super) fn bells(&self) -> Result<SharedWords, LinkError> {
         SharedWords::open(self.bells.fd().as_fd(), RINGS.len(), BELL_LEN)
-            .map_err(|source| LinkError::Io { what: "mapping an array of the XDP program", source })
+            .map_err(|source| LinkError::Io { what: MAPPING, source })
     }
 
     /// The program itself.

@@ -9,15 +9,12 @@ use std::{
     time::Duration,
 };
 
-use aya::{
-    maps::{MapData, RingBuf},
-    programs::links::FdLink,
-};
+use aya::programs::links::FdLink;
 use mio::{Events, Interest, Poll, Token, unix::SourceFd};
 use socket2::Socket;
 
 use super::{
-    program::{Counters, Counts, Program},
+    program::{Counters, Counts, Program, Ring},
     rhythm::{NAP, Rhythm},
     stamps::Stamps,
     take::Take,
@@ -63,7 +60,7 @@ pub enum Mode {
 /// A receiver that waits costs nothing. One that gets much naps for 250 us at a time and then looks, which no record has to wake
 /// it for.
 pub struct XdpRx {
-    ring: RingBuf<MapData>,
+    ring: Ring,
     /// Which of the receivers it is.
     number: usize,
     bells: SharedWords,
@@ -132,7 +129,7 @@ impl XdpRx {
     }
 
     fn of(
-        ring: RingBuf<MapData>,
+        ring: Ring,
         number: usize,
         bells: SharedWords,
         attached: Arc<Attached>,
@@ -167,16 +164,13 @@ impl XdpRx {
     /// Shows what is in the ring.
     fn show(&mut self, take: &mut impl FnMut(Frame<'_>)) -> usize {
         let now = self.clock.now();
-        let mut count = 0;
-        while count < AT_ONCE
-            && let Some(record) = self.ring.next()
-        {
+        let stamps = &self.stamps;
+        let count = self.ring.records.read(AT_ONCE, |record| {
             // A record of neither form would be the program's mistake; it is no frame.
-            if let Some(frame) = read(&record, &self.stamps, now) {
-                count += 1;
+            if let Some(frame) = read(record, stamps, now) {
                 take(frame);
             }
-        }
+        });
         if count > 0 {
             self.rhythm.saw(count, count < AT_ONCE, now);
         }
@@ -226,17 +220,11 @@ fn watch(interface: &Interface) -> Result<Socket, LinkError> {
     Ok(socket)
 }
 
-/// What a record of the ring shows.
+/// What a record of the ring shows. A digest has no time: reading the clock would cost as much as the rest of it.
 fn read<'a>(record: &'a [u8], stamps: &Stamps, now: Instant) -> Option<Frame<'a>> {
     if record.len() == Digest::LEN {
-        let micros = u32::from_ne_bytes(*record.last_chunk()?);
-        let at = stamps.at_micros(micros, now);
-        return Some(Frame {
-            bytes: record,
-            at,
-            wire_len: record.len() as u32,
-            form: Form::Digest,
-        });
+        let wire_len = record.len() as u32;
+        return Some(Frame { bytes: record, at: now, wire_len, form: Form::Digest });
     }
     let (head, room) = record.split_at_checked(HEAD_LEN)?;
     let nanos = u64::from_ne_bytes(*head.first_chunk()?);

@@ -38,8 +38,9 @@ impl Program {
 
     /// What is in the ring of one receiver.
     fn records(&mut self, receiver: usize) -> Vec<Vec<u8>> {
-        let ring = &mut self.rings[receiver];
-        std::iter::from_fn(|| ring.next().map(|record| record.to_vec())).collect()
+        let mut records = Vec::new();
+        self.rings[receiver].records.read(usize::MAX, |record| records.push(record.to_vec()));
+        records
     }
 
     /// The frames that were handed up whole since the last look.
