@@ -30,14 +30,14 @@ use mrpf_lab::{
 
 use self::{
     answers::{Answers, ZONE, address, name},
-    tools::{Program, Tool, Work},
+    tools::{How, Program, Tool, Work},
 };
 use crate::{
     Failure,
     measure::{Measure, Run, Sent},
     report::{Report, median, ratio, spread},
     tick::Tick,
-    tool::OURS,
+    tool::{Link, OURS},
     turns::in_turn,
 };
 
@@ -181,7 +181,7 @@ impl Stage {
 
     /// One tool, once, on the names below `asked`.
     fn run(&self, contender: &Contender<'_>, options: &Options) -> Result<Outcome, Failure> {
-        let Contender { program, asked, in_flight, rate, is_piped } = *contender;
+        let Contender { program, asked, how, is_piped } = *contender;
         let [names, queries, resolvers, found, log] =
             ["names", "queries", "resolvers", "found", "log"].map(|name| self.path(name));
         match fs::remove_file(&found) {
@@ -214,7 +214,7 @@ impl Stage {
             resolvers: &resolvers,
             found: &found,
         };
-        let run = measure.run(program.command(&work, in_flight, rate))?;
+        let run = measure.run(program.command(&work, how))?;
         let answers = Answers::read(program.tool, &found, &log, asked)?;
         Ok(Outcome { run, answers })
     }
@@ -226,9 +226,7 @@ struct Contender<'a> {
     program: &'a Program,
     /// How many names.
     asked: u32,
-    in_flight: Option<u32>,
-    /// Queries a second of mrpf; `None` is as fast as it can.
-    rate: Option<u32>,
+    how: How,
     /// The names come by standard input.
     is_piped: bool,
 }
@@ -236,7 +234,17 @@ struct Contender<'a> {
 impl Contender<'_> {
     fn shown(&self) -> String {
         let names = if self.is_piped { "-" } else { "NAMES" };
-        self.program.shown(names, self.in_flight, self.rate)
+        self.program.shown(names, self.how)
+    }
+
+    /// What its row is called: ours by its link, where that is said.
+    fn name(&self) -> String {
+        let tool = self.program.tool.as_str();
+        self.how.link.map_or_else(|| tool.to_owned(), |link| format!("{tool}, {}", link.as_str()))
+    }
+
+    fn is_ours(&self) -> bool {
+        self.program.tool == Tool::Mrpf
     }
 }
 
@@ -273,15 +281,21 @@ fn names(programs: &[Program], options: &Options, report: &mut Report) -> Result
     let stage = Stage::of_knot(options)?;
     let contenders: Vec<_> = programs
         .iter()
-        .map(|program| {
+        .flat_map(|program| {
             let asked = names / program.tool.share();
-            let in_flight = (program.tool == Tool::Mrpf).then_some(AT_KNOT);
-            Contender { program, asked, in_flight, rate: None, is_piped: false }
+            let ours = Link::ALL
+                .map(|link| How { link: Some(link), in_flight: Some(AT_KNOT), rate: None })
+                .to_vec();
+            let is_ours = program.tool == Tool::Mrpf;
+            let hows = if is_ours { ours } else { vec![How::default()] };
+            let with = move |how| Contender { program, asked, how, is_piped: false };
+            hows.into_iter().map(with)
         })
         .collect();
-    let tools: Vec<_> = programs.iter().map(|program| program.tool.as_str()).collect();
+    let rows: Vec<_> = contenders.iter().map(Contender::name).collect();
+    let rows: Vec<_> = rows.iter().map(String::as_str).collect();
     let outcomes =
-        in_turn(&tools, options.runs, report, |index| stage.run(&contenders[index], options));
+        in_turn(&rows, options.runs, report, |index| stage.run(&contenders[index], options));
     tell(&contenders, &outcomes, report);
     Ok(())
 }
@@ -291,8 +305,8 @@ fn stream(ours: &Program, options: &Options, report: &mut Report) -> Result<(), 
     let asked = options.share(STREAM);
     let stage = Stage::of_slow()?;
     let rate = Some(IN_FLIGHT / DELAY.as_secs() as u32);
-    let contender =
-        Contender { program: ours, asked, in_flight: Some(IN_FLIGHT), rate, is_piped: true };
+    let how = How { link: None, in_flight: Some(IN_FLIGHT), rate };
+    let contender = Contender { program: ours, asked, how, is_piped: true };
     let outcomes = in_turn(&[OURS], 1, report, |_| stage.run(&contender, options));
     tell(&[contender], &outcomes, report);
     Ok(())
@@ -337,7 +351,7 @@ fn tell(contenders: &[Contender<'_>], outcomes: &[Vec<Outcome>], report: &mut Re
         let not_right =
             |it: &Outcome| (it.answers.wrong + it.answers.again + it.answers.failed) as f64;
         vec![
-            contender.program.tool.as_str().to_owned(),
+            contender.name(),
             contender.asked.to_string(),
             format!("{:.0}", middle(|it| it.answers.right as f64)),
             format!("{:.0}", middle(not_right)),
@@ -362,21 +376,24 @@ fn tell(contenders: &[Contender<'_>], outcomes: &[Vec<Outcome>], report: &mut Re
         "s in all",
     ];
     report.table(&header, &rows.collect::<Vec<_>>());
-    let Some((_, ours)) = done().find(|(contender, _)| contender.program.tool == Tool::Mrpf) else {
-        return;
+    let compared = |ours: &[Outcome], theirs: &[Outcome], of: fn(&Outcome) -> Option<f64>| {
+        let middle = |outcomes: &[Outcome]| median(outcomes.iter().filter_map(of));
+        ratio(middle(ours), middle(theirs))
     };
-    let theirs = done().filter(|(contender, _)| contender.program.tool != Tool::Mrpf);
-    let rows = theirs.map(|(contender, theirs)| {
-        let compared = |of: fn(&Outcome) -> Option<f64>| {
-            let middle = |outcomes: &[Outcome]| median(outcomes.iter().filter_map(of));
-            ratio(middle(ours), middle(theirs))
-        };
+    // Ours by XDP to ours by packet sockets, and both to the others.
+    let is_base = |own: &Contender<'_>, other: &Contender<'_>| {
+        !other.is_ours() || (own.how.link, other.how.link) == (Some(Link::Xdp), Some(Link::Packet))
+    };
+    let pairs = done().filter(|(own, _)| own.is_ours()).flat_map(|ours| {
+        done().filter(move |(other, _)| is_base(ours.0, other)).map(move |theirs| (ours, theirs))
+    });
+    let rows = pairs.map(|((own, ours), (other, theirs))| {
         vec![
-            format!("{OURS} to {}", contender.program.tool.as_str()),
-            compared(|it| Some(it.rate())),
-            compared(|it| Some(it.process())),
-            compared(Outcome::machine),
-            compared(|it| Some(it.run.memory as f64)),
+            format!("{} to {}", own.name(), other.name()),
+            compared(ours, theirs, |it| Some(it.rate())),
+            compared(ours, theirs, |it| Some(it.process())),
+            compared(ours, theirs, Outcome::machine),
+            compared(ours, theirs, |it| Some(it.run.memory as f64)),
         ]
     });
     let rows: Vec<_> = rows.collect();

@@ -1,7 +1,7 @@
 //! What a tool wrote down as open.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     fs::{self, File},
     io::{self, BufRead, BufReader},
     net::Ipv4Addr,
@@ -9,6 +9,25 @@ use std::{
 };
 
 use crate::tool::{Records, Tool};
+
+/// What mrpf says became of answers that are not among its open ports, and of probes and resets that never left.
+pub(crate) type Losses = BTreeMap<&'static str, u64>;
+
+/// The counters of a summary that tell it.
+const LOSSES: [&str; 12] = [
+    "dropped_redirect",
+    "duplicate",
+    "invalid_challenge",
+    "invalid_cookie",
+    "invalid_kind",
+    "invalid_malformed",
+    "invalid_not_for_us",
+    "invalid_target",
+    "late",
+    "refused",
+    "resets_skipped",
+    "ring_drops",
+];
 
 /// A port of a host.
 pub(crate) type Port = (Ipv4Addr, u16);
@@ -53,6 +72,23 @@ impl Findings {
         })
     }
 
+    /// The counters of loss that are not zero in the summary that mrpf wrote.
+    pub(crate) fn losses(path: &Path) -> Result<Losses, io::Error> {
+        let summary: serde_json::Value =
+            serde_json::from_reader(BufReader::new(File::open(path)?))?;
+        let count = |name| {
+            let counter = summary.pointer(&format!("/counters/{name}"));
+            let counter = counter.and_then(serde_json::Value::as_u64);
+            counter.ok_or_else(|| io::Error::other(format!("a summary without {name}")))
+        };
+        let all: Result<Losses, _> =
+            LOSSES.into_iter().map(|name| Ok((name, count(name)?))).collect();
+        all.map(|mut all| {
+            all.retain(|_, count| *count > 0);
+            all
+        })
+    }
+
     fn parse(tool: Tool, text: &str) -> Self {
         let mut findings = Self::default();
         for line in text.lines() {
@@ -77,6 +113,7 @@ fn ports(tool: Tool, line: &str) -> Vec<Port> {
             _ => None,
         },
         Tool::Nmap => return greppable(line).unwrap_or_default(),
+        Tool::Kxdpgun => None, // finds nothing
     };
     one.into_iter().collect()
 }
@@ -122,6 +159,20 @@ mod tests {
             "#masscan\nopen tcp 80 198.19.0.1 17\n# end\n",
             1,
         );
+    }
+
+    #[test]
+    fn losses_are_the_counters_that_are_not_zero() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("found");
+        let mut counters: BTreeMap<_, _> = LOSSES.map(|name| (name, 0)).into();
+        counters.extend([("late", 3), ("sent", 9)]);
+        fs::write(&path, serde_json::json!({ "counters": counters }).to_string()).expect("a file");
+        assert_eq!(Findings::losses(&path).expect("losses"), Losses::from([("late", 3)]));
+        counters.remove("refused");
+        fs::write(&path, serde_json::json!({ "counters": counters }).to_string()).expect("a file");
+        let error = Findings::losses(&path).expect_err("one is not there");
+        assert!(error.to_string().contains("refused"), "{error}");
     }
 
     #[test]

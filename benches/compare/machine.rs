@@ -1,6 +1,9 @@
 //! The machine: what it is, and how long its CPUs were busy.
 
-use std::{fs, time::Duration};
+use std::{
+    fs,
+    time::{Duration, Instant},
+};
 
 use nix::{
     sys::{
@@ -12,12 +15,39 @@ use nix::{
 
 use crate::Failure;
 
-/// How long all CPUs together were busy since the machine started, at any priority, interrupts included: proc_stat(5).
-/// In steps of a tick, 10 ms on most machines. What the hypervisor gave to others is not in it.
-pub(crate) fn busy() -> Result<Duration, Failure> {
+/// How long all CPUs together are busy, at any priority and interrupts included, from a moment on.
+///
+/// It is what is left of the time that went by when the idle time is taken off, which the kernel measures as it comes and goes
+/// (linux/kernel/time/tick-sched.c, get_cpu_idle_time_us). What it says of busy times are samples, one a tick, and who works
+/// for less than a tick at a time and in step with it is hardly in them: they told of a machine that did less than a process
+/// on it. What the hypervisor gave to others, as far as it says so, is not in it either.
+pub(crate) struct Busy {
+    since: Instant,
+    idle: Duration,
+    cpus: u32,
+}
+
+impl Busy {
+    /// From now on.
+    pub(crate) fn begin() -> Result<Self, Failure> {
+        let (idle, cpus) = idle()?;
+        Ok(Self { since: Instant::now(), idle, cpus })
+    }
+
+    /// Until now.
+    pub(crate) fn until_now(&self) -> Result<Duration, Failure> {
+        let (idle, _) = idle()?;
+        let all = self.since.elapsed() * self.cpus;
+        Ok(all.saturating_sub(idle.saturating_sub(self.idle)))
+    }
+}
+
+/// How long all CPUs together did nothing or were taken away since the machine started, and how many they are: proc_stat(5).
+fn idle() -> Result<(Duration, u32), Failure> {
     let stat = fs::read_to_string("/proc/stat")?;
-    let ticks = busy_ticks(&stat).ok_or("/proc/stat does not begin with the times of the CPUs")?;
-    in_ticks(ticks)
+    let ticks = idle_ticks(&stat).ok_or("/proc/stat does not begin with the times of the CPUs")?;
+    let is_cpu = |line: &&str| line.starts_with("cpu") && !line.starts_with("cpu ");
+    Ok((in_ticks(ticks)?, stat.lines().filter(is_cpu).count().try_into()?))
 }
 
 fn in_ticks(ticks: u64) -> Result<Duration, Failure> {
@@ -25,12 +55,12 @@ fn in_ticks(ticks: u64) -> Result<Duration, Failure> {
     Ok(Duration::from_secs_f64(ticks as f64 / per_second as f64))
 }
 
-/// user, nice, system, irq and softirq of the first line.
-fn busy_ticks(stat: &str) -> Option<u64> {
-    const BUSY: [usize; 5] = [0, 1, 2, 5, 6];
+/// idle, iowait and steal of the first line.
+fn idle_ticks(stat: &str) -> Option<u64> {
+    const IDLE: [usize; 3] = [3, 4, 7];
     let line = stat.lines().next()?.strip_prefix("cpu ")?;
     let times: Vec<u64> = line.split_whitespace().map_while(|word| word.parse().ok()).collect();
-    BUSY.iter().map(|index| times.get(*index)).sum()
+    IDLE.iter().map(|index| times.get(*index)).sum()
 }
 
 /// CPU time of this process, all its threads: the far end that answers runs in it.
@@ -85,11 +115,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn idle_and_stolen_time_is_not_busy() {
+    fn idle_waiting_and_stolen_time_is_not_busy() {
         let stat = "cpu  1 20 300 4000 50000 600000 7000000 80000000 1 1\ncpu0 1 1 1 1\n";
-        assert_eq!(busy_ticks(stat), Some(1 + 20 + 300 + 600_000 + 7_000_000));
-        assert_eq!(busy_ticks("intr 1\n"), None);
-        assert_eq!(busy_ticks("cpu  1 2 3\n"), None);
+        assert_eq!(idle_ticks(stat), Some(4_000 + 50_000 + 80_000_000));
+        assert_eq!(idle_ticks("intr 1\n"), None);
+        assert_eq!(idle_ticks("cpu  1 2 3\n"), None);
+    }
+
+    #[test]
+    fn a_thread_that_works_keeps_a_cpu_busy() {
+        let (busy, own) = (Busy::begin().expect("a start"), own_cpu().expect("a time"));
+        while own_cpu().expect("a time") - own < Duration::from_millis(200) {}
+        // The kernel tells idle times in steps of 10 ms.
+        assert!(busy.until_now().expect("a time") >= Duration::from_millis(150));
     }
 
     #[test]

@@ -2,7 +2,9 @@
 //!
 //! ```text
 //! main ---> tool      which programs are here, and how each is asked for the same work
-//!      |--> sinks     rate, CPU and memory against a far end that counts, or counts and answers
+//!      |--> sinks     rate, CPU and memory against a far end that counts, and drops
+//!      |--> answers   the same where it answers a share, and the goals of it
+//!      |       '---> far_end  the far end, a run against it, the tables
 //!      |--> truth     what each finds of hosts whose answers are known, with loss
 //!      |       |---> turns    every tool once a round
 //!      |       '---> measure  one run: counters of the interface, CPU twice, peak memory
@@ -18,7 +20,9 @@
 
 #![forbid(unsafe_code)]
 
+mod answers;
 mod dns;
+mod far_end;
 mod findings;
 mod machine;
 mod measure;
@@ -52,9 +56,9 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Kind {
-    /// SYN scans: mrpf, zmap 4, masscan and nmap
+    /// SYN scans: mrpf, zmap 4, masscan and nmap; and kxdpgun, which only sends
     #[command(after_help = "Programs are looked for in PATH (mrpf: beside this one), or named by \
-        MRPF_MRPF, MRPF_ZMAP, MRPF_MASSCAN and MRPF_NMAP. Build mrpf first: cargo build --release -p mrpf")]
+        MRPF_MRPF, MRPF_ZMAP, MRPF_MASSCAN, MRPF_NMAP and MRPF_KXDPGUN. Build mrpf first: cargo build --release -p mrpf")]
     Syn(Options),
     /// Certificates: mrpf, zgrab2, tlsx, sslyze and nmap
     #[command(after_help = "Programs are looked for in PATH (mrpf: beside this one), or named by \
@@ -94,7 +98,7 @@ enum Part {
     Defaults,
     /// mrpf's memory with many targets and retries, to a sink.
     Memory,
-    /// Shares of the hosts answer, as fast as each tool can; nmap not among them.
+    /// None and shares of the hosts answer, as fast as each tool can; nmap not among them.
     Answers,
     /// Hosts whose answers are known, with loss, at one rate.
     Truth,
@@ -142,9 +146,10 @@ fn compare(options: &Options) -> Result<(), Failure> {
         sinks::memory(&programs, options, &mut report)?;
     }
     if is_wanted(Part::Answers) {
-        sinks::answers(&programs, options, &mut report)?;
+        answers::compare(&programs, options, &mut report)?;
     }
     if is_wanted(Part::Truth) {
+        programs.retain(|program| program.tool != Tool::Kxdpgun);
         truth::compare(&programs, options, &mut report)?;
     }
     if options.write {

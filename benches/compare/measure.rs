@@ -19,7 +19,10 @@ use nix::{
     unistd::Pid,
 };
 
-use crate::{Failure, machine};
+use crate::{
+    Failure,
+    machine::{self, Busy},
+};
 
 /// How often the counters are looked at: the rate of a run of some seconds is exact to a few thousandths.
 const PERIOD: Duration = Duration::from_millis(10);
@@ -46,9 +49,8 @@ pub(crate) struct Run {
     pub(crate) wall: Duration,
     /// CPU time of the process and its children.
     pub(crate) process: Duration,
-    /// CPU time of the machine, less what it takes idle and less what this program and its server used; `None` when that is below zero.
-    /// The kernel counts it by samples and the process' exactly, so where nearly all is the process' it may come out a little
-    /// less.
+    /// CPU time of the machine, less what it takes idle and less what this program and its server used; `None` when that is
+    /// below zero, on a machine that has other things to do.
     pub(crate) machine: Option<Duration>,
     /// Most memory resident, in octets.
     pub(crate) memory: u64,
@@ -108,8 +110,7 @@ impl Measure<'_> {
             .stdin(self.input.map_or(Ok(Stdio::null()), |path| File::open(path).map(Into::into))?);
         command.stdout(log.try_clone()?).stderr(log);
         let before = (self.sent)()?;
-        let (busy, own, children) =
-            (machine::busy()?, machine::own_cpu()?, machine::children_cpu()?);
+        let (busy, own, children) = (Busy::begin()?, machine::own_cpu()?, machine::children_cpu()?);
         let server = self.server.map(machine::cpu_of).transpose()?.unwrap_or_default();
         let start = Instant::now();
         let child = command.spawn()?;
@@ -119,7 +120,7 @@ impl Measure<'_> {
         let own = machine::own_cpu()?.saturating_sub(own);
         let served = self.server.map(machine::cpu_of).transpose()?.unwrap_or_default();
         let own = own + served.saturating_sub(server);
-        let busy = machine::busy()?.saturating_sub(busy);
+        let busy = busy.until_now()?;
         let process = machine::children_cpu()?.saturating_sub(children);
         let is_done =
             status.success() || self.incomplete.is_some() && status.code() == self.incomplete;
@@ -143,10 +144,9 @@ impl Measure<'_> {
     /// What the machine takes in a stretch of `wall` with nothing of ours running.
     fn idle(&self, wall: Duration) -> Result<Duration, Failure> {
         let stretch = wall.min(self.most_idle);
-        let (busy, start) = (machine::busy()?, Instant::now());
+        let (busy, start) = (Busy::begin()?, Instant::now());
         thread::sleep(stretch);
-        let busy = machine::busy()?.saturating_sub(busy);
-        Ok(busy.mul_f64(wall.as_secs_f64() / start.elapsed().as_secs_f64()))
+        Ok(busy.until_now()?.mul_f64(wall.as_secs_f64() / start.elapsed().as_secs_f64()))
     }
 
     fn last_words(&self) -> String {

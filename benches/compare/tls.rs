@@ -31,7 +31,7 @@ use crate::{
     measure::{Measure, Run, Sent},
     report::{Report, median, ratio, spread},
     tick::Tick,
-    tool::OURS,
+    tool::{Link, OURS},
     turns::in_turn,
 };
 
@@ -150,10 +150,11 @@ fn limit(
     options: &Options,
     report: &mut Report,
 ) -> Result<(), Failure> {
-    let work = |rate| Work {
+    let work = |rate, link| Work {
         targets: targets(veth::HOSTS, options),
         ports: format!("{PORT}-{}", PORT + 3),
         rate,
+        link: Some(link),
         connections: None,
         patience: None,
     };
@@ -161,7 +162,8 @@ fn limit(
     let lab = Lab::builder().silent(veth::HOSTS).start()?;
     let responder = TlsResponder::start(lab.world(), Arc::clone(leaves))?;
     let truth = Truth::of(leaves, Leaves::number_of);
-    let contenders = RATES.map(|rate| (ours, work(rate)));
+    let contenders: Vec<_> =
+        RATES.into_iter().flat_map(|rate| Link::ALL.map(|link| (ours, work(rate, link)))).collect();
     let outcomes = run_all(&lab, &contenders, &truth, options, report);
     tell(&contenders, &outcomes, report);
     let counts = responder.counts();
@@ -183,6 +185,7 @@ fn waiting(
         targets,
         ports: "1-16".to_owned(),
         rate: None,
+        link: None,
         connections: Some(CONNECTIONS),
         patience: Some(PATIENCE),
     };
@@ -220,13 +223,18 @@ fn peers(
     let lab = Lab::builder().nginx_tls(PORT, chain, leaves.key_pem().to_owned()).start()?;
     let contenders: Vec<_> = programs
         .iter()
-        .map(|program| {
-            let targets = targets(program.tool.share(), options);
-            let connections = (program.tool == Tool::Mrpf).then_some(NGINX_CONNECTIONS);
-            (
-                program,
-                Work { targets, ports: PORT.to_string(), rate: None, connections, patience: None },
-            )
+        .flat_map(|program| {
+            let is_ours = program.tool == Tool::Mrpf;
+            let links = if is_ours { Link::ALL.map(Some).to_vec() } else { vec![None] };
+            let work = Work {
+                targets: targets(program.tool.share(), options),
+                ports: PORT.to_string(),
+                rate: None,
+                link: None,
+                connections: is_ours.then_some(NGINX_CONNECTIONS),
+                patience: None,
+            };
+            links.into_iter().map(move |link| (program, Work { link, ..work.clone() }))
         })
         .collect();
     let truth = Truth::of(leaves, |_| NGINX_LEAF);
@@ -243,6 +251,14 @@ fn targets(all: Prefix, options: &Options) -> Prefix {
 
 type Contender<'a> = (&'a Program, Work);
 
+/// What a row is called: the tool, and how ours was asked, as far as that is said.
+fn name((program, work): &Contender<'_>) -> String {
+    let link = work.link.map(|link| link.as_str().to_owned());
+    let rate = work.rate.map(|rate| format!("{} k/s", rate / 1_000));
+    let words = [Some(program.tool.as_str().to_owned()), link, rate];
+    words.into_iter().flatten().collect::<Vec<_>>().join(", ")
+}
+
 fn run_all(
     lab: &Lab,
     contenders: &[Contender<'_>],
@@ -250,7 +266,8 @@ fn run_all(
     options: &Options,
     report: &mut Report,
 ) -> Vec<Vec<Outcome>> {
-    let names: Vec<_> = contenders.iter().map(|(program, _)| program.tool.as_str()).collect();
+    let names: Vec<_> = contenders.iter().map(name).collect();
+    let names: Vec<_> = names.iter().map(String::as_str).collect();
     in_turn(&names, options.runs, report, |index| {
         let (program, work) = &contenders[index];
         run(lab, program, work, truth, options)
@@ -304,9 +321,8 @@ fn tell(contenders: &[Contender<'_>], outcomes: &[Vec<Outcome>], report: &mut Re
     let rows = done().map(|((program, work), outcomes)| {
         let values = |of: fn(&Outcome) -> Option<f64>| outcomes.iter().filter_map(of);
         let middle = |of: fn(&Outcome) -> f64| median(outcomes.iter().map(of));
-        let rate = work.rate.map_or_else(String::new, |rate| format!(", {} k/s", rate / 1_000));
         vec![
-            program.tool.as_str().to_owned() + &rate,
+            name(&(*program, work.clone())),
             work.asked().to_string(),
             format!("{:.0}", middle(|it| it.rows.right as f64)),
             format!("{:.0}", middle(|it| it.rows.wrong as f64)),
@@ -331,20 +347,26 @@ fn tell(contenders: &[Contender<'_>], outcomes: &[Vec<Outcome>], report: &mut Re
         "s in all",
     ];
     report.table(&header, &rows.collect::<Vec<_>>());
-    let Some((_, ours)) = done().find(|((program, _), _)| program.tool == Tool::Mrpf) else {
-        return;
+    let compared = |ours: &[Outcome], theirs: &[Outcome], of: fn(&Outcome) -> Option<f64>| {
+        let middle = |outcomes: &[Outcome]| median(outcomes.iter().filter_map(of));
+        ratio(middle(ours), middle(theirs))
     };
-    let theirs = done().filter(|((program, _), _)| program.tool != Tool::Mrpf);
-    let rows = theirs.map(|((program, _), theirs)| {
-        let compared = |of: fn(&Outcome) -> Option<f64>| {
-            let middle = |outcomes: &[Outcome]| median(outcomes.iter().filter_map(of));
-            ratio(middle(ours), middle(theirs))
-        };
+    let is_ours = |contender: &Contender<'_>| contender.0.tool == Tool::Mrpf;
+    // Ours by XDP to ours by packet sockets at the same rate, and both to the others.
+    let is_base = |own: &Contender<'_>, other: &Contender<'_>| {
+        let links = (own.1.link, other.1.link);
+        !is_ours(other)
+            || links == (Some(Link::Xdp), Some(Link::Packet)) && own.1.rate == other.1.rate
+    };
+    let pairs = done().filter(|(own, _)| is_ours(own)).flat_map(|ours| {
+        done().filter(move |(other, _)| is_base(ours.0, other)).map(move |theirs| (ours, theirs))
+    });
+    let rows = pairs.map(|((own, ours), (other, theirs))| {
         vec![
-            format!("{OURS} to {}", program.tool.as_str()),
-            compared(|it| Some(it.process())),
-            compared(Outcome::machine),
-            compared(|it| Some(it.run.memory as f64)),
+            format!("{} to {}", name(own), name(other)),
+            compared(ours, theirs, |it| Some(it.process())),
+            compared(ours, theirs, Outcome::machine),
+            compared(ours, theirs, |it| Some(it.run.memory as f64)),
         ]
     });
     let rows: Vec<_> = rows.collect();

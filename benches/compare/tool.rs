@@ -2,6 +2,7 @@
 
 use std::{
     env, fmt, fs,
+    net::Ipv4Addr,
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     process::Command,
@@ -15,18 +16,32 @@ use crate::Failure;
 /// What ours is called.
 pub(crate) const OURS: &str = "mrpf";
 
-/// A scanner that can be compared.
+/// An address on the scanner's network that no kernel has, for tools that bring their own: no kernel resets what is answered
+/// to it, which is what their manuals advise and the faster way for them. Nobody asks for its hardware address in a lab.
+const APART: Ipv4Addr = Ipv4Addr::new(198, 18, 0, 3);
+/// Frames that kxdpgun hands over at once: in copy mode the kernel takes no more in a call (net/xdp/xsk.c, max_tx_budget), and
+/// with its own ten it is slower.
+const KXDPGUN_BATCH: &str = "32";
+/// What kxdpgun asks for, over and over: the root makes the shortest query, in a frame of 59 octets.
+pub(crate) const KXDPGUN_QUERIES: &str = ". NS\n";
+/// The name of the file with it.
+pub(crate) const QUERIES: &str = "queries";
+
+/// A scanner that can be compared, or what only sends.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
 pub(crate) enum Tool {
     Mrpf,
     Zmap,
     Masscan,
     Nmap,
+    /// A generator of DNS queries over AF_XDP: it scans nothing, and is here for what a frame costs.
+    Kxdpgun,
 }
 
 impl Tool {
     /// All, ours first.
-    pub(crate) const ALL: [Self; 4] = [Self::Mrpf, Self::Zmap, Self::Masscan, Self::Nmap];
+    pub(crate) const ALL: [Self; 5] =
+        [Self::Mrpf, Self::Zmap, Self::Masscan, Self::Nmap, Self::Kxdpgun];
 
     pub(crate) fn as_str(self) -> &'static str {
         match self {
@@ -34,6 +49,7 @@ impl Tool {
             Self::Zmap => "zmap",
             Self::Masscan => "masscan",
             Self::Nmap => "nmap",
+            Self::Kxdpgun => "kxdpgun",
         }
     }
 }
@@ -77,6 +93,12 @@ pub(crate) struct Work {
     pub(crate) link: Option<Link>,
     /// What mrpf writes; the others write a line for each open port.
     pub(crate) records: Records,
+    /// mrpf and masscan reset what they opened.
+    pub(crate) resets: bool,
+    /// zmap and masscan send from an address that no kernel has.
+    pub(crate) is_apart: bool,
+    /// For how long kxdpgun sends, which has no list of targets.
+    pub(crate) seconds: u32,
 }
 
 /// What mrpf sends and receives by.
@@ -150,25 +172,28 @@ impl Program {
         self.tool == Tool::Zmap || self.has_threads
     }
 
-    /// The command that does `work` and writes what it finds to `found`.
+    /// The command that does `work` and writes what it finds to `found`. What kxdpgun asks, [`KXDPGUN_QUERIES`], lies
+    /// beside it under [`QUERIES`].
     pub(crate) fn command(&self, work: &Work, found: &Path) -> Command {
         let mut command = Command::new(&self.path);
-        command.args(self.args(work, &found.to_string_lossy())).env("MRPF_FENCE", "lab");
+        let queries = found.with_file_name(QUERIES);
+        let args = self.args(work, &found.to_string_lossy(), &queries.to_string_lossy());
+        command.args(args).env("MRPF_FENCE", "lab");
         command
     }
 
     /// The same for people, without the folders of this machine.
     pub(crate) fn shown(&self, work: &Work) -> String {
-        let args = self.args(work, "FOUND");
+        let args = self.args(work, "FOUND", "QUERIES");
         let quoted =
             args.iter().map(|arg| if arg.contains(' ') { format!("'{arg}'") } else { arg.clone() });
         format!("{} {}", self.tool, quoted.collect::<Vec<_>>().join(" "))
     }
 
-    fn args(&self, work: &Work, found: &str) -> Vec<String> {
+    fn args(&self, work: &Work, found: &str, queries: &str) -> Vec<String> {
         let mut args = Args::default();
         let device = veth::SCANNER.device;
-        let source = veth::SCANNER.addr.to_string();
+        let source = if work.is_apart { APART } else { veth::SCANNER.addr }.to_string();
         let hardware =
             |mac: [u8; 6], separator: &str| mac.map(|octet| format!("{octet:02x}")).join(separator);
         // More than any of them reaches; zmap reads 0 otherwise (as 10,000,000 with a pause after each batch).
@@ -183,6 +208,9 @@ impl Program {
                 args.maybe("--cooldown", wait);
                 if work.is_smallest {
                     args.add(&["--tcp-profile", "bare"]);
+                }
+                if !work.resets {
+                    args.add(&["--no-rst"]);
                 }
                 if self.has_threads {
                     args.maybe("--threads", work.threads.map(|threads| threads.to_string()));
@@ -224,6 +252,9 @@ impl Program {
                 args.add(&["--router-mac", &hardware(veth::WORLD.mac, "-"), "--rate", &limit]);
                 args.maybe("--retries", retries);
                 args.maybe("--wait", wait);
+                if !work.resets {
+                    args.add(&["--noreset"]);
+                }
                 args.add(&["-oL", found]);
             }
             Tool::Nmap => {
@@ -232,6 +263,15 @@ impl Program {
                 args.maybe("--max-rate", work.rate.map(|rate| rate.to_string()));
                 args.maybe("--max-retries", retries);
                 args.add(&["--open", "-oG", found]);
+            }
+            Tool::Kxdpgun => {
+                let local = veth::SCANNER.addr.to_string();
+                args.add(&["-t", &work.seconds.to_string(), "-Q", &limit, "-b", KXDPGUN_BATCH]);
+                args.add(&["-r", "-p", "53", "-i", queries, "-I", device, "-l", &local]);
+                args.add(&["-L", &hardware(veth::SCANNER.mac, ":")]);
+                args.add(&["-R", &hardware(veth::WORLD.mac, ":")]);
+                args.add(&[&work.targets.first().to_string()]);
+                return args.0;
             }
         }
         args.add(&["-p", &work.ports, &work.targets.to_string()]);

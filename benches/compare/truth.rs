@@ -76,6 +76,9 @@ pub(crate) fn compare(
         threads: Some(1),
         link: None,
         records: Records::List,
+        resets: true,
+        is_apart: false,
+        seconds: 0,
     };
     report.part(&format!("Known hosts, {RATE} frames/s, {ATTEMPTS} attempts"));
     let contenders = contenders(programs, &work);

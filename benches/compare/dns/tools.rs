@@ -11,7 +11,7 @@ use mrpf_lab::veth;
 
 use crate::{
     Failure,
-    tool::{Args, OURS, output, search},
+    tool::{Args, Link, OURS, output, search},
 };
 
 /// A program that can be compared.
@@ -72,6 +72,17 @@ pub(super) struct Work<'a> {
     pub(super) found: &'a Path,
 }
 
+/// How mrpf does it; what is `None` is left to it.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct How {
+    /// What it sends and receives by.
+    pub(super) link: Option<Link>,
+    /// Lookups under way at once.
+    pub(super) in_flight: Option<u32>,
+    /// Queries a second; `None` is as fast as it can.
+    pub(super) rate: Option<u32>,
+}
+
 impl Program {
     /// Looks for `tool`; says why it cannot be used.
     pub(super) fn find(tool: Tool) -> Result<Self, Failure> {
@@ -106,16 +117,11 @@ impl Program {
     }
 
     /// The command that does `work`.
-    pub(super) fn command(
-        &self,
-        work: &Work<'_>,
-        in_flight: Option<u32>,
-        rate: Option<u32>,
-    ) -> Command {
+    pub(super) fn command(&self, work: &Work<'_>, how: How) -> Command {
         let mut command = Command::new(&self.path);
         let text = |path: &Path| path.to_string_lossy().into_owned();
         let paths = [work.names, work.queries, work.resolvers, work.found].map(text);
-        let args = self.args(paths.each_ref().map(String::as_str), in_flight, rate);
+        let args = self.args(paths.each_ref().map(String::as_str), how);
         command.args(args).env("MRPF_FENCE", "lab");
         // Settings of whoever runs this are not theirs, and what they keep goes with the folder.
         command.env("HOME", work.folder).env("XDG_CONFIG_HOME", work.folder);
@@ -124,24 +130,20 @@ impl Program {
     }
 
     /// The same for people, without the folders of this machine.
-    pub(super) fn shown(&self, names: &str, in_flight: Option<u32>, rate: Option<u32>) -> String {
-        let args = self.args([names, "QUERIES", "RESOLVERS", "FOUND"], in_flight, rate);
+    pub(super) fn shown(&self, names: &str, how: How) -> String {
+        let args = self.args([names, "QUERIES", "RESOLVERS", "FOUND"], how);
         format!("{} {}", self.tool.as_str(), args.join(" "))
     }
 
-    fn args(
-        &self,
-        [names, queries, resolvers, found]: [&str; 4],
-        in_flight: Option<u32>,
-        rate: Option<u32>,
-    ) -> Vec<String> {
+    fn args(&self, [names, queries, resolvers, found]: [&str; 4], how: How) -> Vec<String> {
         let mut args = Args::default();
         match self.tool {
             Tool::Mrpf => {
-                let rate = rate.map_or_else(|| "max".to_owned(), |rate| rate.to_string());
+                let rate = how.rate.map_or_else(|| "max".to_owned(), |rate| rate.to_string());
                 args.add(&["dns", "-q", "-i", veth::SCANNER.device, "--rate", &rate]);
                 args.add(&["--host-rate", "1M", "--retries", "5", "-f", names, "-r", resolvers]);
-                args.maybe("--in-flight", in_flight.map(|most| most.to_string()));
+                args.maybe("--link", how.link.map(|link| link.as_str().to_owned()));
+                args.maybe("--in-flight", how.in_flight.map(|most| most.to_string()));
                 args.add(&["--format", "jsonl", "-o", found]);
             }
             Tool::Massdns => {

@@ -11,7 +11,7 @@ use mrpf_lab::{Prefix, veth};
 
 use crate::{
     Failure,
-    tool::{Args, OURS, output, search},
+    tool::{Args, Link, OURS, output, search},
 };
 
 /// A scanner that can be compared.
@@ -77,6 +77,8 @@ pub(super) struct Work {
     /// Frames a second of mrpf; `None` is as fast as it can. The others go by connections at once, as many as they have by
     /// default.
     pub(super) rate: Option<u32>,
+    /// What mrpf sends and receives by, where that is not left to it.
+    pub(super) link: Option<Link>,
     /// The most connections of mrpf at once, where that is not left to it.
     pub(super) connections: Option<u32>,
     /// For how many seconds of silence a connection is held, if not for as long as is usual.
@@ -148,6 +150,7 @@ impl Program {
             Tool::Mrpf => {
                 let rate = work.rate.map_or_else(|| "max".to_owned(), |rate| rate.to_string());
                 args.add(&["tls", "--allow-reserved", "-q", "-i", device, "--rate", &rate]);
+                args.maybe("--link", work.link.map(|link| link.as_str().to_owned()));
                 args.maybe("--connections", work.connections.map(|most| most.to_string()));
                 for flag in ["--idle", "--deadline"] {
                     args.maybe(flag, work.patience.map(|seconds| seconds.to_string()));
@@ -186,6 +189,7 @@ mod tests {
             targets: Prefix::new([198, 19, 0, 0], 24),
             ports: ports.to_owned(),
             rate: None,
+            link: None,
             connections: None,
             patience: None,
         };

@@ -30,8 +30,9 @@
 //! | [`veth`] | the pair, its addresses, routes and neighbours, by netlink |
 //! | [`loss`] | nft rules that lose and double, and their counters |
 //! | `sink` | with the feature of that name: counts and drops all that comes, for rate runs |
+//! | `gauge` | with the same feature: counts by tenths of a millisecond what comes, and drops it, to see a rate kept |
 //! | `synack` | with the same feature: a SYN-ACK for each SYN to a share of the hosts, at the cost of a few nanoseconds |
-//! | `pass`, `xdp` | with the same: what lets veth take frames sent back or redirected; what these three share |
+//! | `pass`, `xdp` | with the same: what lets veth take frames sent back or redirected; what all of them share |
 //! | [`dns_responder`] | DNS at every address, as the test says |
 //! | [`dns_servers`] | Knot, NSD and Unbound, each set up in a folder of the test |
 //! | [`tls_responder`] | TLS 1.3 at every address and port, cheaper than any scanner |
@@ -55,6 +56,8 @@ pub mod dns_responder;
 pub mod dns_servers;
 mod error;
 pub mod gate;
+#[cfg(feature = "sink")]
+pub mod gauge;
 mod injector;
 pub mod ipv6;
 mod listener;

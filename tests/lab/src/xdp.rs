@@ -1,7 +1,7 @@
 //! XDP programs on devices of a lab: what they share. For far ends that cost nearly nothing.
 //!
 //! ```text
-//! Sink, Synack, Pass ---> attach: load, enter the namespace, put it on the device ---> the kernel, until it is dropped
+//! Sink, Synack, Gauge, Pass ---> attach: load, enter the namespace, put it on the device ---> the kernel, until it is dropped
 //! ```
 //!
 //! Behind the cargo feature `sink`, which brings the loader (aya): the `mrpf` command is built without either. The programs
@@ -14,7 +14,7 @@ use std::{fmt, thread};
 
 use aya::{
     Ebpf, EbpfError, EbpfLoader,
-    maps::{MapData, MapError, PerCpuArray},
+    maps::{Array, Map, MapData, MapError, PerCpuArray},
     programs::{ProgramError, Xdp, XdpMode},
 };
 
@@ -22,6 +22,8 @@ use crate::{LabError, Namespace, gate};
 
 /// What every object with counters calls its map of them.
 const COUNTS: &str = "counts";
+/// What an object that counts by time calls its map of that.
+const SPANS: &str = "spans";
 
 /// Why there is no program on a device, or no counts of it.
 #[non_exhaustive]
@@ -115,9 +117,16 @@ impl Attached {
     where
         [u64; N]: aya::Pod,
     {
-        let no_map = || MapError::InvalidName { name: COUNTS.to_owned() };
-        let map = self.0.take_map(COUNTS).ok_or_else(no_map)?;
-        Ok(Counters(PerCpuArray::try_from(map)?))
+        Ok(Counters(PerCpuArray::try_from(self.map(COUNTS)?)?))
+    }
+
+    /// Its counts by time.
+    pub(crate) fn spans(&mut self) -> Result<Spans, XdpError> {
+        Ok(Spans(Array::try_from(self.map(SPANS)?)?))
+    }
+
+    fn map(&mut self, name: &str) -> Result<Map, MapError> {
+        self.0.take_map(name).ok_or_else(|| MapError::InvalidName { name: name.to_owned() })
     }
 }
 
@@ -154,6 +163,23 @@ where
 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Counters").finish_non_exhaustive()
+    }
+}
+
+/// How much a program counted in each span of time.
+pub(crate) struct Spans(Array<MapData, u64>);
+
+impl Spans {
+    /// All of them, as they stand in the map.
+    pub(crate) fn counts(&self) -> Result<Vec<u64>, XdpError> {
+        let counts: Result<_, MapError> = self.0.iter().collect();
+        Ok(counts?)
+    }
+}
+
+impl fmt::Debug for Spans {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Spans").finish_non_exhaustive()
     }
 }
 

@@ -4,6 +4,8 @@
 
 mod demo;
 mod dns;
+#[cfg(feature = "sink")]
+mod gauge;
 mod ipv6;
 mod processes;
 mod recorder;
