@@ -7,6 +7,7 @@
 //! ```
 
 use mrpf_engine::{
+    governor::Rate,
     link::{
         AnyRx, AnyTx,
         allowance::NicAllowance,
@@ -50,6 +51,8 @@ pub struct Opened {
     rx: Option<PacketRx>,
     sources: Sources,
     source_ports: (u16, u16),
+    /// What all senders may send together.
+    rate: Rate,
     holding: Holding,
 }
 
@@ -113,6 +116,7 @@ impl Builder {
             rx: Some(rx),
             sources: route.sources,
             source_ports,
+            rate: ask.rate,
             holding: Holding { interface: route.interface, before, guard: Some(guard) },
         };
         Ok((opened, next_hops))
@@ -134,8 +138,10 @@ impl Opened {
         match self.choice.send {
             Send::Packet => self.answering_senders(count),
             Send::Live => {
-                let open =
-                    |_| Ok(AnyTx::Xdp(XdpTx::open(&self.holding.interface, self.frame_len)?));
+                let open = |_| {
+                    let tx = XdpTx::open(&self.holding.interface, self.frame_len, self.rate)?;
+                    Ok(AnyTx::Xdp(tx))
+                };
                 match (0..count).map(open).collect() {
                     Err(error) if self.wish == Wish::Auto => {
                         self.fall_back(self.choice.receive, &error);

@@ -12,6 +12,7 @@ use std::{
 
 use super::{pace::Pace, redirect::Program, runner::Runner};
 use crate::{
+    governor::Rate,
     link::{
         LinkError, LinkLayer, MAX_BATCH, Sent, Tx,
         interface::Interface,
@@ -25,6 +26,10 @@ use crate::{
 const NAP: Duration = Duration::from_micros(100);
 /// How long it waits for room in all, and how long the ring may take to become empty at the end.
 const PATIENCE: Duration = Duration::from_secs(1);
+
+/// What may wait in the ring when there is a rate to keep: a quarter of a millisecond's worth. The program sends all of it at
+/// once when it was held up, beyond what the governor allows for.
+const RING_TIMES: u64 = 4_000;
 
 /// Sends through a program in the kernel: frames are built in a ring that it maps, and one thread of this process is in a call
 /// that takes them from there to the driver for as long as there are any (`BPF_PROG_TEST_RUN` with
@@ -46,6 +51,8 @@ pub struct XdpTx {
     _program: Program,
     losses: Losses,
     pace: Pace,
+    /// How many frames may wait in the ring.
+    depth: u64,
     clock: Clock,
     name: String,
     told: u64,
@@ -61,7 +68,7 @@ enum Losses {
 }
 
 impl XdpTx {
-    /// Opens a sender on `interface` with [`MAX_BATCH`] slots of `slot_len` octets, 14 to 2,048.
+    /// Opens a sender on `interface` with [`MAX_BATCH`] slots of `slot_len` octets, 14 to 2,048, for a scan of this rate.
     ///
     /// # Errors
     ///
@@ -69,7 +76,7 @@ impl XdpTx {
     /// outside a lab when the fence is set; [`LinkError::Gone`] when it is not there any more; [`LinkError::Permission`] without
     /// CAP_NET_RAW, [`LinkError::NoBpf`] without CAP_BPF and CAP_NET_ADMIN; [`LinkError::Program`] when the kernel does not take
     /// the program; [`LinkError::Io`] when the system refuses anything else.
-    pub fn open(interface: &Interface, slot_len: usize) -> Result<Self, LinkError> {
+    pub fn open(interface: &Interface, slot_len: usize, rate: Rate) -> Result<Self, LinkError> {
         if interface.layer() != LinkLayer::Ethernet {
             let why =
                 "has frames without an Ethernet header, which XDP cannot send: use --link packet";
@@ -101,6 +108,7 @@ impl XdpTx {
             _program: program,
             losses,
             pace: Pace::new(clock.now()),
+            depth: depth(rate),
             clock,
             name: interface.name().to_owned(),
             told: 0,
@@ -167,7 +175,9 @@ impl Tx for XdpTx {
             sent.waited += slept;
         }
         let end = now + PATIENCE;
-        while !self.ring.has_room(lens.len()) {
+        while self.ring.words().left() + lens.len() as u64 > self.depth
+            || !self.ring.has_room(lens.len())
+        {
             if let Some(failure) = self.failure() {
                 return Err(failure);
             }
@@ -212,6 +222,14 @@ impl Drop for XdpTx {
         {
             thread::sleep(NAP);
         }
+    }
+}
+
+fn depth(rate: Rate) -> u64 {
+    match rate {
+        Rate::Max => u64::MAX,
+        // Or nothing would be built while the program takes a batch.
+        Rate::PerSecond(rate) => (rate.get() / RING_TIMES).max(2 * MAX_BATCH as u64),
     }
 }
 

@@ -64,7 +64,7 @@ fn sender(slot_len: usize, is_taking: bool) -> Option<XdpTx> {
             return None;
         }
     }
-    match XdpTx::open(&Interface::by_name("s0").unwrap(), slot_len) {
+    match XdpTx::open(&Interface::by_name("s0").unwrap(), slot_len, Rate::Max) {
         Ok(tx) => Some(tx),
         Err(error @ LinkError::NoBpf) => {
             println!("\nSKIPPED: this test needs BPF: {error}");
@@ -344,16 +344,17 @@ fn an_interface_that_cannot_is_refused_with_what_mends_it() {
     namespace::run(|| {
         ip("link add s0 type veth peer name w0");
         let down = Interface::by_name("s0").unwrap();
-        assert!(matches!(XdpTx::open(&down, 64), Err(LinkError::Unusable { .. })));
+        assert!(matches!(XdpTx::open(&down, 64, Rate::Max), Err(LinkError::Unusable { .. })));
         ip("link set s0 up");
         for slot_len in [13, 2049] {
-            assert!(matches!(XdpTx::open(&down, slot_len), Err(LinkError::Io { .. })));
+            assert!(matches!(XdpTx::open(&down, slot_len, Rate::Max), Err(LinkError::Io { .. })));
         }
         ip("link del s0");
-        assert!(matches!(XdpTx::open(&down, 64), Err(LinkError::Gone { .. })));
+        assert!(matches!(XdpTx::open(&down, 64, Rate::Max), Err(LinkError::Gone { .. })));
         match Tun::make("t0") {
             Ok(_tun) => {
-                let refused = XdpTx::open(&Interface::by_name("t0").unwrap(), 64).unwrap_err();
+                let refused =
+                    XdpTx::open(&Interface::by_name("t0").unwrap(), 64, Rate::Max).unwrap_err();
                 assert!(refused.to_string().contains("--link packet"), "{refused}");
             }
             Err(error) => println!("\nSKIPPED in part: /dev/net/tun: {error}"),
@@ -384,4 +385,13 @@ fn without_tracepoints_the_interface_counts() {
         ip("link del s0");
         assert_eq!(check(), Some(libc::ENODEV));
     });
+}
+
+#[test]
+fn what_waits_is_sent_within_a_quarter_of_a_millisecond_of_the_rate() {
+    let at = |rate: &str| depth(rate.parse().unwrap());
+    assert_eq!(at("4M"), 1_000);
+    assert_eq!(at("1M"), 250);
+    assert_eq!(at("100k"), 128, "one batch that is sent and one that is built");
+    assert_eq!(at("max"), u64::MAX);
 }
