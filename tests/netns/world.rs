@@ -86,9 +86,10 @@ pub(crate) fn bare_command(args: &[&str]) -> Command {
 
 /// `args`, with the link that is tested where they begin a scan: one that goes on has it in its checkpoint.
 fn over_the_link<'a>(args: &[&'a str]) -> Vec<&'a str> {
+    let has_a_link = |word: &&str| word.starts_with("--resume") || *word == "--link";
     match args {
         [scan @ ("syn" | "tls" | "dns"), more @ ..]
-            if is_over_xdp() && !more.contains(&"--resume") && !more.contains(&"--link") =>
+            if is_over_xdp() && !more.iter().any(has_a_link) =>
         {
             [&[scan, "--link", "xdp"], more].concat()
         }
