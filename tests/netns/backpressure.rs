@@ -19,7 +19,7 @@ use std::{
     fs,
     io::{BufRead, BufReader},
     net::IpAddr,
-    process::{Command, Stdio},
+    process::Stdio,
     thread,
     time::{Duration, Instant},
 };
@@ -31,7 +31,7 @@ use mrpf_lab::{
 };
 use mrpf_records::{Record, State};
 
-use crate::world::{json, mrpf, syn};
+use crate::world::{bare_command, json, syn};
 
 const HOSTS: usize = 65_536;
 /// Frames a second: for each answer a probe and the reset that closes what it opened, and a tenth over 50,000 of both, since
@@ -104,10 +104,8 @@ fn a_reader_that_pauses_loses_nothing_and_costs_no_memory() {
     let folder = tempfile::tempdir().unwrap();
     let (rate, asked) = (RATE.to_string(), format!("{}-{}", ports.start + 1, ports.end - 1));
     let args = syn("198.19.0.0/16", &["-p", &asked, "--rate", &rate, "-q --summary summary.json"]);
-    let mut child = Command::new(mrpf())
-        .args(args)
+    let mut child = bare_command(&args)
         .current_dir(&folder)
-        .env("MRPF_FENCE", "lab")
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()

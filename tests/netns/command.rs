@@ -18,7 +18,9 @@ use nix::{
     unistd::Pid,
 };
 
-use crate::world::{check_arrivals, command, found, json, mrpf, output, records, stderr, syn};
+use crate::world::{
+    bare_command, check_arrivals, command, found, json, mrpf, output, records, stderr, syn,
+};
 
 /// A lab whose hosts all have port 80 open.
 fn lab() -> Lab {
@@ -264,9 +266,7 @@ fn an_interrupt_keeps_what_was_found_and_ends_with_130() {
     for signal in [Signal::SIGINT, Signal::SIGTERM] {
         let folder = tempfile::tempdir().unwrap();
         let out = folder.path().join("out.jsonl");
-        let mut child = Command::new(mrpf())
-            .args(syn("198.19.0.0/16", &["--rate 5k -o out.jsonl"]))
-            .env("MRPF_FENCE", "lab")
+        let mut child = bare_command(&syn("198.19.0.0/16", &["--rate 5k -o out.jsonl"]))
             .current_dir(folder.path()) // where its checkpoint goes
             .stderr(Stdio::piped())
             .spawn()

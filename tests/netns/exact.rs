@@ -15,12 +15,12 @@ use mrpf_lab::{
 use mrpf_records::State;
 use mrpf_syn::{Builder, Show, Summary};
 
-use crate::world::{check_arrivals, found, kernel_tcp, run, scan};
+use crate::world::{check_arrivals, found, run, scan, words_of_the_world};
 
-const HOSTS: usize = 65_536;
+pub(crate) const HOSTS: usize = 65_536;
 
 /// All of 198.19.0.0/16.
-fn hosts_v4() -> impl Iterator<Item = IpAddr> {
+pub(crate) fn hosts_v4() -> impl Iterator<Item = IpAddr> {
     let first = Ipv4Addr::new(198, 19, 0, 0).to_bits();
     (first..).take(HOSTS).map(|bits| Ipv4Addr::from_bits(bits).into())
 }
@@ -29,20 +29,6 @@ fn hosts_v4() -> impl Iterator<Item = IpAddr> {
 fn hosts_v6() -> impl Iterator<Item = IpAddr> {
     let first = Ipv6Addr::new(0x2001, 0xdb8, 1, 0, 0, 0, 0, 0).to_bits();
     (first..).take(HOSTS).map(|bits| Ipv6Addr::from_bits(bits).into())
-}
-
-/// What the world's kernel may have to say for hosts that were not found.
-fn words_of_the_world(lab: &Lab) -> String {
-    let names = [
-        "RetransSegs",
-        "OutRsts",
-        "ListenDrops",
-        "ListenOverflows",
-        "SyncookiesSent",
-        "TCPReqQFullDrop",
-    ];
-    let read = || names.map(|name| (name, kernel_tcp(name)));
-    format!("{:?}", lab.world().run(read).unwrap())
 }
 
 /// Scans port 80 of an nginx as fast as it goes: exactly `hosts` are found, each once, and nothing else is.

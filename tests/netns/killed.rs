@@ -13,7 +13,7 @@ use std::{
 
 use serde_json::Value;
 
-use crate::world::{json, mrpf, records, stderr};
+use crate::world::{bare_command, json, records, stderr};
 
 /// A scan in a folder of its own, which may take several runs of the command.
 pub(crate) struct Killed {
@@ -29,10 +29,10 @@ impl Killed {
         self.folder.path().join(name)
     }
 
-    /// `mrpf` in that folder. Not under timeout(1), which would be what the signals end.
+    /// `mrpf` in that folder.
     pub(crate) fn mrpf(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(mrpf());
-        command.args(args).current_dir(&self.folder).env("MRPF_FENCE", "lab");
+        let mut command = bare_command(args);
+        command.current_dir(&self.folder);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
         command
     }

@@ -10,6 +10,7 @@
 //! command.rs   flags, files, pipes, signals and exit codes of `mrpf syn`
 //! resume.rs    scans that are killed or interrupted, and go on
 //! killed.rs    such a scan
+//! live.rs      live frames at real servers, and what is lost of them
 //! tls.rs       certificates of nginx and of a faster far end, and `mrpf tls`
 //! dns.rs       names over links that lose, at servers that fail and truncate
 //! dns/servers.rs  what knot, nsd and unbound say
@@ -35,6 +36,7 @@ mod exact;
 mod hostile;
 mod jarm;
 mod killed;
+mod live;
 mod platform;
 mod resume;
 mod routing;

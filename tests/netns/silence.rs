@@ -16,7 +16,7 @@ use nix::{
     unistd::Pid,
 };
 
-use crate::world::{kernel_tcp, mrpf, run, scan, syn};
+use crate::world::{bare_command, kernel_tcp, run, scan, syn};
 
 #[test]
 fn the_kernel_sends_no_reset_and_no_rule_is_needed() {
@@ -59,9 +59,7 @@ fn killed_in_mid_scan_it_leaves_its_ports_free_and_no_file() {
     // The same ports each time: a second run could not have them if the first still held them.
     let args = syn("198.19.0.0/16", &["--rate 5k --source-ports 61000-61255"]);
     for _ in 0..2 {
-        let mut child = std::process::Command::new(mrpf())
-            .args(&args)
-            .env("MRPF_FENCE", "lab")
+        let mut child = bare_command(&args)
             .current_dir(folder.path())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())

@@ -72,16 +72,29 @@ pub(crate) fn mrpf() -> PathBuf {
 /// the link that is tested.
 pub(crate) fn command(args: &[&str]) -> Command {
     let mut command = Command::new("timeout");
-    command.args(["--signal=KILL", "120"]).arg(mrpf()).env("MRPF_FENCE", "lab");
+    command.args(["--signal=KILL", "120"]).arg(mrpf()).args(over_the_link(args));
+    command.env("MRPF_FENCE", "lab");
+    command
+}
+
+/// As [`command`], and not under timeout(1), which would be what signals end and what the kernel counts the memory of.
+pub(crate) fn bare_command(args: &[&str]) -> Command {
+    let mut command = Command::new(mrpf());
+    command.args(over_the_link(args)).env("MRPF_FENCE", "lab");
+    command
+}
+
+/// `args`, with the link that is tested where they begin a scan: one that goes on has it in its checkpoint.
+fn over_the_link<'a>(args: &[&'a str]) -> Vec<&'a str> {
+    let has_a_link = |word: &&str| word.starts_with("--resume") || *word == "--link";
     match args {
         [scan @ ("syn" | "tls" | "dns"), more @ ..]
-            if is_over_xdp() && !more.contains(&"--resume") =>
+            if is_over_xdp() && !more.iter().any(has_a_link) =>
         {
-            command.args([scan, "--link", "xdp"]).args(more)
+            [&[scan, "--link", "xdp"], more].concat()
         }
-        _ => command.args(args),
-    };
-    command
+        _ => args.to_vec(),
+    }
 }
 
 /// The words of `mrpf syn` for port 80 of `targets`, which are the lab's, and what else is said; `-f` and its file are targets
@@ -147,6 +160,20 @@ pub(crate) fn kernel_udp(name: &str) -> u64 {
     let mut pairs = names.split(' ').zip(values.split(' '));
     let (_, value) = pairs.find(|(found, _)| *found == name).expect("a counter of UDP");
     value.parse().expect("a number")
+}
+
+/// What the kernel of a lab's world may have to say for hosts that were not found.
+pub(crate) fn words_of_the_world(lab: &Lab) -> String {
+    let names = [
+        "RetransSegs",
+        "OutRsts",
+        "ListenDrops",
+        "ListenOverflows",
+        "SyncookiesSent",
+        "TCPReqQFullDrop",
+    ];
+    let read = || names.map(|name| (name, kernel_tcp(name)));
+    format!("{:?}", lab.world().run(read).unwrap())
 }
 
 /// That the scan has seen all `arrived` frames of the interface but those that came when it was over. Only SYN-ACKs that a busy

@@ -3,7 +3,7 @@
 use std::{
     io::{BufRead, BufReader, Read, Write},
     net::{Ipv4Addr, TcpListener, TcpStream},
-    process::{Child, Command, Stdio},
+    process::{Child, Command, Output, Stdio},
     sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
     thread,
     time::{Duration, Instant},
@@ -26,7 +26,9 @@ use nix::{
     unistd::Pid,
 };
 
-use crate::world::{kernel_tcp, mrpf, run, scan, stderr, syn};
+use crate::world::{
+    bare_command, found, kernel_tcp, mrpf, output, records, run, scan, stderr, syn,
+};
 
 /// How long a program may take to be gone from its interface.
 const GONE: Duration = Duration::from_secs(10);
@@ -148,8 +150,7 @@ fn every_answer_of_a_fast_far_end_is_counted_once() {
 }
 
 fn start(words: &[&str]) -> Child {
-    let mut command = Command::new(mrpf());
-    command.args(syn("198.19.0.0/16", words)).env("MRPF_FENCE", "lab");
+    let mut command = bare_command(&syn("198.19.0.0/16", words));
     command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap()
 }
 
@@ -175,10 +176,11 @@ fn whatever_ends_it_no_program_is_left() {
     }
 }
 
-/// Root without CAP_BPF, which CAP_SYS_ADMIN stands for too.
-fn without_bpf(words: &[&str]) -> std::process::Output {
+/// By root without one capability, which CAP_SYS_ADMIN stands for too.
+fn without(capability: &str, words: &str) -> Output {
     let mut command = Command::new("setpriv");
-    command.arg("--bounding-set=-bpf,-sys_admin").arg(mrpf()).args(syn("198.19.0.0/24", words));
+    command.arg(format!("--bounding-set=-{capability},-sys_admin"));
+    command.arg(mrpf()).args(syn("198.19.0.0/24", &[words]));
     command.env("MRPF_FENCE", "lab").output().unwrap()
 }
 
@@ -188,16 +190,43 @@ fn who_may_not_load_programs_is_told_and_scans_all_the_same() {
         return;
     }
     let _lab = Lab::builder().open(80).start().unwrap();
-    let refused = without_bpf(&["--link xdp"]);
+    for capability in ["bpf", "perfmon"] {
+        let name = format!("CAP_{}", capability.to_uppercase());
+        let refused = without(capability, "--link xdp");
+        let said = stderr(&refused);
+        assert_eq!(refused.status.code(), Some(1), "{said}");
+        let reason = format!("as XDP needs {name}: ");
+        assert!(said.contains(&reason) && said.contains("setcap"), "{said}");
+        let scanned = without(capability, "--rate max --host-rate 100k");
+        let said = stderr(&scanned);
+        assert_eq!(scanned.status.code(), Some(0), "{said}");
+        assert_eq!(records(&scanned.stdout).len(), 256);
+        let lines: Vec<_> = said.lines().filter(|line| line.contains(&name)).collect();
+        assert_eq!(lines.len(), 1, "one clear line: {said}");
+    }
+}
+
+#[test]
+fn sixteen_threads_share_it_and_who_asks_for_more_is_told() {
+    if !gate::permits(&[Need::Netns, Need::Bpf]) {
+        return;
+    }
+    let lab = Lab::builder().open(80).start().unwrap();
+    let _pass = Pass::attach(lab.world(), "w0").unwrap();
+    let most = scan("198.19.0.0/20", "80").link(Wish::Xdp).threads(16);
+    let (records_of_most, summary) = run(most.rate("50k".parse().unwrap()));
+    assert_eq!(found(&records_of_most, State::Open).len(), 4_096);
+    assert_eq!((summary.link, summary.threads), ("xdp", 16));
+    let reason = "17 threads receive, and at most 16 can share what XDP takes";
+    let refused = output(&syn("198.19.0.0/22", &["--link xdp --threads 17"]));
     let said = stderr(&refused);
-    assert_eq!(refused.status.code(), Some(1), "{said}");
-    assert!(said.contains("CAP_BPF") && said.contains("setcap"), "{said}");
-    let scanned = without_bpf(&["--rate max --host-rate 100k"]);
+    assert_eq!(refused.status.code(), Some(2), "{said}");
+    assert!(said.contains(reason) && said.contains("give --threads 16 or fewer"), "{said}");
+    let scanned = output(&syn("198.19.0.0/22", &["--link auto --rate max --threads 17"]));
     let said = stderr(&scanned);
     assert_eq!(scanned.status.code(), Some(0), "{said}");
-    assert_eq!(str::from_utf8(&scanned.stdout).unwrap().lines().count(), 256);
-    let lines: Vec<_> = said.lines().filter(|line| line.contains("CAP_BPF")).collect();
-    assert_eq!(lines.len(), 1, "one clear line: {said}");
+    assert_eq!(records(&scanned.stdout).len(), 1_024);
+    assert!(said.contains(&format!("link: packet sockets, since {reason}")), "{said}");
 }
 
 /// At this rate the probes leave by a packet socket, and the answers come by XDP.

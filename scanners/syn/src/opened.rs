@@ -81,8 +81,12 @@ impl Builder {
             vlan: self.vlan,
             sources: route.sources,
         };
-        let ask =
-            Ask { rate: self.settings.effective_rate(targets.hosts()), layer: ends.layer, purpose };
+        let ask = Ask {
+            rate: self.settings.effective_rate(targets.hosts()),
+            layer: ends.layer,
+            purpose,
+            receivers: threads,
+        };
         let choice = choose(self.link, &Facts::gather(interface), &ask)?;
         // Before anything else is taken: it is what a user without privileges is refused.
         let mut tx = PacketTx::open(interface, frame_len)?;

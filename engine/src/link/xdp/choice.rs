@@ -26,6 +26,7 @@ pub use self::refusal::Refusal;
 use super::{
     Mode,
     facts::{Capabilities, Facts, Kernel},
+    take::MAX_RECEIVERS,
 };
 use crate::{governor::Rate, link::LinkLayer};
 
@@ -99,6 +100,8 @@ pub struct Ask {
     pub layer: LinkLayer,
     /// What becomes of the answers.
     pub purpose: Purpose,
+    /// How many receivers share them.
+    pub receivers: u8,
 }
 
 /// What becomes of the answers to a scan.
@@ -270,6 +273,9 @@ fn possible(facts: &Facts, ask: &Ask) -> Result<(), Refusal> {
             let (used, most) = (channels.combined, channels.most_combined);
             return Err(Refusal::EnaChannels { interface: interface(), used, most });
         }
+    }
+    if ask.receivers > MAX_RECEIVERS {
+        return Err(Refusal::Receivers(ask.receivers));
     }
     Ok(())
 }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::Kernel;
+use super::{Kernel, MAX_RECEIVERS};
 use crate::governor::Rate;
 
 /// Why a scan cannot have XDP as it was wished for. [`reason`](Self::reason) is a clause, [`mend`](Self::mend) what to do.
@@ -50,6 +50,8 @@ pub enum Refusal {
         /// How many it has.
         most: u32,
     },
+    /// So many receivers cannot share what a program takes.
+    Receivers(u8),
     /// The sender would take the only CPU.
     OneCpu(Rate),
     /// The driver runs no programs; the kernel does behind it, which does not pay.
@@ -118,6 +120,9 @@ impl Refusal {
             Self::EnaChannels { interface, used, most } => format!(
                 "{interface} uses {used} of its {most} channels, and ENA takes XDP programs when at most half are used"
             ),
+            Self::Receivers(receivers) => format!(
+                "{receivers} threads receive, and at most {MAX_RECEIVERS} can share what XDP takes"
+            ),
             Self::OneCpu(Rate::Max) => {
                 "sending by XDP keeps a CPU busy, and this process may use one alone".to_owned()
             }
@@ -148,7 +153,10 @@ impl Refusal {
 
     /// Whether another flag mends it, and the machine need not change.
     pub fn is_usage(&self) -> bool {
-        matches!(self, Self::OneCpu(_) | Self::Loopback { .. } | Self::NoEthernet { .. })
+        matches!(
+            self,
+            Self::OneCpu(_) | Self::Receivers(_) | Self::Loopback { .. } | Self::NoEthernet { .. }
+        )
     }
 
     /// What to do about it, where something can be done.
@@ -169,6 +177,7 @@ impl Refusal {
             Self::EnaChannels { interface, most, .. } if *most > 1 => {
                 format!("sudo ethtool -L {interface} combined {}", most / 2)
             }
+            Self::Receivers(_) => format!("give --threads {MAX_RECEIVERS} or fewer"),
             Self::OneCpu(_) => "give a --rate below 1M, or more CPUs".to_owned(),
             Self::Loopback { .. } | Self::NoEthernet { .. } => "choose another with -i".to_owned(),
             Self::VethQueues { interface } => {

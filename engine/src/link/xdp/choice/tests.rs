@@ -40,7 +40,7 @@ fn driven_by(driver: &str, features: Option<Features>) -> Facts {
 
 fn syn(rate: &str) -> Ask {
     let rate = rate.parse().unwrap();
-    Ask { rate, layer: LinkLayer::Ethernet, purpose: Purpose::Answers }
+    Ask { rate, layer: LinkLayer::Ethernet, purpose: Purpose::Answers, receivers: 1 }
 }
 
 fn talk(rate: &str) -> Ask {
@@ -267,6 +267,28 @@ fn one_cpu_is_for_packet_sockets() {
         let choice = choose(Wish::Xdp, &facts, &ask).unwrap();
         assert_eq!((choice.send, choice.receive), (Send::Packet, NATIVE));
     }
+}
+
+#[test]
+fn more_receivers_than_there_are_rings_are_for_packet_sockets() {
+    let many = |ask, receivers| Ask { receivers, ..ask };
+    let reason = "17 threads receive, and at most 16 can share what XDP takes";
+    for ask in [syn("10k"), syn("max"), talk("10k")] {
+        let refusal = choose(Wish::Xdp, &lab(), &many(ask, 17)).unwrap_err();
+        let text = format!("the xdp link cannot be used, as {reason}: give --threads 16 or fewer");
+        assert_eq!(refusal.to_string(), text);
+        assert!(refusal.is_usage());
+        assert_eq!(choose(Wish::Xdp, &lab(), &many(ask, 16)).unwrap().receive, NATIVE);
+    }
+    let halves = (Send::Packet, Receive::Packet);
+    let why = format!("packet sockets, since {reason} (give --threads 16 or fewer)");
+    assert!(check(Wish::Auto, &lab(), &many(syn("max"), 17), halves, &why).falls_short);
+    let why = "packet sockets, which suit rates below 1M/s";
+    assert!(!check(Wish::Auto, &lab(), &many(syn("10k"), 64), halves, why).falls_short);
+    // What the machine lacks comes first: no flag mends that.
+    let facts = Facts { kernel: Some(Kernel { major: 5, minor: 10 }), ..lab() };
+    let refusal = choose(Wish::Xdp, &facts, &many(syn("max"), 17)).unwrap_err();
+    assert!(matches!(refusal, Refusal::Kernel(_)), "{refusal}");
 }
 
 /// A device of which XDP wished for takes what there is, and which auto does not take.
