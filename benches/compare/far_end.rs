@@ -3,7 +3,7 @@
 //! Nobody keeps the scanner's kernel from resetting what it knows nothing of: where it sees answers to its own address it
 //! sends an RST for each. RSTs are counted at the far end, whoever sent them, and are not among the frames.
 
-use std::{fs, io, time::Duration};
+use std::{fs, io, process::Command, time::Duration};
 
 use mrpf_lab::{Lab, Pass, Synack, sink::Sink, veth};
 
@@ -104,7 +104,11 @@ pub(crate) fn run_all(
             incomplete: (program.tool == Tool::Mrpf).then_some(INCOMPLETE),
         };
         let before = far_end.answered()?;
-        let run = measure.run(program.command(work, &found))?;
+        let run = measure.run(program.command(work, &found));
+        if program.tool == Tool::Kxdpgun {
+            take_off(scanner)?;
+        }
+        let run = run?;
         let after = far_end.answered()?;
         let hits = Findings::count(program.tool, work.records, &found)?;
         let losses = match (program.tool, work.records) {
@@ -121,6 +125,12 @@ pub(crate) fn run_all(
             losses,
         })
     }))
+}
+
+/// Takes the XDP program off `device` that kxdpgun leaves there.
+fn take_off(device: &str) -> Result<(), Failure> {
+    let status = Command::new("ip").args(["link", "set", "dev", device, "xdp", "off"]).status()?;
+    if status.success() { Ok(()) } else { Err(format!("ip link: {status}").into()) }
 }
 
 fn absent_is_fine(error: io::Error) -> io::Result<()> {
