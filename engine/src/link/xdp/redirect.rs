@@ -1,8 +1,8 @@
 //! The program that sends, loaded; and who tells how many of its frames were lost.
 //!
 //! Between `bpf_redirect_map` and the wire a frame can be lost in silence. Two tracepoints of the kernel name each batch that a
-//! driver did not take whole, and the object's other two programs count ours. Where a process may not look at
-//! tracepoints (CAP_PERFMON), what the interface counts as dropped is taken instead: by all its users together, so that it
+//! driver did not take whole, and the object's other two programs count ours. Where the kernel has no such
+//! tracepoints, or a process may not look at them, what the interface counts as dropped is taken instead: by all its users together, so that it
 //! is at least what we lost.
 
 use std::{
