@@ -16,7 +16,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use mrpf_engine::link::{Tx, interface::Interface, xdp::XdpTx};
+use mrpf_engine::{
+    governor::Rate,
+    link::{Tx, interface::Interface, xdp::XdpTx},
+};
 use mrpf_lab::{
     Lab, Pass,
     gate::{self, Need},
@@ -177,7 +180,7 @@ fn receive_by_a_thread() {
 /// Sends for two seconds as fast as it goes what the kernel at the other end throws away, and says how much that was.
 fn send_without_tracepoints() {
     const LEN: usize = 60;
-    let mut tx = XdpTx::open(&Interface::by_name("s0").unwrap(), LEN).unwrap();
+    let mut tx = XdpTx::open(&Interface::by_name("s0").unwrap(), LEN, Rate::Max).unwrap();
     assert!(format!("{tx:?}").contains("losses: Interface("), "{tx:?}");
     let header = [veth::WORLD.mac.as_slice(), &veth::SCANNER.mac, &[0x88, 0xb5]].concat();
     let (begin, mut sent, mut lost) = (Instant::now(), 0, 0);

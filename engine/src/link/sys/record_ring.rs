@@ -84,12 +84,12 @@ impl RecordRing {
             }
             if header & DISCARDED == 0 {
                 let record = self.producer.at(at + HEADER_LEN, record_len);
+                count += 1;
                 // SAFETY:
                 // - Valid: `at` held it to be inside the mapping, which is read-only and lives as long as `self`.
                 // - Initialised: the kernel makes rings zeroed.
                 // - Not written: the kernel writes to a record that is finished only after `position` has passed it, which it
                 //   does below, where the reference is gone.
-                count += 1;
                 show(unsafe { slice::from_raw_parts(record.as_ptr(), record_len) });
             }
             self.position += (HEADER_LEN + record_len).next_multiple_of(8) as u64;
