@@ -93,18 +93,21 @@ impl<P: Probe> Intake<P> {
         Some(claimed)
     }
 
-    /// Marks the target with this number as answered; `None` when it has not had that attempt.
+    /// Marks the target with this number as answered, and says how many attempts it has had; `None` when that one is not among
+    /// them.
     #[inline]
-    pub(super) fn mark(&self, sequence: u64, attempt: u8) -> Option<Place> {
+    pub(super) fn mark(&self, sequence: u64, attempt: u8) -> Option<(Place, u8)> {
         let answered = &self.shared.answered;
-        if attempt >= answered.attempts(sequence) {
+        let attempts = answered.attempts(sequence);
+        if attempt >= attempts {
             return None;
         }
-        Some(match answered.mark(sequence) {
+        let place = match answered.mark(sequence) {
             Some(false) => Place::First,
             Some(true) => Place::Again,
             None => Place::Late,
-        })
+        };
+        Some((place, attempts))
     }
 
     /// Whose an answer is, and whether it is the first of that target.
@@ -114,8 +117,7 @@ impl<P: Probe> Intake<P> {
         // The time before the attempts: a retry publishes its pass before its time, so that a time we see never
         // belongs to an attempt that we do not.
         let since_sent = shared.answered.since_sent(sequence, at);
-        let attempts = shared.answered.attempts(sequence);
-        let place = self.mark(sequence, claim.attempt)?;
+        let (place, attempts) = self.mark(sequence, claim.attempt)?;
         let is_timed = attempts == claim.attempt + 1 && self.is_timed();
         let rtt = if is_timed { self.elapsed(since_sent) } else { None };
         Some(Claimed { target: claim.target, sequence, attempt: claim.attempt, rtt, place })

@@ -86,7 +86,8 @@ impl<P: Probe> Receiver<P> {
         }
         let tally = &mut self.tally;
         for (sequence, (claim, kind)) in sequences.into_iter().zip(self.unplaced.drain(..)) {
-            let Some(place) = sequence.and_then(|at| self.intake.mark(at, claim.attempt)) else {
+            let marked = sequence.and_then(|at| self.intake.mark(at, claim.attempt));
+            let Some((place, _)) = marked else {
                 shared.session.counters.invalid_target.add(1);
                 continue;
             };
