@@ -22,9 +22,9 @@
 
 #include <linux/bpf.h>
 
+#include "object.h"
 #include "wire.h"
 
-#define SECTION(name) __attribute__((section(name), used))
 #define INLINE static __attribute__((always_inline))
 #define OUT_OF_LINE static __attribute__((noinline))
 
@@ -53,14 +53,6 @@ struct take {
 };
 
 const volatile struct take take SECTION(".rodata") = {0};
-
-struct map_definition {
-    __u32 type;
-    __u32 key_size;
-    __u32 value_size;
-    __u32 max_entries;
-    __u32 flags;
-};
 
 // One a CPU, so that no two CPUs ever write one line of cache. The order is that of rx.rs, which adds them up.
 struct counts {

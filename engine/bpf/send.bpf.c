@@ -21,15 +21,7 @@
 
 #include <linux/bpf.h>
 
-#define SECTION(name) __attribute__((section(name), used))
-
-struct map_definition {
-    __u32 type;
-    __u32 key_size;
-    __u32 value_size;
-    __u32 max_entries;
-    __u32 flags;
-};
+#include "object.h"
 
 // engine/src/link/sys/frame_ring.rs has the same numbers and the same layout.
 #define SLOTS_MOST 8192          // a power of two

@@ -9,15 +9,7 @@
 
 #include <linux/bpf.h>
 
-#define SECTION(name) __attribute__((section(name), used))
-
-struct map_definition {
-    __u32 type;
-    __u32 key_size;
-    __u32 value_size;
-    __u32 max_entries;
-    __u32 flags;
-};
+#include "object.h"
 
 #define SPANS (1 << 17)
 #define SPAN_NS 100000

@@ -7,7 +7,7 @@
 
 #include <linux/bpf.h>
 
-#define SECTION(name) __attribute__((section(name), used))
+#include "object.h"
 
 SECTION("xdp") int pass(struct xdp_md *frame)
 {

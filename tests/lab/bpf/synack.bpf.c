@@ -17,15 +17,7 @@
 #include <linux/ipv6.h>
 #include <linux/tcp.h>
 
-#define SECTION(name) __attribute__((section(name), used))
-
-struct map_definition {
-    __u32 type;
-    __u32 key_size;
-    __u32 value_size;
-    __u32 max_entries;
-    __u32 flags;
-};
+#include "object.h"
 
 // One a CPU, so that no two CPUs ever write one line of cache. Synack::counts adds them up.
 struct counts {
