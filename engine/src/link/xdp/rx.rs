@@ -15,7 +15,7 @@ use socket2::Socket;
 
 use super::{
     program::{Counters, Counts, Program, Ring},
-    rhythm::{NAP, Rhythm},
+    rhythm::{self, Rhythm},
     stamps::Stamps,
     take::Take,
 };
@@ -34,6 +34,11 @@ use crate::{
 
 /// Records that are shown by one call, so that whoever takes them comes to do something else.
 const AT_ONCE: usize = 8_192;
+/// The longest nap where frames come whole: who talks to hosts answers them a little later, which costs it nothing. Half of what
+/// a packet socket's block waits for company.
+const LONG_NAP: Duration = Duration::from_millis(2);
+/// How often the program's counts are read while frames come: two system calls a look would cost more than the look.
+const COUNT_EVERY: Duration = Duration::from_millis(10);
 /// The longest that a receiver sleeps without a look.
 const LONGEST_SLEEP: Duration = Duration::from_secs(1);
 /// An EtherType that nobody sends: IEEE 802, local experimental.
@@ -57,8 +62,8 @@ pub enum Mode {
 /// Its frames are not cut below 9216 octets. VLAN tags stay on them, other than on those of a packet socket, if the device left
 /// them there.
 ///
-/// A receiver that waits costs nothing. One that gets much naps for 250 us at a time and then looks, which no record has to wake
-/// it for.
+/// A receiver that waits costs nothing. One that gets much naps and then looks, which no record has to wake it for: for 250 us
+/// where the kernel proves what it hands up, for up to 2 ms where frames come whole.
 pub struct XdpRx {
     ring: Ring,
     /// Which of the receivers it is.
@@ -72,9 +77,9 @@ pub struct XdpRx {
     clock: Clock,
     stamps: Stamps,
     rhythm: Rhythm,
-    /// What was last counted.
+    /// What was last counted, and when; `None` when it has to be done anew.
     counts: Counts,
-    name: String,
+    counted: Option<Instant>,
     /// The errno after which nothing can be received any more.
     failed: Option<i32>,
 }
@@ -82,6 +87,9 @@ pub struct XdpRx {
 /// The program on the interface, until the last receiver is dropped.
 struct Attached {
     counters: Counters,
+    /// Of the interface.
+    name: String,
+    longest_nap: Duration,
     _link: FdLink,
 }
 
@@ -114,7 +122,10 @@ impl XdpRx {
         let bells =
             (0..program.rings.len()).map(|_| program.bells()).collect::<Result<Vec<_>, _>>()?;
         let Program { rings, counters, .. } = program;
-        let attached = Arc::new(Attached { counters, _link: link });
+        // A screen stands for a SYN scan, whose resets, if the program does not make them, are owed at once.
+        let longest_nap = if take.screen.is_some() { rhythm::SHORTEST } else { LONG_NAP };
+        let name = interface.name().to_owned();
+        let attached = Arc::new(Attached { counters, name, longest_nap, _link: link });
         let mut first_watch = Some(first_watch);
         rings
             .into_iter()
@@ -123,7 +134,7 @@ impl XdpRx {
             .map(|(number, (ring, bells))| {
                 let watch = first_watch.take().map_or_else(|| watch(interface), Ok)?;
                 let attached = Arc::clone(&attached);
-                Self::of(ring, number, bells, attached, watch, interface.name(), clock)
+                Self::of(ring, number, bells, attached, watch, clock)
             })
             .collect()
     }
@@ -134,7 +145,6 @@ impl XdpRx {
         bells: SharedWords,
         attached: Arc<Attached>,
         watch: Socket,
-        name: &str,
         clock: Clock,
     ) -> Result<Self, LinkError> {
         let io = |what| move |source| LinkError::Io { what, source };
@@ -148,15 +158,15 @@ impl XdpRx {
             ring,
             number,
             bells,
-            attached,
             watch,
             poll,
             events: Events::with_capacity(4),
             clock,
             stamps: Stamps::new(&clock).map_err(io("reading the clock"))?,
-            rhythm: Rhythm::new(clock.now()),
+            rhythm: Rhythm::new(attached.longest_nap, clock.now()),
+            attached,
             counts: Counts::default(),
-            name: name.to_owned(),
+            counted: None,
             failed: None,
         })
     }
@@ -202,10 +212,15 @@ impl XdpRx {
         Ok(())
     }
 
+    /// What the program has counted: within [`COUNT_EVERY`] while frames come, as it is now when none came.
     fn count(&mut self) -> &Counts {
-        // It cannot fail on an array that is there; if it does, what was counted last still holds.
-        if let Some(counts) = self.attached.counters.read() {
-            self.counts = counts;
+        let now = self.clock.now();
+        if self.counted.is_none_or(|at| now.since(at) >= COUNT_EVERY) {
+            self.counted = Some(now);
+            // It cannot fail on an array that is there; if it does, what was counted last still holds.
+            if let Some(counts) = self.attached.counters.read() {
+                self.counts = counts;
+            }
         }
         &self.counts
     }
@@ -240,8 +255,10 @@ impl Rx for XdpRx {
         mut take: impl FnMut(Frame<'_>),
     ) -> Result<usize, LinkError> {
         let until = self.clock.now() + wait;
-        if self.rhythm.naps() && !wait.is_zero() {
-            thread::sleep(NAP.min(wait));
+        if let Some(nap) = self.rhythm.nap()
+            && !wait.is_zero()
+        {
+            thread::sleep(nap.min(wait));
         }
         let count = self.show(&mut take);
         if count > 0 {
@@ -250,10 +267,11 @@ impl Rx for XdpRx {
         self.rhythm.saw_nothing();
         loop {
             if let Some(errno) = self.failed {
-                return Err(packet::lost(&self.name, "receiving frames", errno));
+                return Err(packet::lost(&self.attached.name, "receiving frames", errno));
             }
             let left = until.since(self.clock.now());
             if left.is_zero() {
+                self.counted = None;
                 return Ok(0);
             }
             self.set_bell();
@@ -286,7 +304,7 @@ impl Rx for XdpRx {
 impl fmt::Debug for XdpRx {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("XdpRx")
-            .field("name", &self.name)
+            .field("name", &self.attached.name)
             .field("number", &self.number)
             .finish_non_exhaustive()
     }
