@@ -4,6 +4,7 @@
 //! |---|---|---|
 //! | `bpf.rs` | one long run of a BPF program | yes |
 //! | `capabilities.rs` | the capabilities of a thread | yes |
+//! | `cpu.rs` | the CPUs that a thread may run on | yes |
 //! | `driver.rs` | who drives a device, and its channels | no |
 //! | `ethtool.rs` | the statistics that a driver keeps | yes |
 //! | `frame_ring.rs` | a ring of frames over a BPF array | yes |
@@ -29,6 +30,7 @@
 
 pub(crate) mod bpf;
 pub(crate) mod capabilities;
+pub(crate) mod cpu;
 pub(crate) mod driver;
 pub(crate) mod ethtool;
 pub(crate) mod frame_ring;

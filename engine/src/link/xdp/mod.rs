@@ -27,6 +27,7 @@ mod rhythm;
 pub(super) mod ring;
 mod runner;
 mod rx;
+mod seat;
 mod stamps;
 mod take;
 mod tx;

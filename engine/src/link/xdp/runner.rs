@@ -27,6 +27,7 @@ use std::{
 
 use aya::programs::ProgramFd;
 
+use super::seat::Seat;
 use crate::link::{
     MAX_BATCH,
     sys::{bpf, frame_ring::RingWords, signal::Interrupt},
@@ -166,6 +167,8 @@ fn call(
     // Only its length counts: the program writes each frame that leaves.
     let frame = vec![0; slot_len];
     while state.has_frames(watcher) {
+        // Where it cannot stay it sends all the same.
+        let _seat = Seat::take().ok();
         match bpf::run_live(program.as_fd(), &frame, TIMES, MAX_BATCH as u32) {
             Err(error) if error.kind() != io::ErrorKind::Interrupted => {
                 return state.fail(errno(error));

@@ -35,9 +35,9 @@ const RING_TIMES: u64 = 4_000;
 /// that takes them from there to the driver for as long as there are any (`BPF_PROG_TEST_RUN` with
 /// `BPF_F_TEST_XDP_LIVE_FRAMES`, Linux 5.18 and later).
 ///
-/// That thread takes a whole CPU while frames are sent and none when for 30 ms there were none; from about a million
-/// frames a second it costs less than system calls do. The driver must take redirected frames (`ndo_xdp_xmit`), and the far
-/// end of a veth pair must have an XDP program or GRO.
+/// That thread takes a whole CPU, on which it stays, while frames are sent and none when for 30 ms there were none; from about
+/// a million frames a second it costs less than system calls do. The driver must take redirected frames (`ndo_xdp_xmit`). The
+/// far end of a veth pair must have an XDP program or GRO, and a queue for each sender: two that share one lose frames.
 ///
 /// [`Tx::send`] takes frames into the ring, sleeping up to 1 s for room. What the device loses of them afterwards is told by
 /// [`Tx::lost`], and more than one in a thousand makes the sender slower until it is fewer. Dropping the sender waits up to
