@@ -5,6 +5,8 @@
 //! leaves it to the kernel; they send from an address that no kernel has, so that none does it for them. So a row says in its
 //! name when nobody resets: these belong together.
 
+use std::iter;
+
 use mrpf_lab::veth;
 
 use crate::{
@@ -23,6 +25,9 @@ const ALL: u32 = 1_000;
 
 /// Behind the name of a row in which nobody resets what the probes opened.
 const NO_RST: &str = ", no RST";
+
+/// Behind the name of a row of mrpf in which two threads send, and two receive.
+const TWO: &str = ", 2 threads";
 
 /// What is wanted where every host answers, of mrpf by XDP: probes a second, times masscan's rate, its share of masscan's CPU
 /// of the process and of the machine, and the share of the answers that may be missing.
@@ -56,7 +61,7 @@ pub(crate) fn compare(
         }
     }
     report.note(
-        "Rows without *no RST* reset what they open, but for zmap's: it leaves that to the kernel, which does not know the \
+        "Both ends of the link have a queue for each CPU. Rows without *no RST* reset what they open, but for zmap's: it leaves that to the kernel, which does not know the \
          address that zmap and masscan send from. Those two write a line for each open port; mrpf does so in the row that says \
          jsonl, and counts in the others. kxdpgun has UDP to send, and only to one address: it stands where nobody answers."
             .to_owned(),
@@ -101,6 +106,12 @@ fn contenders<'a>(
                     if per_mille == ALL {
                         row(&format!("{name}{NO_RST}"), Work { resets: false, ..work });
                     }
+                }
+                if per_mille == ALL && program.has(Link::Xdp) {
+                    let (link, records) = (Some(Link::Xdp), Records::Counters);
+                    let work = Work { link, records, threads: Some(2), ..work.clone() };
+                    row(&format!(", xdp{TWO}"), work.clone());
+                    row(&format!(", xdp{TWO}{NO_RST}"), Work { resets: false, ..work });
                 }
                 if per_mille == ALL && program.has(Link::Xdp) {
                     let (link, records) = (Some(Link::Xdp), Records::Jsonl);
@@ -149,15 +160,17 @@ fn tell_missing(rows: &[Row<'_>], report: &mut Report) {
     report.note(lines.collect::<Vec<_>>().join("\n"));
 }
 
-/// Whether what was wanted is reached, with RSTs and without.
+/// Whether what was wanted is reached, with RSTs and without, by one thread that sends and by two.
 fn tell_goals(rows: &[Row<'_>], report: &mut Report) {
     let runs = |name: String| {
         let found = rows.iter().find(|(row, runs)| *row == name && !runs.is_empty());
         found.map(|(_, runs)| runs.as_slice())
     };
-    let columns = ["", NO_RST].map(|how| {
-        let ours = runs(format!("{}, {}{how}", Tool::Mrpf, Link::Xdp.as_str()));
-        goals(ours, runs(format!("{}{how}", Tool::Masscan)))
+    let ours = format!("{}, {}", Tool::Mrpf, Link::Xdp.as_str());
+    let columns = [("", ""), ("", NO_RST), (TWO, ""), (TWO, NO_RST)].map(|(threads, how)| {
+        let name = format!("{ours}{threads}{how}");
+        let cells = goals(runs(name.clone()), runs(format!("{}{how}", Tool::Masscan)));
+        (name, cells)
     });
     let names = [
         format!("probes a second >= {:.1} M", RATE / 1e6),
@@ -168,12 +181,13 @@ fn tell_goals(rows: &[Row<'_>], report: &mut Report) {
     ];
     let lines: Vec<_> = (0..names.len())
         .map(|line| {
-            let cells = columns.each_ref().map(|column| column[line].clone());
-            [vec![names[line].clone()], cells.to_vec()].concat()
+            let cells = columns.iter().map(|(_, cells)| cells[line].clone());
+            iter::once(names[line].clone()).chain(cells).collect::<Vec<_>>()
         })
         .collect();
-    let ours = format!("{}, {}", Tool::Mrpf, Link::Xdp.as_str());
-    report.table(&["goal", &ours, &format!("{ours}{NO_RST}")], &lines);
+    let heads: Vec<_> =
+        iter::once("goal").chain(columns.iter().map(|(name, _)| name.as_str())).collect();
+    report.table(&heads, &lines);
 }
 
 /// A cell a goal; a dash where something was not measured.

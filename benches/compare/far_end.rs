@@ -73,7 +73,8 @@ pub(crate) fn run_all(
     report: &mut Report,
 ) -> Result<Vec<Vec<Done>>, Failure> {
     let folder = tempfile::tempdir()?;
-    let lab = Lab::builder().start()?;
+    // As a network card: whoever sends on two CPUs has a queue on each.
+    let lab = Lab::builder().queues(crate::machine::cpus()).start()?;
     let (world, device) = (lab.world(), veth::WORLD.device);
     let far_end = match per_mille {
         None => FarEnd::Sink(Sink::attach(world, device)?),

@@ -57,6 +57,11 @@ impl Findings {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(0),
             Err(error) => return Err(error),
         };
+        let is_open = |record: &str| {
+            serde_json::from_str(record).is_ok_and(|record: serde_json::Value| {
+                record["type"] == "syn" && record["state"] == "open"
+            })
+        };
         if (tool, records) == (Tool::Mrpf, Records::Counters) {
             let summary: serde_json::Value = serde_json::from_reader(file)?;
             let open = summary.pointer("/states/open").and_then(serde_json::Value::as_u64);
@@ -66,7 +71,7 @@ impl Findings {
             let line = line?;
             Ok(sum
                 + match (tool, records) {
-                    (Tool::Mrpf, Records::Jsonl) => 1,
+                    (Tool::Mrpf, Records::Jsonl) => u64::from(is_open(&line)),
                     _ => ports(tool, &line).len() as u64,
                 })
         })
@@ -152,7 +157,15 @@ mod tests {
     #[test]
     fn what_is_open_is_counted_as_each_tells_it() {
         check_count(Tool::Mrpf, Records::Counters, r#"{"states":{"open":7,"closed":9}}"#, 7);
-        check_count(Tool::Mrpf, Records::Jsonl, "{\"a\":1}\n{\"a\":2}\n", 2);
+        let records = concat!(
+            r#"{"type":"syn","state":"open","port":80}"#,
+            "\n",
+            r#"{"type":"host","noisy":true}"#,
+            "\n",
+            r#"{"type":"syn","state":"closed","port":81}"#,
+            "\n",
+        );
+        check_count(Tool::Mrpf, Records::Jsonl, records, 1);
         check_count(
             Tool::Masscan,
             Records::List,

@@ -100,12 +100,17 @@ pub(crate) fn peak_memory(pid: u32) -> Option<u64> {
     Some(kibibytes * 1_024)
 }
 
+/// How many CPUs this process may use.
+pub(crate) fn cpus() -> u32 {
+    std::thread::available_parallelism().map_or(1, |cpus| cpus.get() as u32)
+}
+
 /// CPU model, number of CPUs and kernel, on one line.
 pub(crate) fn description() -> String {
     let cpuinfo = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let model = cpuinfo.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "));
     let model = model.map_or("a CPU that /proc/cpuinfo does not name", |(_, name)| name);
-    let cpus = std::thread::available_parallelism().map_or(1, usize::from);
+    let cpus = cpus();
     let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
     format!("{model}, {cpus} CPUs, Linux {}", kernel.trim())
 }

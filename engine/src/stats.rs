@@ -103,7 +103,7 @@ counters! {
         dropped_other,
         /// Frames that left the XDP program and for which the device had no room.
         dropped_redirect,
-        /// Resets that were owed and not made, because the list of them was full.
+        /// Resets that were owed and not sent: the list of them was full, or the device had no room for one that the program made.
         resets_skipped,
         /// Frames that the link showed us.
         received,
@@ -251,7 +251,7 @@ impl Counters {
 
     /// Counts what the link judged by itself since it had judged `before`.
     pub fn screened(&self, now: Screened, before: Screened) {
-        let Screened { cookie, challenge, kind, resets } = now;
+        let Screened { cookie, challenge, kind, resets, resets_lost } = now;
         let mut received = 0;
         for (counter, now, before) in [
             (&self.invalid_cookie, cookie, before.cookie),
@@ -266,6 +266,12 @@ impl Counters {
         self.generated.add(resets);
         self.sent.add(resets);
         self.resets.add(resets);
+        // They were counted as sent before their loss was known.
+        let lost = resets_lost.saturating_sub(before.resets_lost);
+        self.resets_skipped.add(lost);
+        for counter in [&self.generated, &self.sent, &self.resets] {
+            counter.take_off(lost);
+        }
     }
 
     /// Counts a frame that did not parse.
@@ -331,13 +337,20 @@ mod tests {
         let counters = Counters::default();
         let mut before = Screened::default();
         for factor in 1..=3 {
-            let now = Screened { cookie: 5, challenge: 3, kind: 2, resets: 7 * factor };
+            let now = Screened {
+                cookie: 5,
+                challenge: 3,
+                kind: 2,
+                resets: 7 * factor,
+                resets_lost: 2 * (factor - 1),
+            };
             counters.screened(now, before);
             before = now;
         }
         let counts = counters.counts();
         assert_eq!((counts.invalid(), counts.received), (10, 10));
-        assert_eq!((counts.resets, counts.sent, counts.generated), (21, 21, 21));
+        assert_eq!((counts.resets, counts.sent, counts.generated), (17, 17, 17));
+        assert_eq!(counts.resets_skipped, 4);
     }
 
     #[test]

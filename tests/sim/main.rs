@@ -7,6 +7,7 @@ mod faults;
 mod forged;
 mod hostile;
 mod ipv6;
+mod late_losses;
 mod no_allocation;
 mod repeatable;
 mod resume;

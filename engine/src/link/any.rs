@@ -78,6 +78,13 @@ impl Tx for AnyTx {
             Self::Xdp(tx) => tx.lost(),
         }
     }
+
+    fn drain(&mut self) {
+        match self {
+            Self::Packet(tx) => tx.drain(),
+            Self::Xdp(tx) => tx.drain(),
+        }
+    }
 }
 
 impl Rx for AnyRx {
@@ -99,6 +106,13 @@ impl Rx for AnyRx {
         match self {
             Self::Packet(rx) => rx.screened(),
             Self::Xdp(rx) => rx.screened(),
+        }
+    }
+
+    fn recount(&mut self) {
+        match self {
+            Self::Packet(rx) => rx.recount(),
+            Self::Xdp(rx) => rx.recount(),
         }
     }
 }

@@ -76,6 +76,9 @@ pub trait Tx: Send {
     fn lost(&mut self) -> u64 {
         0
     }
+
+    /// Waits until what it took has left, a second at most: [`lost`](Self::lost) tells of all of it then.
+    fn drain(&mut self) {}
 }
 
 /// What became of one batch.
@@ -130,8 +133,10 @@ pub struct Screened {
     pub challenge: u64,
     /// Segments of a kind that is no answer.
     pub kind: u64,
-    /// Resets that it sent: one for each SYN-ACK that proved itself.
+    /// Resets that it made: one for each SYN-ACK that proved itself.
     pub resets: u64,
+    /// Of those, the ones that the device had no room for, as far as its driver tells.
+    pub resets_lost: u64,
 }
 
 /// The receiving half of a link.
@@ -143,13 +148,17 @@ pub trait Rx: Send {
     /// [`LinkError`] when the link can never receive again.
     fn receive(&mut self, wait: Duration, take: impl FnMut(Frame<'_>)) -> Result<usize, LinkError>;
 
-    /// Frames that arrived and were lost before they could be shown, since the link was opened.
+    /// Frames that arrived and were lost before they could be shown, since the link was opened. While frames come this may be a
+    /// few milliseconds old, as what [`screened`](Self::screened) tells.
     fn ring_drops(&mut self) -> u64;
 
     /// What it has judged by itself: nothing, where each frame is shown.
     fn screened(&mut self) -> Screened {
         Screened::default()
     }
+
+    /// Makes both tell of all there was until now.
+    fn recount(&mut self) {}
 }
 
 /// What the first octets of a frame are.
@@ -217,7 +226,7 @@ pub enum LinkError {
     NoBpf,
     /// Another XDP program is on the interface, which has room for one.
     #[error(
-        "interface {name} has an XDP program already, of another scan or another tool: see it with: ip link show dev {name}; end what put it there, or: sudo ip link set dev {name} xdp off; or take --link packet"
+        "interface {name} has an XDP program already, of another scan or another tool: end what put it there (sudo bpftool net show dev {name}); if nothing that runs holds it: sudo ip link set dev {name} xdp off, or xdpgeneric off; or take --link packet"
     )]
     Occupied {
         /// The interface.

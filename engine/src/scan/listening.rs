@@ -93,6 +93,27 @@ pub(super) fn listen(
     mut tx: impl Tx,
     is_sending: impl Fn() -> bool,
 ) -> Result<(), LinkError> {
+    let result = hear(&mut listener, clock, &mut rx, &mut tx, is_sending);
+    // Whatever ended it, all that was lost until now is told.
+    rx.recount();
+    note(&mut listener, &mut rx);
+    listener.leave();
+    listener.rest(clock.now());
+    result
+}
+
+fn note(listener: &mut impl Listener, rx: &mut impl Rx) {
+    listener.note_ring_drops(rx.ring_drops());
+    listener.note_screened(rx.screened());
+}
+
+fn hear(
+    listener: &mut impl Listener,
+    clock: Clock,
+    rx: &mut impl Rx,
+    tx: &mut impl Tx,
+    is_sending: impl Fn() -> bool,
+) -> Result<(), LinkError> {
     let mut ending = Ending::default();
     let mut wait = listener.nap();
     loop {
@@ -105,17 +126,13 @@ pub(super) fn listen(
             rx.receive(wait, |frame| listener.handle(frame))?
         };
         let now = clock.now();
-        let again = listener.poll_transmit(now, &mut tx)?;
+        let again = listener.poll_transmit(now, tx)?;
         wait = again.map_or(Duration::MAX, |at| at.since(now)).min(listener.nap());
-        listener.note_ring_drops(rx.ring_drops());
-        listener.note_screened(rx.screened());
-        if ending.is_over(&mut listener, now, is_sending(), count == 0 && again.is_none()) {
-            break;
+        note(listener, rx);
+        if ending.is_over(listener, now, is_sending(), count == 0 && again.is_none()) {
+            return Ok(());
         }
     }
-    listener.leave();
-    listener.rest(clock.now());
-    Ok(())
 }
 
 #[cfg(test)]

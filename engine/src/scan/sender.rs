@@ -122,6 +122,7 @@ impl<P: Probe> Sender<P> {
     pub fn poll<T: Tx>(&mut self, now: Instant, link: &mut T) -> Result<Next, LinkError> {
         let settled_all = self.settle(now);
         if self.shared.session.stop.is_stopped() || self.is_done() {
+            link.drain();
             self.note_lost(link);
             self.shared.session.governor.set_waiting(&mut self.waiting, 0);
             return Ok(Next::Done);
@@ -149,7 +150,14 @@ impl<P: Probe> Sender<P> {
         if self.filled > 0 {
             // Others need not wait for us while the link does.
             self.shared.session.governor.set_waiting(&mut self.waiting, 0);
-            let sent = link.send(&self.lens[..self.filled])?;
+            let sent = match link.send(&self.lens[..self.filled]) {
+                Ok(sent) => sent,
+                Err(failure) => {
+                    // Of what it took before, some will not leave any more.
+                    self.note_lost(link);
+                    return Err(failure);
+                }
+            };
             self.shared.session.counters.batch(sent);
             self.shared.session.counters.probes.add(u64::from(sent.sent));
             self.note_lost(link);

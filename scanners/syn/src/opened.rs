@@ -159,7 +159,13 @@ impl Opened {
 
     /// What was chosen cannot be had after all, and nobody asked for it.
     fn fall_back(&mut self, receive: Receive, error: &ScanError) {
-        let why = format!("link: packet sockets, since the XDP link did not open: {error}");
+        let what = match receive {
+            Receive::Packet => "packet sockets, since the XDP link did not open",
+            Receive::Xdp(_) => {
+                "XDP receives, packet sockets send, since the XDP sender did not open"
+            }
+        };
+        let why = format!("link: {what}: {error}");
         self.choice = Choice { send: Send::Packet, receive, why, falls_short: true };
     }
 

@@ -68,14 +68,17 @@ pub(crate) fn prepare_namespace() -> Result<(), LabError> {
     up("lo")
 }
 
-/// Makes the pair: the scanner's end in the calling thread's namespace, the other in `world`. Both are down.
-pub(crate) fn create(world: &Namespace) -> Result<(), LabError> {
+/// Makes the pair, with so many queues to each end: the scanner's end in the calling thread's namespace, the other in `world`. Both
+/// are down.
+pub(crate) fn create(world: &Namespace, queues: u32) -> Result<(), LabError> {
+    let queues = [LinkAttribute::NumTxQueues(queues), LinkAttribute::NumRxQueues(queues)];
     let mut peer = LinkMessage::default();
     peer.attributes = vec![
         LinkAttribute::IfName(WORLD.device.to_owned()),
         LinkAttribute::Address(WORLD.mac.to_vec()),
         LinkAttribute::NetNsFd(world.file().as_raw_fd()),
     ];
+    peer.attributes.extend(queues.clone());
     let mut pair = LinkMessage::default();
     pair.attributes = vec![
         LinkAttribute::IfName(SCANNER.device.to_owned()),
@@ -85,6 +88,7 @@ pub(crate) fn create(world: &Namespace) -> Result<(), LabError> {
             LinkInfo::Data(InfoData::Veth(InfoVeth::Peer(peer))),
         ]),
     ];
+    pair.attributes.extend(queues);
     Rtnl::open()?.request(RouteNetlinkMessage::NewLink(pair), Mode::Create, "making a veth pair")
 }
 

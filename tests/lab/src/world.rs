@@ -101,6 +101,7 @@ pub struct Builder {
     responders: Vec<Responder>,
     loss: Option<Loss>,
     ipv6: Option<Ipv6>,
+    queues: Option<u32>,
 }
 
 /// What a lab with IPv6 has of it beside what the kernel answers for.
@@ -198,6 +199,13 @@ impl Builder {
         self
     }
 
+    /// Each end has so many queues, as a network card has one for each CPU; without this it has one.
+    #[must_use]
+    pub fn queues(mut self, queues: u32) -> Self {
+        self.queues = Some(queues);
+        self
+    }
+
     /// Frames are lost and doubled on the way.
     #[must_use]
     pub fn loss(mut self, loss: Loss) -> Self {
@@ -214,11 +222,12 @@ impl Builder {
     pub fn start(mut self) -> Result<Lab, LabError> {
         self.check()?;
         let has_ipv6 = self.ipv6.is_some();
+        let queues = self.queues.unwrap_or(1);
         let inside = Namespace::unshare()?;
         veth::prepare_namespace()?;
         let scanner = Namespace::current()?;
         let (thread, world) = WorldThread::start(self)?;
-        veth::create(&world)?;
+        veth::create(&world, queues)?;
         veth::set_up(veth::SCANNER, veth::WORLD)?;
         veth::route_hosts()?;
         if has_ipv6 {

@@ -16,7 +16,7 @@ use std::{
 use aya::{
     Ebpf, EbpfLoader,
     maps::{Map, MapData, PerCpuArray},
-    programs::{Xdp, XdpMode, links::FdLink},
+    programs::{RawTracePoint, Xdp, XdpMode, links::FdLink, raw_trace_point::RawTracePointLink},
 };
 
 use super::{
@@ -26,13 +26,17 @@ use super::{
 use crate::link::{
     LinkError, Screened,
     interface::Interface,
-    sys::{record_ring::RecordRing, shared_words::SharedWords},
+    sys::{driver::driver, record_ring::RecordRing, shared_words::SharedWords},
 };
 
 /// The program as clang made it.
 const OBJECT: &[u8] = aya::include_bytes_aligned!("../../../bpf/receive.bpf.o");
 /// What the object calls its program, its maps and its constant.
 const NAME: &str = "receive";
+/// Its program that counts the resets a driver had no room for, the tracepoint it stands at, and the one driver that tells.
+const SENT_BACK: &str = "sent_back";
+const BULK_TX: &str = "xdp_bulk_tx";
+const TELLS: &str = "veth";
 const COUNTS: &str = "counts";
 const BELLS: &str = "bells";
 const TAKE: &str = "take";
@@ -51,7 +55,7 @@ const MAPPING: &str = "mapping a map of the XDP program";
 const LOADING: &str = "the kernel did not take the receiving XDP program";
 
 /// What a CPU has counted: `struct counts` of the program.
-const COUNTERS: usize = MAX_RECEIVERS as usize + 8;
+const COUNTERS: usize = MAX_RECEIVERS as usize + 10;
 
 /// What the program has counted since it was loaded.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -74,7 +78,7 @@ impl Counts {
     fn add(&mut self, counters: &[u64; COUNTERS]) {
         let (full, rest) = counters.split_at(self.full.len());
         self.full.iter_mut().zip(full).for_each(|(sum, count)| *sum += count);
-        let Screened { cookie, challenge, kind, resets } = &mut self.screened;
+        let Screened { cookie, challenge, kind, resets, resets_lost } = &mut self.screened;
         let sums = [
             &mut self.passed,
             &mut self.copied,
@@ -83,6 +87,7 @@ impl Counts {
             cookie,
             challenge,
             kind,
+            resets_lost,
             resets,
         ];
         sums.into_iter().zip(rest).for_each(|(sum, count)| *sum += count);
@@ -167,6 +172,19 @@ impl Program {
     pub(super) fn xdp(&mut self) -> Result<&mut Xdp, LinkError> {
         let program = self.ebpf.program_mut(NAME).ok_or_else(|| lacks(NAME))?;
         program.try_into().map_err(refused)
+    }
+
+    /// Counts the resets that the driver of `interface` loses, until what this returns is dropped; `None` where nobody tells of
+    /// them: then they are counted as sent.
+    pub(super) fn count_lost_resets(&mut self, interface: &Interface) -> Option<RawTracePointLink> {
+        // Resets that no tracepoint tells of stay on their way, and others that it does tell of would be taken for them.
+        if driver(interface.name()).ok().flatten()? != TELLS {
+            return None;
+        }
+        let program: &mut RawTracePoint = self.ebpf.program_mut(SENT_BACK)?.try_into().ok()?;
+        program.load().ok()?;
+        let id = program.attach(BULK_TX).ok()?;
+        program.take_link(id).ok()
     }
 
     /// Puts it on `interface` until what this returns is dropped.

@@ -2,8 +2,8 @@
 //!
 //! Between `bpf_redirect_map` and the wire a frame can be lost in silence. Two tracepoints of the kernel name each batch that a
 //! driver did not take whole, and the object's other two programs count ours. Where the kernel has no such
-//! tracepoints, or a process may not look at them, what the interface counts as dropped is taken instead: by all its users together, so that it
-//! is at least what we lost.
+//! tracepoints, or a process may not look at them, what the interface counts as dropped is taken instead: by all its users together, and
+//! as far as its driver counts what was redirected to it.
 
 use std::{
     error::Error,

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! caller    | parked | BPF_PROG_TEST_RUN: the program takes frames, or finds none and looks again | parked |
-//! watcher   | parked | every 10 ms: empty for 30 ms, device gone, told to stop? then interrupt    | parked |
+//! watcher   | parked | every 10 ms: empty for 30 ms, device gone, told to stop? then interrupt    | a last check, parked |
 //!                    '-- wake, by who published                                                   '-- idle: no CPU time
 //! ```
 //!
@@ -63,12 +63,13 @@ struct State {
 }
 
 impl Runner {
-    /// Starts the threads, in the network namespace of the calling one. `check` is asked every 100 ms while frames are sent,
-    /// and says an errno when the device can send no more.
+    /// Starts the threads, in the network namespace of the calling one; one that `stays` has a [`Seat`] while it sends. `check` is asked every 100 ms while frames are sent and
+    /// once after the last, and says an errno when the device can send no more.
     pub(crate) fn start(
         words: Arc<RingWords>,
         program: ProgramFd,
         slot_len: usize,
+        stays: bool,
         check: impl FnMut() -> Option<i32> + Send + 'static,
     ) -> io::Result<Self> {
         let interrupt = Interrupt::claim()?;
@@ -83,7 +84,7 @@ impl Runner {
         let (call_state, watch_state) = (Arc::clone(&state), Arc::clone(&state));
         let watcher = named("xdp-watch").spawn(move || {
             let watcher = thread::current();
-            let call = move || call(&call_state, &program, interrupt, slot_len, &watcher);
+            let call = move || call(&call_state, &program, interrupt, slot_len, stays, &watcher);
             match named("xdp-send").spawn(call) {
                 Ok(caller) => {
                     let _ = tell.send(Ok(caller.thread().clone()));
@@ -158,6 +159,7 @@ fn call(
     program: &ProgramFd,
     interrupt: Interrupt,
     slot_len: usize,
+    stays: bool,
     watcher: &Thread,
 ) {
     let errno = |error: io::Error| error.raw_os_error().unwrap_or(libc::EIO);
@@ -168,7 +170,7 @@ fn call(
     let frame = vec![0; slot_len];
     while state.has_frames(watcher) {
         // Where it cannot stay it sends all the same.
-        let _seat = Seat::take().ok();
+        let _seat = stays.then(Seat::take).and_then(Result::ok);
         match bpf::run_live(program.as_fd(), &frame, TIMES, MAX_BATCH as u32) {
             Err(error) if error.kind() != io::ErrorKind::Interrupted => {
                 return state.fail(errno(error));
@@ -189,6 +191,12 @@ fn watch(
     let (mut checked, mut failed) = (busy, None);
     while !state.is_over.load(SeqCst) {
         if !state.is_awake.load(SeqCst) {
+            // What the last call has lost is known now, and nobody asks again until the next.
+            failed = check();
+            if failed.is_some() {
+                state.is_over.store(true, SeqCst);
+                break;
+            }
             thread::park();
             busy = Instant::now();
             continue;

@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use aya::programs::links::FdLink;
+use aya::programs::{links::FdLink, raw_trace_point::RawTracePointLink};
 use mio::{Events, Interest, Poll, Token, unix::SourceFd};
 use socket2::Socket;
 
@@ -90,6 +90,7 @@ struct Attached {
     /// Of the interface.
     name: String,
     longest_nap: Duration,
+    _lost_resets: Option<RawTracePointLink>,
     _link: FdLink,
 }
 
@@ -118,6 +119,10 @@ impl XdpRx {
             return Err(LinkError::Unusable { name: interface.name().to_owned(), why });
         }
         let mut program = Program::load(take)?;
+        // In the kernel's generic mode no driver is asked, and so none tells.
+        let tells =
+            mode == Mode::Native && take.screen.as_ref().is_some_and(|screen| screen.resets);
+        let lost_resets = tells.then(|| program.count_lost_resets(interface)).flatten();
         let link = program.attach(interface, mode)?;
         let bells =
             (0..program.rings.len()).map(|_| program.bells()).collect::<Result<Vec<_>, _>>()?;
@@ -125,7 +130,13 @@ impl XdpRx {
         // A screen stands for a SYN scan, whose resets, if the program does not make them, are owed at once.
         let longest_nap = if take.screen.is_some() { rhythm::SHORTEST } else { LONG_NAP };
         let name = interface.name().to_owned();
-        let attached = Arc::new(Attached { counters, name, longest_nap, _link: link });
+        let attached = Arc::new(Attached {
+            counters,
+            name,
+            longest_nap,
+            _lost_resets: lost_resets,
+            _link: link,
+        });
         let mut first_watch = Some(first_watch);
         rings
             .into_iter()
@@ -298,6 +309,10 @@ impl Rx for XdpRx {
     /// The first of several receivers tells for all.
     fn screened(&mut self) -> Screened {
         if self.number == 0 { self.count().screened } else { Screened::default() }
+    }
+
+    fn recount(&mut self) {
+        self.counted = None;
     }
 }
 

@@ -1,11 +1,11 @@
-//! The CPU that a call which sends stays on.
+//! The CPU that a call which sends over a veth pair stays on.
 //!
-//! What it sends, and on a veth pair what the far end does with it and what comes back, is all worked on by the CPU that it is on
-//! (NAPI; linux/Documentation/networking/napi.rst). When the scheduler moves it, that work stays behind for as long as any is
-//! left: two CPUs then fill and empty one queue, which runs over, and frames are lost.
+//! What the far end does with a frame, and what comes back, is all worked on by the CPU that sent it (NAPI;
+//! linux/Documentation/networking/napi.rst). When the scheduler moves the call, that work stays behind for as long as any is
+//! left: one CPU then fills the queue that another empties, it runs over, and frames are lost. A device of its own empties its
+//! queue whoever fills it, so there no call has a seat.
 //!
-//! Only a call has a seat. Before each it goes to where the scheduler put its thread, so a CPU that is busy with something else is
-//! not kept.
+//! A call takes the CPU that its thread is on when it begins, and gives it back when for 30 ms there was nothing to send.
 
 use std::{
     io,
@@ -77,8 +77,9 @@ mod tests {
         let before: Vec<_> = Cpus::allowed().unwrap().numbers().collect();
         let seat = Seat::take().unwrap();
         assert_eq!(Cpus::allowed().unwrap().numbers().collect::<Vec<_>>(), [seat.cpu]);
-        assert!(taken().contains(&seat.cpu));
+        assert_eq!(*taken(), [seat.cpu], "no other test has one");
         drop(seat);
+        assert!(taken().is_empty());
         assert!(Cpus::allowed().unwrap().numbers().eq(before));
     }
 }

@@ -17,7 +17,10 @@ use crate::{
         LinkError, LinkLayer, MAX_BATCH, Sent, Tx,
         interface::Interface,
         packet,
-        sys::frame_ring::{FRAME_LEN_LEAST, FrameRing, SLOT_LEN_MOST},
+        sys::{
+            driver::driver,
+            frame_ring::{FRAME_LEN_LEAST, FrameRing, SLOT_LEN_MOST},
+        },
     },
     time::{Clock, Instant},
 };
@@ -27,6 +30,9 @@ const NAP: Duration = Duration::from_micros(100);
 /// How long it waits for room in all, and how long the ring may take to become empty at the end.
 const PATIENCE: Duration = Duration::from_secs(1);
 
+/// How long after the ring is empty its last batch is on its way to the device, and more.
+const LAST_BATCH: Duration = Duration::from_millis(1);
+
 /// What may wait in the ring when there is a rate to keep: a quarter of a millisecond's worth. The program sends all of it at
 /// once when it was held up, beyond what the governor allows for.
 const RING_TIMES: u64 = 4_000;
@@ -35,9 +41,9 @@ const RING_TIMES: u64 = 4_000;
 /// that takes them from there to the driver for as long as there are any (`BPF_PROG_TEST_RUN` with
 /// `BPF_F_TEST_XDP_LIVE_FRAMES`, Linux 5.18 and later).
 ///
-/// That thread takes a whole CPU, on which it stays, while frames are sent and none when for 30 ms there were none; from about
-/// a million frames a second it costs less than system calls do. The driver must take redirected frames (`ndo_xdp_xmit`). The
-/// far end of a veth pair must have an XDP program or GRO, and a queue for each sender: two that share one lose frames.
+/// That thread takes a whole CPU while frames are sent and none when for 30 ms there were none; from about a million frames a
+/// second it costs less than system calls do. The driver must take redirected frames (`ndo_xdp_xmit`). On a veth pair the thread
+/// stays on its CPU, and the far end must have an XDP program or GRO, and a queue for each sender: two that share one lose frames.
 ///
 /// [`Tx::send`] takes frames into the ring, sleeping up to 1 s for room. What the device loses of them afterwards is told by
 /// [`Tx::lost`], and more than one in a thousand makes the sender slower until it is fewer. Dropping the sender waits up to
@@ -99,7 +105,8 @@ impl XdpTx {
             .map_err(io("mapping a ring of frames"))?;
         let (losses, check) = watch(interface.clone(), program.counts_losses())?;
         let fd = program.send().map_err(io("sharing a BPF program with a thread"))?;
-        let runner = Runner::start(Arc::clone(ring.words()), fd, slot_len, check)
+        let stays = driver(interface.name()).ok().flatten().is_some_and(|name| name == "veth");
+        let runner = Runner::start(Arc::clone(ring.words()), fd, slot_len, stays, check)
             .map_err(io("starting the threads of an XDP sender"))?;
         let clock = Clock::start();
         Ok(Self {
@@ -120,7 +127,8 @@ impl XdpTx {
         let words = self.ring.words();
         let lost = match &self.losses {
             Losses::Ring => words.lost(),
-            Losses::Interface(lost) => lost.load(Relaxed),
+            // Others may have lost frames too; of ours no more can be lost than there were.
+            Losses::Interface(lost) => lost.load(Relaxed).min(words.head().load(Relaxed)),
         };
         // After the end nobody takes what the ring still has.
         if self.runner.failed().is_some() { lost + words.left() } else { lost }
@@ -132,6 +140,18 @@ impl XdpTx {
         thread::sleep(pause);
         let now = self.clock.now();
         (now, now.since(before))
+    }
+
+    /// Waits until the program has taken all that the ring holds; no, when it was not to be awaited.
+    fn wait_until_empty(&self) -> bool {
+        let end = self.clock.now() + PATIENCE;
+        while !self.ring.words().is_empty() {
+            if self.runner.failed().is_some() || self.clock.now() >= end {
+                return false;
+            }
+            thread::sleep(NAP);
+        }
+        true
     }
 
     fn failure(&self) -> Option<LinkError> {
@@ -211,17 +231,17 @@ impl Tx for XdpTx {
         self.told += new;
         new
     }
+
+    fn drain(&mut self) {
+        if self.wait_until_empty() {
+            thread::sleep(LAST_BATCH);
+        }
+    }
 }
 
 impl Drop for XdpTx {
     fn drop(&mut self) {
-        let end = self.clock.now() + PATIENCE;
-        while !self.ring.words().is_empty()
-            && self.runner.failed().is_none()
-            && self.clock.now() < end
-        {
-            thread::sleep(NAP);
-        }
+        self.wait_until_empty();
     }
 }
 

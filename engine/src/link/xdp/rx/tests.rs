@@ -129,6 +129,26 @@ fn arp_goes_on() {
     });
 }
 
+/// Without a program at its far end veth loses all that is sent back.
+#[test]
+fn a_reset_that_the_device_loses_is_told() {
+    run(|| {
+        let mut rx = open_one(&take(screen(true, true)));
+        let far = far_end();
+        let mut segment = Segment::v4(SYN_ACK, 0);
+        segment.ack = (segment.cookie() as u32).wrapping_add(1);
+        send(&far, segment.frame());
+        assert_eq!(rx.receive(WAIT, |_| {}).unwrap(), 1);
+        // The driver says so at the end of its poll, a moment after the digest is there.
+        let end = rx.clock.now() + WAIT;
+        while rx.screened().resets_lost == 0 && rx.clock.now() < end {
+            assert_eq!(rx.receive(Duration::from_millis(1), |_| {}).unwrap(), 0);
+        }
+        let expected = Screened { resets: 1, resets_lost: 1, ..Screened::default() };
+        assert_eq!(rx.screened(), expected);
+    });
+}
+
 /// A screened scan over the wire: what proves itself comes as a digest at its time, and is reset.
 #[test]
 fn a_digest_comes_and_a_reset_goes() {

@@ -363,6 +363,41 @@ fn an_interface_that_cannot_is_refused_with_what_mends_it() {
     });
 }
 
+/// The interface tells of losses only when it is asked, and the last call may be shorter than a round of its watcher.
+#[test]
+fn the_device_is_looked_after_once_more_when_the_last_frame_is_gone() {
+    let _alone = alone();
+    namespace::run(|| {
+        if sender(64, true).is_none() {
+            return;
+        }
+        let mut program = Program::load(Interface::by_name("s0").unwrap().index()).unwrap();
+        let mut ring = FrameRing::new(program.ring().unwrap(), 64, MAX_BATCH).unwrap();
+        let words = Arc::clone(ring.words());
+        let seen = Arc::new(AtomicU64::new(0));
+        let check = {
+            let (words, seen) = (Arc::clone(&words), Arc::clone(&seen));
+            move || {
+                seen.store(words.head().load(Relaxed), Relaxed);
+                None
+            }
+        };
+        let runner = Runner::start(words, program.send().unwrap(), 64, false, check).unwrap();
+        let frame = expected(0, 64);
+        for _ in 0..10 {
+            ring.frame(0)[..frame.len()].copy_from_slice(&frame);
+            ring.set_len(0, frame.len());
+            ring.publish(1);
+        }
+        runner.wake();
+        let end = std::time::Instant::now() + Duration::from_secs(10);
+        while seen.load(Relaxed) != 10 {
+            assert!(std::time::Instant::now() < end, "{seen:?} of 10");
+            thread::sleep(Duration::from_millis(5));
+        }
+    });
+}
+
 #[test]
 fn without_tracepoints_the_interface_counts() {
     namespace::run(|| {

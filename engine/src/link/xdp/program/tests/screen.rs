@@ -220,7 +220,7 @@ fn the_screen_is_that_of_the_scanner() {
         })
         .unwrap();
     let counts = program.borrow().counters.read().unwrap();
-    let Screened { cookie, challenge, kind, resets } = counts.screened;
+    let Screened { cookie, challenge, kind, resets, resets_lost: _ } = counts.screened;
     let seen = [counts.passed, counts.digests, counts.whole, cookie, challenge, kind, resets];
     assert!(seen.iter().all(|count| *count > 50), "every fate is met: {seen:?}");
 }
