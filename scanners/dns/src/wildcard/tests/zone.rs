@@ -179,7 +179,9 @@ pub(super) struct Scan<'a> {
     pub(super) failing: u64,
     asked: VecDeque<(Name, Qtype, Tag)>,
     dice: u64,
-    count: u64,
+    /// Questions so far: for names, and for the tests of each level. A pool takes its turns over each of them by itself. Tests in
+    /// lockstep with the names between them would see a part of it alone, as often as not: no number of tests can tell.
+    counts: BTreeMap<(Option<Vec<u8>>, Qtype), u64>,
 }
 
 impl<'a> Scan<'a> {
@@ -192,7 +194,7 @@ impl<'a> Scan<'a> {
             failing: 0,
             asked: VecDeque::new(),
             dice: seed,
-            count: 0,
+            counts: BTreeMap::new(),
         }
     }
 
@@ -206,12 +208,16 @@ impl<'a> Scan<'a> {
 
     /// What the zone says of a name, if it has data.
     pub(super) fn answer(&mut self, name: &Name, qtype: Qtype) -> Option<Answers> {
+        self.answer_for(None, name, qtype)
+    }
+
+    /// The same, as a test of a level.
+    fn answer_for(&mut self, level: Option<&[u8]>, name: &Name, qtype: Qtype) -> Option<Answers> {
         let dice = self.next();
-        self.count += 1;
+        let count = self.counts.entry((level.map(<[u8]>::to_vec), qtype)).or_default();
+        *count += 1;
         match self.zone.find(&name.to_string(), qtype) {
-            Found::Own(data) | Found::Wild(data) => {
-                Some(data.answers(name, qtype, self.count, dice))
-            }
+            Found::Own(data) | Found::Wild(data) => Some(data.answers(name, qtype, *count, dice)),
             Found::Nothing => None,
         }
     }
@@ -236,12 +242,13 @@ impl<'a> Scan<'a> {
         if !self.asked.is_empty() {
             let place = self.next() as usize % self.asked.len();
             let (name, qtype, tag) = self.asked.swap_remove_back(place).unwrap();
-            assert!(parent(name.as_wire()).is_some());
+            let level = parent(name.as_wire());
+            assert!(level.is_some());
             assert_eq!(labels(name.as_wire()).next().map(<[u8]>::len), Some(16));
             if self.next() % 1_000 < self.failing {
                 self.wildcards.failed(tag);
             } else {
-                let answers = self.answer(&name, qtype);
+                let answers = self.answer_for(level, &name, qtype);
                 self.wildcards.learnt(tag, answers);
             }
         }
