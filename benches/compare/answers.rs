@@ -111,11 +111,8 @@ fn contenders<'a>(
                     let (link, records) = (Some(Link::Xdp), Records::Counters);
                     let work = Work { link, records, threads: Some(2), ..work.clone() };
                     row(&format!(", xdp{TWO}"), work.clone());
-                    row(&format!(", xdp{TWO}{NO_RST}"), Work { resets: false, ..work });
-                }
-                if per_mille == ALL && program.has(Link::Xdp) {
-                    let (link, records) = (Some(Link::Xdp), Records::Jsonl);
-                    row(", xdp, jsonl", Work { link, records, ..work.clone() });
+                    row(&format!(", xdp{TWO}{NO_RST}"), Work { resets: false, ..work.clone() });
+                    row(", xdp, jsonl", Work { records: Records::Jsonl, threads: None, ..work });
                 }
             }
             Tool::Zmap => {

@@ -31,6 +31,12 @@ pub(crate) fn driver(device: &str) -> io::Result<Option<String>> {
     Ok(room.map(|room| name(room.octets(4, DRIVER_NAME_LEN))).filter(|name| !name.is_empty()))
 }
 
+/// Whether `device`, in the network namespace of the calling thread, is one end of a veth pair: what the other end does with a frame
+/// is done by the CPU that sends it. No, where nobody says.
+pub(crate) fn is_veth(device: &str) -> bool {
+    driver(device).ok().flatten().is_some_and(|name| name == "veth")
+}
+
 /// The channels of `device` in the network namespace of the calling thread; `None` when its driver does not tell.
 pub(crate) fn channels(device: &str) -> io::Result<Option<Counts>> {
     let room = answered(device, GET_CHANNELS, CHANNELS_LEN)?;

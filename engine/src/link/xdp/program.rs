@@ -26,17 +26,16 @@ use super::{
 use crate::link::{
     LinkError, Screened,
     interface::Interface,
-    sys::{driver::driver, record_ring::RecordRing, shared_words::SharedWords},
+    sys::{driver, record_ring::RecordRing, shared_words::SharedWords},
 };
 
 /// The program as clang made it.
 const OBJECT: &[u8] = aya::include_bytes_aligned!("../../../bpf/receive.bpf.o");
 /// What the object calls its program, its maps and its constant.
 const NAME: &str = "receive";
-/// Its program that counts the resets a driver had no room for, the tracepoint it stands at, and the one driver that tells.
+/// Its program that counts the resets veth had no room for, and the tracepoint it stands at, where no other driver tells.
 const SENT_BACK: &str = "sent_back";
 const BULK_TX: &str = "xdp_bulk_tx";
-const TELLS: &str = "veth";
 const COUNTS: &str = "counts";
 const BELLS: &str = "bells";
 const TAKE: &str = "take";
@@ -178,7 +177,7 @@ impl Program {
     /// them: then they are counted as sent.
     pub(super) fn count_lost_resets(&mut self, interface: &Interface) -> Option<RawTracePointLink> {
         // Resets that no tracepoint tells of stay on their way, and others that it does tell of would be taken for them.
-        if driver(interface.name()).ok().flatten()? != TELLS {
+        if !driver::is_veth(interface.name()) {
             return None;
         }
         let program: &mut RawTracePoint = self.ebpf.program_mut(SENT_BACK)?.try_into().ok()?;

@@ -18,7 +18,7 @@ use crate::{
         interface::Interface,
         packet,
         sys::{
-            driver::driver,
+            driver,
             frame_ring::{FRAME_LEN_LEAST, FrameRing, SLOT_LEN_MOST},
         },
     },
@@ -105,7 +105,7 @@ impl XdpTx {
             .map_err(io("mapping a ring of frames"))?;
         let (losses, check) = watch(interface.clone(), program.counts_losses())?;
         let fd = program.send().map_err(io("sharing a BPF program with a thread"))?;
-        let stays = driver(interface.name()).ok().flatten().is_some_and(|name| name == "veth");
+        let stays = driver::is_veth(interface.name());
         let runner = Runner::start(Arc::clone(ring.words()), fd, slot_len, stays, check)
             .map_err(io("starting the threads of an XDP sender"))?;
         let clock = Clock::start();
