@@ -5,9 +5,9 @@
 //   frame -> ours? --no--> XDP_PASS, untouched
 //             |yes
 //             |--> SYN scan, TCP: the cookie --wrong--> counted, XDP_DROP
-//             |                      '--right--> a digest or the whole frame into a ring
+//             |                      '--right--> a digest into an array, or the whole frame into a ring buffer
 //             |                                   '--> SYN-ACK: made into our RST, XDP_TX
-//             '--> all else: the whole frame into a ring, XDP_DROP
+//             '--> all else: the whole frame into a ring buffer, XDP_DROP
 //
 // Ours is what engine/src/link/xdp/take.rs says, which writes `take` before the program is loaded. The rules of the screen are
 // those of SynProbe::validate_segment (scanners/syn/src/probe.rs), the cookie is that of engine/src/cookie.rs, a digest that of
@@ -49,7 +49,9 @@ struct take {
     __u32 last_port;
     __u32 receivers;
     __u32 label_mask; // the part of a reset's flow label that is the cookie's
+    __u32 digest_bits; // each receiver has 1 << digest_bits digests
     __u32 ranges[RECEIVERS]; // first << 16 | last: TAKE_BY_PORTS
+    __u32 unused;
 };
 
 const volatile struct take take SECTION(".rodata") = {0};
@@ -76,19 +78,49 @@ struct map_definition SECTION("maps") counts = {
     .max_entries = 1,
 };
 
-// Not 0: the receiver of this number sleeps and wants to be woken. A line of cache each.
-struct bell {
-    __u32 sleeps;
-    __u32 rest[15];
+// What this program and a receiver tell each other. A line of cache for each side, and one between any two, since CPUs fetch them
+// by pairs.
+struct receiver {
+    // The receiver's.
+    __u64 taken;  // digests that it has done with, since the start
+    __u32 sleeps; // not 0: it wants to be woken
+    __u32 unused[29];
+    // The program's.
+    __u64 claimed; // places of digests, since the start
+    __u64 unused_too[15];
 };
 
-struct map_definition SECTION("maps") bells = {
+struct map_definition SECTION("maps") receivers = {
     .type = BPF_MAP_TYPE_ARRAY,
     .key_size = sizeof(__u32),
-    .value_size = sizeof(struct bell),
+    .value_size = sizeof(struct receiver),
     .max_entries = RECEIVERS,
     .flags = BPF_F_MMAPABLE,
 };
+
+struct digest {
+    __u32 remote;
+    struct ports ports;
+    __u32 seq;
+    __u32 ack;
+    __u16 window;
+    __u8 ttl;
+    __u8 flags;
+    __u32 lap; // written last: how often the place was written, counted from 1
+};
+
+// Those of all receivers, one's behind the other's; the loader makes it as long as it must be. An array, and not the ring buffers:
+// these take a lock for each record, and a digest is so little that it would cost more than the digest.
+struct map_definition SECTION("maps") digests = {
+    .type = BPF_MAP_TYPE_ARRAY,
+    .key_size = sizeof(__u32),
+    .value_size = sizeof(struct digest),
+    .max_entries = 1,
+    .flags = BPF_F_MMAPABLE,
+};
+
+// How many CPUs may have found room before one of them claims it: no kernel has more.
+#define CPUS_MOST 8192
 
 // One a receiver: an array of maps would need BTF. Those that nobody reads are a page long; the loader sets the others.
 #define RING(n)                                                                                                                \
@@ -118,17 +150,6 @@ static void (*ringbuf_discard)(void *record, __u64 flags) = (void *)BPF_FUNC_rin
 static long (*xdp_adjust_tail)(struct xdp_md *frame, int delta) = (void *)BPF_FUNC_xdp_adjust_tail;
 static __u64 (*xdp_get_buff_len)(struct xdp_md *frame) = (void *)BPF_FUNC_xdp_get_buff_len;
 static long (*xdp_load_bytes)(struct xdp_md *frame, __u32 offset, void *to, __u32 len) = (void *)BPF_FUNC_xdp_load_bytes;
-
-struct digest {
-    __u32 remote;
-    struct ports ports;
-    __u32 seq;
-    __u32 ack;
-    __u16 window;
-    __u8 ttl;
-    __u8 flags;
-    __u32 rest;
-};
 
 // Before the octets of a whole frame.
 struct head {
@@ -223,25 +244,24 @@ INLINE void *ring_of(__u32 receiver)
     }
 }
 
-// Submits a record, and wakes the receiver if it sleeps.
+// Wakes a receiver, if it sleeps, for what was just handed up to it.
 //
-// The record is committed by an exchange, which is a full barrier, before the bell is read. The receiver sets the bell, makes a
-// full barrier, and looks once more before it sleeps. So either it sees the record or this sees the bell. Who unsets the bell
-// rings it afterwards, so a bell that is set again in between is rung too. If there is no room to ring it, then the ring is full
-// and the receiver, which sees that within a second, has more to do than sleep.
-INLINE void submit(void *ring, __u32 receiver, void *record)
+// That was done by an exchange, which is a full barrier, before it is asked here whether it sleeps. The receiver says that it
+// sleeps, makes a full barrier, and looks once more before it does. So either it sees what was handed up or this sees that it
+// sleeps. Who takes the word back wakes it afterwards, so one that is said again in between is heard too. If there is no room
+// in the ring for the record by which it is woken, then the receiver, which sees that within a second, has more to do than sleep.
+INLINE void wake(volatile struct receiver *receiver, __u32 number)
 {
-    ringbuf_submit(record, BPF_RB_NO_WAKEUP);
-    volatile struct bell *bell = map_lookup(&bells, &receiver);
-    if (bell && bell->sleeps) {
-        bell->sleeps = 0;
-        void *ringing = ringbuf_reserve(ring, 8, 0);
-        if (ringing)
-            ringbuf_discard(ringing, BPF_RB_FORCE_WAKEUP);
-    }
+    if (!receiver->sleeps)
+        return;
+    receiver->sleeps = 0;
+    void *ring = ring_of(number);
+    void *ringing = ringbuf_reserve(ring, 8, 0);
+    if (ringing)
+        ringbuf_discard(ringing, BPF_RB_FORCE_WAKEUP);
 }
 
-INLINE int put(struct xdp_md *frame, void *ring, __u32 receiver, __u64 len, __u32 room)
+INLINE int put(struct xdp_md *frame, void *ring, __u32 number, __u64 len, __u32 room)
 {
     struct head *head = ringbuf_reserve(ring, sizeof(struct head) + room, 0);
     if (!head)
@@ -256,7 +276,10 @@ INLINE int put(struct xdp_md *frame, void *ring, __u32 receiver, __u64 len, __u3
         ringbuf_discard(head, BPF_RB_NO_WAKEUP);
         return 0;
     }
-    submit(ring, receiver, head);
+    ringbuf_submit(head, BPF_RB_NO_WAKEUP);
+    volatile struct receiver *receiver = map_lookup(&receivers, &number);
+    if (receiver)
+        wake(receiver, number);
     return 1;
 }
 
@@ -512,15 +535,26 @@ INLINE int reset(struct counts *sum, int verdict)
     return verdict;
 }
 
-INLINE int hand_up_digest(struct counts *sum, const struct ipv4 *ip, const struct tcp *tcp)
+// Writes a digest for its receiver, by the rules of engine/src/link/xdp/laps.rs.
+INLINE void hand_up_digest(struct counts *sum, const struct ipv4 *ip, const struct tcp *tcp)
 {
-    __u32 receiver = receiver_of(ip->from, tcp->ports.from, tcp->ports.to) & (RECEIVERS - 1);
-    void *ring = ring_of(receiver);
-    struct digest *digest = ringbuf_reserve(ring, sizeof(struct digest), 0);
-    if (!digest) {
-        sum->full[receiver]++;
-        return XDP_DROP;
+    __u32 number = receiver_of(ip->from, tcp->ports.from, tcp->ports.to) & (RECEIVERS - 1);
+    volatile struct receiver *receiver = map_lookup(&receivers, &number);
+    __u32 places = 1U << take.digest_bits;
+    if (!receiver)
+        return;
+    if ((__s64)(receiver->claimed - receiver->taken) > (__s64)places - CPUS_MOST) {
+        // What the verifier has to see once more, and the compiler knows.
+        asm volatile("" : "+r"(number));
+        sum->full[number & (RECEIVERS - 1)]++;
+        return;
     }
+    // Its value is asked for, so it is a full barrier: what is written below is so after the receiver has read what was there.
+    __u64 turn = __sync_fetch_and_add(&receiver->claimed, 1);
+    __u32 place = number << take.digest_bits | (turn & (places - 1));
+    struct digest *digest = map_lookup(&digests, &place);
+    if (!digest)
+        return;
     digest->remote = ip->from;
     digest->ports.from = tcp->ports.from;
     digest->ports.to = tcp->ports.to;
@@ -529,10 +563,10 @@ INLINE int hand_up_digest(struct counts *sum, const struct ipv4 *ip, const struc
     digest->window = tcp->window;
     digest->ttl = ip->ttl;
     digest->flags = tcp->flags;
-    digest->rest = 0;
+    // A full barrier again: all of the above is there for who sees the lap, and `wake` asks afterwards.
+    __sync_lock_test_and_set(&digest->lap, (__u32)(turn >> take.digest_bits) + 1);
     sum->digests++;
-    submit(ring, receiver, digest);
-    return XDP_DROP;
+    wake(receiver, number);
 }
 
 // Whether all of a segment's header is there, and within the `len` octets that the IP header promises.

@@ -29,10 +29,13 @@ const FRAMES_LEN: usize = 2 << 20;
 const CACHE_LINE: usize = 64;
 /// The shortest frame that the program sends: an Ethernet header.
 pub(crate) const FRAME_LEN_LEAST: usize = 14;
+/// After so many frames the program says that their slots may be written again: each time costs it a barrier.
+const FREE_EVERY: usize = 16;
 
 // Where `struct ring` of the program has what.
 const HEAD: usize = 0;
-const LOST: usize = 16;
+const FREE: usize = 8;
+const LOST: usize = 24;
 const TAIL: usize = CACHE_LINE;
 const STRIDE: usize = 2 * CACHE_LINE;
 const MASK: usize = STRIDE + 4;
@@ -54,6 +57,12 @@ impl RingWords {
     #[inline]
     pub(crate) fn head(&self) -> &AtomicU64 {
         self.u64_at(HEAD)
+    }
+
+    /// Of how many of those the slots may be written again.
+    #[inline]
+    fn free(&self) -> &AtomicU64 {
+        self.u64_at(FREE)
     }
 
     /// How many were published.
@@ -123,7 +132,7 @@ impl FrameRing {
         words.u32_at(STRIDE).store(stride as u32, Relaxed);
         words.u32_at(MASK).store(slots as u32 - 1, Relaxed);
         words.u32_at(GIVEN).store(slot_len as u32, Relaxed);
-        let producer = Producer::new(slots, batch);
+        let producer = Producer::new(slots, batch, FREE_EVERY);
         Ok(Self { words: Arc::new(words), producer, slot_len, stride })
     }
 
@@ -161,7 +170,7 @@ impl FrameRing {
         // - Initialised: the kernel makes arrays zeroed.
         // - Unaliased: `RingWords` gives no reference to frames, `self` is the only `FrameRing` of the mapping and borrowed
         //   mutably, and slots do not overlap. The program reads a slot only between the `publish` that hands it over and the
-        //   head that `Producer` has seen pass it; `Producer::place` gives none of those.
+        //   number that `Producer` has seen pass it; `Producer::place` gives none of those.
         unsafe { slice::from_raw_parts_mut(start.as_ptr(), self.slot_len) }
     }
 
@@ -179,7 +188,7 @@ impl FrameRing {
     /// Whether `count` frames can be published now.
     #[inline]
     pub(crate) fn has_room(&mut self, count: usize) -> bool {
-        self.producer.has_room(self.words.head(), count)
+        self.producer.has_room(self.words.free(), count)
     }
 
     /// Hands the first `count` slots of the batch to the program. The batch goes on behind them.
@@ -216,6 +225,7 @@ mod tests {
             format!("#define SLOT_LEN_MOST {SLOT_LEN_MOST} "),
             format!("#define FRAMES_LEN ({} << 20) ", FRAMES_LEN >> 20),
             format!("#define FRAME_LEN_LEAST {FRAME_LEN_LEAST} "),
+            format!("#define FREE_EVERY {FREE_EVERY} "),
         ] {
             assert!(source.contains(&line), "{line}");
         }
@@ -267,6 +277,7 @@ mod tests {
                 assert_eq!(read(LENS + 2 * slot, 2), (40 + (taken % 60) as u16).to_ne_bytes());
             }
             ring.words().head().store(number, SeqCst);
+            ring.words().free().store(number, SeqCst);
             assert!(ring.words().is_empty());
         }
     }

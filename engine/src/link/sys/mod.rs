@@ -5,6 +5,7 @@
 //! | `bpf.rs` | one long run of a BPF program | yes |
 //! | `capabilities.rs` | the capabilities of a thread | yes |
 //! | `cpu.rs` | the CPUs that a thread may run on | yes |
+//! | `digest_ring.rs` | digests in a BPF array | yes |
 //! | `driver.rs` | who drives a device, and its channels | no |
 //! | `ethtool.rs` | the statistics that a driver keeps | yes |
 //! | `frame_ring.rs` | a ring of frames over a BPF array | yes |
@@ -14,10 +15,10 @@
 //! | `netdev.rs` | what the kernel says that a device can do | no |
 //! | `netlink.rs` | one question to rtnetlink, and its answer | no |
 //! | `packet_ring.rs` | a TPACKET_V3 receive ring over a mapping | yes |
+//! | `receiver_words.rs` | what a receiver and its BPF program tell each other | yes |
 //! | `record_ring.rs` | the reading end of a BPF ring buffer | yes |
 //! | `rlimit.rs` | the limit of open files | yes |
 //! | `send_batch.rs` | frames and the headers that sendmmsg(2) reads | yes |
-//! | `shared_words.rs` | words that a BPF program reads and writes too | yes |
 //! | `signal.rs` | a signal that ends a system call of one thread | yes |
 //! | `socket.rs` | calls on packet sockets that socket2 does not have | yes |
 //!
@@ -31,6 +32,7 @@
 pub(crate) mod bpf;
 pub(crate) mod capabilities;
 pub(crate) mod cpu;
+pub(crate) mod digest_ring;
 pub(crate) mod driver;
 pub(crate) mod ethtool;
 pub(crate) mod frame_ring;
@@ -41,10 +43,10 @@ pub(crate) mod namespace;
 pub(crate) mod netdev;
 pub(crate) mod netlink;
 pub(crate) mod packet_ring;
+pub(crate) mod receiver_words;
 pub(crate) mod record_ring;
 pub(crate) mod rlimit;
 pub(crate) mod send_batch;
-pub(crate) mod shared_words;
 pub(crate) mod signal;
 pub(crate) mod socket;
 

@@ -100,7 +100,7 @@ pub struct Ask {
     pub layer: LinkLayer,
     /// What becomes of the answers.
     pub purpose: Purpose,
-    /// How many receivers share them.
+    /// How many receivers share them; as many threads send.
     pub receivers: u8,
 }
 
@@ -195,7 +195,7 @@ fn fitting(facts: &Facts, ask: &Ask) -> Choice {
         enough_cpus(facts, ask)?;
         known(facts)?;
         native(facts)?;
-        live(facts)?;
+        live(facts, ask)?;
         match is_driven_by(facts, "virtio_net") {
             true => Err(Refusal::Virtio { interface: facts.interface.clone() }),
             false => Ok(()),
@@ -228,7 +228,7 @@ fn asked_for(facts: &Facts, ask: &Ask) -> Result<Choice, Refusal> {
         return Ok(choice(enough(ask), false));
     }
     enough_cpus(facts, ask)?;
-    Ok(match native(facts).and_then(|()| live(facts)) {
+    Ok(match native(facts).and_then(|()| live(facts, ask)) {
         Ok(()) => all_of_it(facts, "asked for"),
         Err(refusal) => choice(&format!("since {}", refusal.reason()), true),
     })
@@ -338,9 +338,16 @@ fn native(facts: &Facts) -> Result<(), Refusal> {
     }
 }
 
-/// Whether the device sends what programs redirect to it, once a program of ours is attached.
-fn live(facts: &Facts) -> Result<(), Refusal> {
+/// Whether the device sends what programs redirect to it, once a program of ours is attached, from as many threads as there will be.
+fn live(facts: &Facts, ask: &Ask) -> Result<(), Refusal> {
     let (interface, driver) = named(facts);
+    // A far end has a receive queue for each transmit queue of a near end that has a program.
+    if let Some(channels) = facts.channels.filter(|_| is_driven_by(facts, "veth"))
+        && channels.tx < u32::from(ask.receivers)
+    {
+        let (senders, queues) = (ask.receivers, channels.tx);
+        return Err(Refusal::VethSenders { interface, senders, queues });
+    }
     match facts.features.map(|features| features.ndo_xmit) {
         Some(true) => Ok(()),
         Some(false) | None if sends_while_attached(facts) => Ok(()),

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! XdpTx   slots in a mapped BPF array -> one long BPF_PROG_TEST_RUN -> send.bpf.c -> bpf_redirect -> the driver
-//! XdpRx   the driver -> receive.bpf.c: ours? -> ring buffer -> shown where it lies
+//! XdpRx   the driver -> receive.bpf.c: ours? -> digests in a mapped array, all else in a ring buffer -> shown where it lies
 //!                            '-- not ours, untouched -> the kernel
 //! ```
 //!
@@ -20,9 +20,11 @@ mod choice;
 mod facts;
 #[cfg(test)]
 mod frames;
+pub(super) mod laps;
 mod pace;
 mod program;
 mod redirect;
+mod refused;
 mod rhythm;
 pub(super) mod ring;
 mod runner;

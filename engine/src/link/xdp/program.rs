@@ -1,7 +1,7 @@
 //! The receiving program: loaded with what it takes, and put on an interface.
 //!
 //! ```text
-//! receive.bpf.o + Take  ->  Program { rings, bells, counts }  ->  attach: Attached, until it is dropped
+//! receive.bpf.o + Take  ->  Program { desks, counters }  ->  attach: a link, until it is dropped
 //! ```
 //!
 //! Never stays behind: the kernel takes it off the interface when the last handle of its bpf_link is closed, which the end of the
@@ -9,7 +9,7 @@
 
 use std::{
     error::Error,
-    io, iter,
+    io,
     os::fd::{AsFd, AsRawFd, RawFd},
 };
 
@@ -20,13 +20,16 @@ use aya::{
 };
 
 use super::{
+    refused::{errno, told},
     rx::Mode,
     take::{MAX_RECEIVERS, Take},
 };
 use crate::link::{
     LinkError, Screened,
     interface::Interface,
-    sys::{driver, record_ring::RecordRing, shared_words::SharedWords},
+    sys::{
+        digest_ring::DigestRing, driver, receiver_words::ReceiverWords, record_ring::RecordRing,
+    },
 };
 
 /// The program as clang made it.
@@ -37,15 +40,14 @@ const NAME: &str = "receive";
 const SENT_BACK: &str = "sent_back";
 const BULK_TX: &str = "xdp_bulk_tx";
 const COUNTS: &str = "counts";
-const BELLS: &str = "bells";
+const RECEIVERS: &str = "receivers";
+const DIGESTS: &str = "digests";
 const TAKE: &str = "take";
 const RINGS: [&str; MAX_RECEIVERS as usize] = [
     "ring0", "ring1", "ring2", "ring3", "ring4", "ring5", "ring6", "ring7", "ring8", "ring9",
     "ring10", "ring11", "ring12", "ring13", "ring14", "ring15",
 ];
-/// Octets of a bell: a line of cache.
-const BELL_LEN: usize = 64;
-/// What all rings together hold: 100 ms of digests at four million a second.
+/// What all rings together hold: ten thousand of the longest frames that come over Ethernet, and ten times as many short ones.
 const RINGS_LEN: u32 = 16 << 20;
 /// The least that one of many holds.
 const LEAST_RING: u32 = 256 << 10;
@@ -97,21 +99,24 @@ impl Counts {
 pub(super) struct Program {
     ebpf: Ebpf,
     /// One a receiver.
-    pub(super) rings: Vec<Ring>,
+    pub(super) desks: Vec<Desk>,
     pub(super) counters: Counters,
-    bells: MapData,
 }
 
-/// What the program hands up to one receiver.
-pub(super) struct Ring {
+/// Where the program puts down what is for one receiver.
+pub(super) struct Desk {
+    /// What came whole.
     pub(super) records: RecordRing,
-    map: MapData,
+    /// Where they are told of.
+    pub(super) digests: Option<DigestRing>,
+    pub(super) words: ReceiverWords,
+    ring: MapData,
 }
 
-impl AsRawFd for Ring {
+impl AsRawFd for Desk {
     /// It is readable when the program has woken its receiver.
     fn as_raw_fd(&self) -> RawFd {
-        self.map.fd().as_fd().as_raw_fd()
+        self.ring.fd().as_fd().as_raw_fd()
     }
 }
 
@@ -142,29 +147,36 @@ impl Program {
         let mut loader = EbpfLoader::new();
         // Nothing of ours needs the kernel's types, which take long to read.
         loader.btf(None).override_global(TAKE, words.octets(), true);
-        for name in &RINGS[..take.receivers()] {
-            loader.map_max_entries(name, ring_len(take.receivers()));
+        let receivers = take.receivers();
+        for name in &RINGS[..receivers] {
+            loader.map_max_entries(name, ring_len(receivers));
+        }
+        if let Some(bits) = take.digest_bits() {
+            loader.map_max_entries(DIGESTS, (receivers as u32) << bits);
         }
         let mut ebpf = loader.load(OBJECT).map_err(refused)?;
         let mut map = |name| ebpf.take_map(name).ok_or_else(|| lacks(name));
-        let rings = RINGS[..take.receivers()].iter().map(|name| {
-            let Map::RingBuf(map) = map(name)? else { return Err(lacks(name)) };
-            let records = RecordRing::open(map.fd().as_fd(), ring_len(take.receivers()))
-                .map_err(|source| LinkError::Io { what: MAPPING, source })?;
-            Ok(Ring { records, map })
+        let Map::Array(words) = map(RECEIVERS)? else { return Err(lacks(RECEIVERS)) };
+        let Map::Array(digests) = map(DIGESTS)? else { return Err(lacks(DIGESTS)) };
+        let mapping = |source| LinkError::Io { what: MAPPING, source };
+        let desks = RINGS[..receivers].iter().enumerate().map(|(number, name)| {
+            let Map::RingBuf(ring) = map(name)? else { return Err(lacks(name)) };
+            let words = ReceiverWords::open(words.fd().as_fd(), number).map_err(mapping)?;
+            let digests =
+                take.digest_bits().map(|bits| DigestRing::open(digests.fd().as_fd(), bits, number));
+            Ok(Desk {
+                records: RecordRing::open(ring.fd().as_fd(), ring_len(receivers))
+                    .map_err(mapping)?,
+                digests: digests.transpose().map_err(mapping)?,
+                words,
+                ring,
+            })
         });
-        let rings = rings.collect::<Result<_, _>>()?;
+        let desks = desks.collect::<Result<_, _>>()?;
         let counters = Counters(PerCpuArray::try_from(map(COUNTS)?).map_err(refused)?);
-        let Map::Array(bells) = map(BELLS)? else { return Err(lacks(BELLS)) };
-        let mut program = Self { ebpf, rings, counters, bells };
+        let mut program = Self { ebpf, desks, counters };
         program.xdp()?.load().map_err(refused)?;
         Ok(program)
-    }
-
-    /// The words by which receivers say that they sleep.
-    pub(super) fn bells(&self) -> Result<SharedWords, LinkError> {
-        SharedWords::open(self.bells.fd().as_fd(), RINGS.len(), BELL_LEN)
-            .map_err(|source| LinkError::Io { what: MAPPING, source })
     }
 
     /// The program itself.
@@ -233,31 +245,7 @@ fn lacks(name: &str) -> LinkError {
 }
 
 fn refused(error: impl Error + 'static) -> LinkError {
-    match errno(&error) {
-        Some(libc::EPERM) => LinkError::NoBpf,
-        _ => LinkError::Program { what: LOADING, why: told(&error) },
-    }
-}
-
-/// The first line of each error, from the outermost on: that of the verifier goes on for pages.
-fn told(error: &(dyn Error + 'static)) -> String {
-    let mut told = Vec::<String>::new();
-    for error in chain(error) {
-        let line = error.to_string().lines().next().unwrap_or_default().to_owned();
-        if !told.iter().any(|said| said.contains(&line)) {
-            told.push(line);
-        }
-    }
-    told.join(": ")
-}
-
-/// The kernel's number for what went wrong.
-fn errno(error: &(dyn Error + 'static)) -> Option<i32> {
-    chain(error).find_map(|error| error.downcast_ref::<io::Error>()?.raw_os_error())
-}
-
-fn chain<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
-    iter::successors(Some(error), |error| <dyn Error>::source(*error))
+    super::refused::refused(LOADING, &error)
 }
 
 #[cfg(test)]

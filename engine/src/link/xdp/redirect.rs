@@ -6,7 +6,6 @@
 //! as far as its driver counts what was redirected to it.
 
 use std::{
-    error::Error,
     fmt, io,
     os::fd::{AsFd, BorrowedFd},
 };
@@ -17,6 +16,7 @@ use aya::{
     programs::{ProgramError, ProgramFd, RawTracePoint, Xdp},
 };
 
+use super::refused::refused;
 use crate::link::LinkError;
 
 /// The programs as clang made them.
@@ -28,6 +28,8 @@ const SEND: &str = "send";
 /// Its programs that count losses, and the tracepoints they stand at.
 const COUNTERS: [(&str, &str); 2] = [("xmit", "xdp_devmap_xmit"), ("refused", "xdp_redirect_err")];
 
+const LOADING: &str = "loading the program that sends";
+
 /// The object in the kernel, until this is dropped.
 pub(crate) struct Program {
     ebpf: Ebpf,
@@ -37,10 +39,10 @@ pub(crate) struct Program {
 impl Program {
     /// Loads the object, whose program is attached to nothing and sends on the interface with the index `device`.
     pub(crate) fn load(device: u32) -> Result<Self, LinkError> {
-        let mut ebpf = Ebpf::load(OBJECT).map_err(|error| refused(&error))?;
+        let mut ebpf = Ebpf::load(OBJECT).map_err(|error| refused(LOADING, &error))?;
         let send: Result<&mut Xdp, ProgramError> = program(&mut ebpf, SEND);
-        send.and_then(Xdp::load).map_err(|error| refused(&error))?;
-        point(&mut ebpf, device).map_err(|error| refused(&error))?;
+        send.and_then(Xdp::load).map_err(|error| refused(LOADING, &error))?;
+        point(&mut ebpf, device).map_err(|error| refused(LOADING, &error))?;
         let counts_losses = COUNTERS.iter().all(|(name, at)| count(&mut ebpf, name, at).is_ok());
         Ok(Self { ebpf, counts_losses })
     }
@@ -91,37 +93,4 @@ fn count(ebpf: &mut Ebpf, name: &str, at: &str) -> Result<(), ProgramError> {
     let program: &mut RawTracePoint = program(ebpf, name)?;
     program.load()?;
     program.attach(at).map(drop)
-}
-
-/// What an error of aya says, all the way down.
-fn refused(error: &(dyn Error + 'static)) -> LinkError {
-    let mut why = Vec::new();
-    let mut next = Some(error);
-    while let Some(error) = next {
-        let errno = error.downcast_ref::<io::Error>().and_then(io::Error::raw_os_error);
-        if errno == Some(libc::EPERM) {
-            return LinkError::NoBpf;
-        }
-        why.push(error.to_string());
-        next = error.source();
-    }
-    LinkError::Program { what: "loading the program that sends", why: why.join(": ") }
-}
-
-#[cfg(test)]
-mod tests {
-    use aya::sys::SyscallError;
-
-    use super::*;
-
-    #[test]
-    fn what_is_not_permitted_is_said_so_and_the_rest_in_full() {
-        let load = |errno| {
-            let io_error = io::Error::from_raw_os_error(errno);
-            ProgramError::from(SyscallError { call: "bpf_prog_load", io_error })
-        };
-        assert!(matches!(refused(&load(libc::EPERM)), LinkError::NoBpf));
-        let text = refused(&load(libc::EINVAL)).to_string();
-        assert!(text.contains("Invalid argument"), "{text}");
-    }
 }

@@ -3,8 +3,10 @@
 use std::{
     fmt, io,
     os::fd::AsRawFd,
-    sync::atomic::Ordering::SeqCst,
-    sync::{Arc, atomic},
+    sync::{
+        Arc,
+        atomic::{Ordering::SeqCst, fence},
+    },
     thread,
     time::Duration,
 };
@@ -14,25 +16,22 @@ use mio::{Events, Interest, Poll, Token, unix::SourceFd};
 use socket2::Socket;
 
 use super::{
-    program::{Counters, Counts, Program, Ring},
+    program::{Counters, Counts, Desk, Program},
     rhythm::{self, Rhythm},
     stamps::Stamps,
     take::Take,
 };
 use crate::{
     link::{
-        Digest, Form, Frame, LinkError, LinkLayer, Rx, Screened,
+        Form, Frame, LinkError, LinkLayer, Rx, Screened,
         interface::Interface,
         packet,
-        sys::{
-            shared_words::SharedWords,
-            socket::{self, LinkAddress},
-        },
+        sys::socket::{self, LinkAddress},
     },
     time::{Clock, Instant},
 };
 
-/// Records that are shown by one call, so that whoever takes them comes to do something else.
+/// Digests, and records, that are shown by one call, so that whoever takes them comes to do something else.
 const AT_ONCE: usize = 8_192;
 /// The longest nap where frames come whole: who talks to hosts answers them a little later, which costs it nothing. Half of what
 /// a packet socket's block waits for company.
@@ -65,10 +64,9 @@ pub enum Mode {
 /// A receiver that waits costs nothing. One that gets much naps and then looks, which no record has to wake it for: for 250 us
 /// where the kernel proves what it hands up, for up to 2 ms where frames come whole.
 pub struct XdpRx {
-    ring: Ring,
+    desk: Desk,
     /// Which of the receivers it is.
     number: usize,
-    bells: SharedWords,
     attached: Arc<Attached>,
     /// Hears of nothing but the end of the interface.
     watch: Socket,
@@ -124,9 +122,7 @@ impl XdpRx {
             mode == Mode::Native && take.screen.as_ref().is_some_and(|screen| screen.resets);
         let lost_resets = tells.then(|| program.count_lost_resets(interface)).flatten();
         let link = program.attach(interface, mode)?;
-        let bells =
-            (0..program.rings.len()).map(|_| program.bells()).collect::<Result<Vec<_>, _>>()?;
-        let Program { rings, counters, .. } = program;
+        let Program { desks, counters, .. } = program;
         // A screen stands for a SYN scan, whose resets, if the program does not make them, are owed at once.
         let longest_nap = if take.screen.is_some() { rhythm::SHORTEST } else { LONG_NAP };
         let name = interface.name().to_owned();
@@ -138,37 +134,33 @@ impl XdpRx {
             _link: link,
         });
         let mut first_watch = Some(first_watch);
-        rings
+        desks
             .into_iter()
-            .zip(bells)
             .enumerate()
-            .map(|(number, (ring, bells))| {
+            .map(|(number, desk)| {
                 let watch = first_watch.take().map_or_else(|| watch(interface), Ok)?;
-                let attached = Arc::clone(&attached);
-                Self::of(ring, number, bells, attached, watch, clock)
+                Self::of(desk, number, Arc::clone(&attached), watch, clock)
             })
             .collect()
     }
 
     fn of(
-        ring: Ring,
+        desk: Desk,
         number: usize,
-        bells: SharedWords,
         attached: Arc<Attached>,
         watch: Socket,
         clock: Clock,
     ) -> Result<Self, LinkError> {
         let io = |what| move |source| LinkError::Io { what, source };
         let poll = Poll::new().map_err(io("making an epoll instance"))?;
-        for (token, file) in [ring.as_raw_fd(), watch.as_raw_fd()].into_iter().enumerate() {
+        for (token, file) in [desk.as_raw_fd(), watch.as_raw_fd()].into_iter().enumerate() {
             poll.registry()
                 .register(&mut SourceFd(&file), Token(token), Interest::READABLE)
                 .map_err(io(WAITING))?;
         }
         Ok(Self {
-            ring,
+            desk,
             number,
-            bells,
             watch,
             poll,
             events: Events::with_capacity(4),
@@ -182,33 +174,42 @@ impl XdpRx {
         })
     }
 
-    /// Shows what is in the ring.
+    /// Shows what is there.
     fn show(&mut self, take: &mut impl FnMut(Frame<'_>)) -> usize {
         let now = self.clock.now();
+        let Desk { digests, records, words, .. } = &mut self.desk;
+        let digests = digests.as_mut().map_or(0, |digests| {
+            // A digest has no time: reading the clock would cost as much as the rest of it.
+            digests.read(words, AT_ONCE, |bytes| {
+                let wire_len = bytes.len() as u32;
+                take(Frame { bytes, at: now, wire_len, form: Form::Digest });
+            })
+        });
         let stamps = &self.stamps;
-        let count = self.ring.records.read(AT_ONCE, |record| {
-            // A record of neither form would be the program's mistake; it is no frame.
-            if let Some(frame) = read(record, stamps, now) {
+        let records = records.read(AT_ONCE, |record| {
+            // One without a head would be the program's mistake; it is no frame.
+            if let Some(frame) = read(record, stamps) {
                 take(frame);
             }
         });
+        let count = digests + records;
         if count > 0 {
-            self.rhythm.saw(count, count < AT_ONCE, now);
+            self.rhythm.saw(count, digests.max(records) < AT_ONCE, now);
         }
         count
     }
 
     /// From here on the program wakes us. What came before that may not have, so who calls this looks once more.
-    fn set_bell(&self) {
-        self.bells.word(self.number).store(1, SeqCst);
-        atomic::fence(SeqCst);
+    fn fall_asleep(&self) {
+        self.desk.words.sleeps().store(1, SeqCst);
+        fence(SeqCst);
     }
 
-    fn unset_bell(&self) {
-        self.bells.word(self.number).store(0, SeqCst);
+    fn wake_up(&self) {
+        self.desk.words.sleeps().store(0, SeqCst);
     }
 
-    /// Waits until the program rings, at most `wait`.
+    /// Waits until the program wakes us, at most `wait`.
     fn wait(&mut self, wait: Duration) -> Result<(), LinkError> {
         match self.poll.poll(&mut self.events, Some(wait.min(LONGEST_SLEEP))) {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(()),
@@ -246,12 +247,8 @@ fn watch(interface: &Interface) -> Result<Socket, LinkError> {
     Ok(socket)
 }
 
-/// What a record of the ring shows. A digest has no time: reading the clock would cost as much as the rest of it.
-fn read<'a>(record: &'a [u8], stamps: &Stamps, now: Instant) -> Option<Frame<'a>> {
-    if record.len() == Digest::LEN {
-        let wire_len = record.len() as u32;
-        return Some(Frame { bytes: record, at: now, wire_len, form: Form::Digest });
-    }
+/// What a record of the ring shows.
+fn read<'a>(record: &'a [u8], stamps: &Stamps) -> Option<Frame<'a>> {
     let (head, room) = record.split_at_checked(HEAD_LEN)?;
     let nanos = u64::from_ne_bytes(*head.first_chunk()?);
     let wire_len = u32::from_ne_bytes(*head[8..].first_chunk()?);
@@ -285,15 +282,15 @@ impl Rx for XdpRx {
                 self.counted = None;
                 return Ok(0);
             }
-            self.set_bell();
+            self.fall_asleep();
             let mut count = self.show(&mut take);
             if count == 0 {
                 let waited = self.wait(left);
-                self.unset_bell();
+                self.wake_up();
                 waited?;
                 count = self.show(&mut take);
             } else {
-                self.unset_bell();
+                self.wake_up();
             }
             if count > 0 {
                 return Ok(count);

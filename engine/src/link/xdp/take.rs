@@ -61,8 +61,11 @@ const DIGESTS: u32 = 0x08;
 const RESETS: u32 = 0x10;
 const BY_PORTS: u32 = 0x20;
 
+/// All receivers together have `1 << DIGEST_BITS` digests: 100 ms of them at five million a second.
+const DIGEST_BITS: u32 = 19;
+
 /// Octets of the program's constant.
-const LEN: usize = 32 + 4 + 16 + 5 * 4 + 4 * MAX_RECEIVERS as usize;
+const LEN: usize = 32 + 4 + 16 + 6 * 4 + 4 * MAX_RECEIVERS as usize + 4;
 
 /// The constant `take` of the program, little-endian as the program is.
 #[derive(Clone)]
@@ -90,6 +93,13 @@ impl Take {
         }
     }
 
+    /// Each receiver has `1 << bits` digests; `None` where there are none.
+    pub(super) fn digest_bits(&self) -> Option<u32> {
+        let has_digests = self.screen.as_ref().is_some_and(|screen| screen.digests);
+        let shares = self.receivers().next_power_of_two().ilog2();
+        has_digests.then(|| DIGEST_BITS.saturating_sub(shares))
+    }
+
     /// What the program is told; `None` when that is for no receiver, or for more than there can be.
     pub(super) fn words(&self) -> Option<Words> {
         let receivers = u8::try_from(self.receivers()).ok()?;
@@ -114,8 +124,9 @@ impl Take {
             self.ports.1.into(),
             receivers.into(),
             self.screen.as_ref().map_or(0, |screen| screen.label_mask),
+            self.digest_bits().unwrap_or_default(),
         ];
-        words.extend(numbers.into_iter().chain(ranges).flat_map(u32::to_le_bytes));
+        words.extend(numbers.into_iter().chain(ranges).chain([0]).flat_map(u32::to_le_bytes));
         words.try_into().ok().map(Words)
     }
 
@@ -125,7 +136,7 @@ impl Take {
             (V4, self.sources.v4.is_some()),
             (V6, self.sources.v6.is_some()),
             (SCREEN, screen.is_some()),
-            (DIGESTS, screen.is_some_and(|screen| screen.digests)),
+            (DIGESTS, self.digest_bits().is_some()),
             (RESETS, screen.is_some_and(|screen| screen.resets)),
             (BY_PORTS, matches!(self.deal, Deal::Ports(_))),
         ];
@@ -167,10 +178,22 @@ mod tests {
         assert_eq!(words[36..52], [0; 16]);
         assert_eq!(word(52), V4 | SCREEN | DIGESTS | BY_PORTS);
         assert_eq!([word(56), word(60), word(64), word(68)], [61_000, 61_003, 2, 0xf_ffff]);
+        assert_eq!(word(72), 18);
         assert_eq!(
-            [word(72), word(76), word(80)],
+            [word(76), word(80), word(84)],
             [61_000 << 16 | 61_001, 61_002 << 16 | 61_003, 0]
         );
+    }
+
+    #[test]
+    fn receivers_share_the_digests() {
+        for (receivers, bits) in [(1, 19), (2, 18), (3, 17), (4, 17), (5, 16), (16, 15)] {
+            let mut take = take(Deal::Hash(receivers));
+            assert_eq!(take.digest_bits(), None);
+            let cookie = Cookie::from_key(&[7; 16]);
+            take.screen = Some(Screen { cookie, digests: true, resets: true, label_mask: 0 });
+            assert_eq!(take.digest_bits(), Some(bits), "{receivers}");
+        }
     }
 
     #[test]

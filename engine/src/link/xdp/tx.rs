@@ -43,7 +43,8 @@ const RING_TIMES: u64 = 4_000;
 ///
 /// That thread takes a whole CPU while frames are sent and none when for 30 ms there were none; from about a million frames a
 /// second it costs less than system calls do. The driver must take redirected frames (`ndo_xdp_xmit`). On a veth pair the thread
-/// stays on its CPU, and the far end must have an XDP program or GRO, and a queue for each sender: two that share one lose frames.
+/// stays on its CPU, and the far end must have an XDP program or GRO, and a queue for each sender: two that share one lose frames,
+/// for which reason [`choose`](super::choose) gives those packet sockets.
 ///
 /// [`Tx::send`] takes frames into the ring, sleeping up to 1 s for room. What the device loses of them afterwards is told by
 /// [`Tx::lost`], and more than one in a thousand makes the sender slower until it is fewer. Dropping the sender waits up to

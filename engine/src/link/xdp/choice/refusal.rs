@@ -80,6 +80,15 @@ pub enum Refusal {
         /// The interface.
         interface: String,
     },
+    /// Threads that send live frames into one queue of a veth's far end take turns at losing them.
+    VethSenders {
+        /// The interface.
+        interface: String,
+        /// How many threads send.
+        senders: u8,
+        /// How many queues it has to send by.
+        queues: u32,
+    },
     /// The device does not send what programs redirect to it.
     NoXmit {
         /// The interface.
@@ -141,6 +150,9 @@ impl Refusal {
             Self::VethFarEnd { interface } => {
                 format!("the far end of {interface} has neither an XDP program nor GRO")
             }
+            Self::VethSenders { interface, senders, queues } => format!(
+                "{senders} threads send, and {interface} is a veth with {queues} to send by: those that share a queue lose frames"
+            ),
             Self::NoXmit { interface, driver } => {
                 format!("the driver of {interface}, {driver}, does not send what XDP programs redirect to it")
             }
@@ -155,7 +167,11 @@ impl Refusal {
     pub fn is_usage(&self) -> bool {
         matches!(
             self,
-            Self::OneCpu(_) | Self::Receivers(_) | Self::Loopback { .. } | Self::NoEthernet { .. }
+            Self::OneCpu(_)
+                | Self::Receivers(_)
+                | Self::VethSenders { .. }
+                | Self::Loopback { .. }
+                | Self::NoEthernet { .. }
         )
     }
 
@@ -182,6 +198,9 @@ impl Refusal {
             Self::Loopback { .. } | Self::NoEthernet { .. } => "choose another with -i".to_owned(),
             Self::VethQueues { interface } => {
                 format!("make it with as many: ip link add {interface} numrxqueues N type veth")
+            }
+            Self::VethSenders { queues, .. } => {
+                format!("give --threads {queues}, or make it with as many: ip link add numtxqueues N numrxqueues N type veth")
             }
             Self::VethFarEnd { .. } => "at the far end: sudo ethtool -K IF gro on".to_owned(),
             Self::Virtio { .. } => "--link xdp tries".to_owned(),

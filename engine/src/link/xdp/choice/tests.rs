@@ -47,6 +47,10 @@ fn talk(rate: &str) -> Ask {
     Ask { purpose: Purpose::Talk, ..syn(rate) }
 }
 
+fn many(ask: Ask, receivers: u8) -> Ask {
+    Ask { receivers, ..ask }
+}
+
 const RECEIVES: Features = Features { basic: true, redirect: true, ndo_xmit: false };
 const NOTHING: Features = Features { basic: false, redirect: false, ndo_xmit: false };
 const NATIVE: Receive = Receive::Xdp(Mode::Native);
@@ -271,7 +275,6 @@ fn one_cpu_is_for_packet_sockets() {
 
 #[test]
 fn more_receivers_than_there_are_rings_are_for_packet_sockets() {
-    let many = |ask, receivers| Ask { receivers, ..ask };
     let reason = "17 threads receive, and at most 16 can share what XDP takes";
     for ask in [syn("10k"), syn("max"), talk("10k")] {
         let refusal = choose(Wish::Xdp, &lab(), &many(ask, 17)).unwrap_err();
@@ -319,6 +322,24 @@ fn a_veth_depends_on_its_far_end() {
     let old = Facts { kernel: Some(Kernel { major: 6, minor: 2 }), ..driven_by("veth", None) };
     let since = "it is not known whether the device sends what XDP programs redirect to it, before Linux 6.3";
     check_falls_short(&old, NATIVE, since);
+}
+
+#[test]
+fn threads_that_would_share_a_queue_of_a_veth_send_by_packet_sockets() {
+    let two = Facts { channels: Some(Channels { rx: 2, tx: 2, ..Channels::default() }), ..lab() };
+    let (packet, all) = ((Send::Packet, NATIVE), (Send::Live, NATIVE));
+    let why = "XDP receives (native) on s0, packet sockets send, since 3 threads send, and s0 is a veth with 2 to send by: \
+               those that share a queue lose frames";
+    assert!(check(Wish::Xdp, &two, &many(syn("max"), 3), packet, why).falls_short);
+    let auto = choose(Wish::Auto, &two, &many(syn("max"), 3)).unwrap();
+    assert_eq!((auto.send, auto.receive), (Send::Packet, Receive::Packet));
+    assert!(auto.falls_short && auto.why.contains("(give --threads 2, or "), "{}", auto.why);
+    // Enough of them, as many as nobody tells, and a device whose queues are its own.
+    let why = "XDP sends and receives (native) on s0, asked for";
+    check(Wish::Xdp, &two, &many(syn("max"), 2), all, why);
+    check(Wish::Xdp, &Facts { channels: None, ..lab() }, &many(syn("max"), 3), all, why);
+    let why = "XDP sends and receives (native) on ens5, asked for";
+    check(Wish::Xdp, &ec2(), &many(syn("max"), 6), all, why);
 }
 
 #[test]

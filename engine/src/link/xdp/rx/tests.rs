@@ -11,6 +11,7 @@ use std::{
 use super::*;
 use crate::{
     link::{
+        Digest,
         sys::namespace::{self, ip},
         xdp::{Deal, frames::*},
     },
