@@ -110,7 +110,7 @@ struct digest {
 };
 
 // Those of all receivers, one's behind the other's; the loader makes it as long as it must be. An array, and not the ring buffers:
-// these take a lock for each record, and a digest is so little that it would cost more than the digest.
+// these take a lock for each record, which would cost more than the digest itself.
 struct map_definition SECTION("maps") digests = {
     .type = BPF_MAP_TYPE_ARRAY,
     .key_size = sizeof(__u32),
@@ -119,7 +119,7 @@ struct map_definition SECTION("maps") digests = {
     .flags = BPF_F_MMAPABLE,
 };
 
-// How many CPUs may have found room before one of them claims it: no kernel has more.
+// CPUs that may each have found room and not yet claimed it: no kernel has more.
 #define CPUS_MOST 8192
 
 // One a receiver: an array of maps would need BTF. Those that nobody reads are a page long; the loader sets the others.
@@ -248,8 +248,9 @@ INLINE void *ring_of(__u32 receiver)
 //
 // That was done by an exchange, which is a full barrier, before it is asked here whether it sleeps. The receiver says that it
 // sleeps, makes a full barrier, and looks once more before it does. So either it sees what was handed up or this sees that it
-// sleeps. Who takes the word back wakes it afterwards, so one that is said again in between is heard too. If there is no room
-// in the ring for the record by which it is woken, then the receiver, which sees that within a second, has more to do than sleep.
+// sleeps. The word is taken back before the receiver is woken: a receiver whose last look took the record by which it is woken
+// sees that it is awake, and does not wait. If there is no room in the ring for that record, then the receiver, which sees that
+// within a second, has more to do than sleep.
 INLINE void wake(volatile struct receiver *receiver, __u32 number)
 {
     if (!receiver->sleeps)
@@ -553,6 +554,7 @@ INLINE void hand_up_digest(struct counts *sum, const struct ipv4 *ip, const stru
     __u64 turn = __sync_fetch_and_add(&receiver->claimed, 1);
     __u32 place = number << take.digest_bits | (turn & (places - 1));
     struct digest *digest = map_lookup(&digests, &place);
+    // It cannot be: the place is in the array. If it were, the receiver would wait for this turn for ever.
     if (!digest)
         return;
     digest->remote = ip->from;

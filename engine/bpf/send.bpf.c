@@ -79,7 +79,8 @@ static long (*redirect_map)(void *map, __u64 key, __u64 flags) = (void *)BPF_FUN
 // Writes a frame of `len` octets, FRAME_LEN_LEAST or more, over that of the kernel, which is cut to that length already.
 //
 // A SYN lies in one line of cache, which the process has just written on another CPU. Word by word the fetching of it goes on
-// beside all else; the kernel's own copy, one instruction that moves octets, waits for it each time.
+// beside all else; the kernel's own copy, one instruction that moves octets, waits for it each time. The words lie anyhow, which
+// the verifier allows where the machine does: on x86-64 and arm64, and few others.
 static __attribute__((always_inline)) int copy(struct xdp_md *frame, const __u8 *from, __u32 len)
 {
     if (len > SHORT)

@@ -2,11 +2,11 @@
 //!
 //! ```text
 //!  0       4    6    8        12       16   18  19  20     24
-//!  | addr  | rp | lp |  seq   |  ack   | win |ttl|flg|  0   |
+//!  | addr  | rp | lp |  seq   |  ack   | win |ttl|flg| lap  |
 //! ```
 //!
-//! Numbers are in network order; the last four octets are nothing, as records are multiples of eight. Only TCP over IPv4 has digests, and only what proved
-//! itself by its cookie: see `engine/bpf/receive.bpf.c`, which writes them.
+//! Numbers are in network order, but for the last, by which the link knows that all of it is written. Only TCP over IPv4 has
+//! digests, and only what proved itself by its cookie: see `engine/bpf/receive.bpf.c`, which writes them.
 
 use std::net::Ipv4Addr;
 

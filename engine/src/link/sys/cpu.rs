@@ -31,7 +31,7 @@ impl Cpus {
     }
 
     /// Their numbers, in order.
-    pub(crate) fn numbers(&self) -> impl Iterator<Item = usize> {
+    pub(crate) fn numbers(&self) -> impl Iterator<Item = usize> + Clone {
         // SAFETY: the set has a bit of each of these numbers.
         (0..libc::CPU_SETSIZE as usize).filter(|cpu| unsafe { libc::CPU_ISSET(*cpu, &self.0) })
     }

@@ -16,7 +16,8 @@ use std::{
     slice,
     sync::atomic::{
         AtomicU32, AtomicU64,
-        Ordering::{Acquire, Release},
+        Ordering::{Acquire, Relaxed, Release},
+        fence,
     },
 };
 
@@ -56,7 +57,7 @@ impl RecordRing {
         let consumer = Mapping::shared(ring, page_len)?;
         let producer = Mapping::read_only(ring, page_len, page_len + 2 * len)?;
         let mut reader = Self { consumer, producer, page_len, len, position: 0, said: 0 };
-        reader.position = word(&reader.consumer).load(Acquire);
+        reader.position = word(&reader.consumer).load(Relaxed);
         reader.said = reader.position;
         Ok(reader)
     }
@@ -64,19 +65,22 @@ impl RecordRing {
     /// Shows at most `most` records, and gives their room back. How many there were.
     #[inline]
     pub(crate) fn read(&mut self, most: usize, mut show: impl FnMut(&[u8])) -> usize {
-        // Acquire: the headers of records before this position are written.
-        let end = word(&self.producer).load(Acquire);
+        // Plain loads, and fences behind them: other loads may write, as far as the language is concerned, which memory that is
+        // mapped for reading does not bear. After this one the headers of records before that position are written.
+        let end = word(&self.producer).load(Relaxed);
+        fence(Acquire);
         let mut count = 0;
         while count < most && self.position != end {
             let at = self.page_len + (self.position as usize & (self.len - 1));
             let header = self.producer.at(at, HEADER_LEN);
             // SAFETY: inside the mapping, which lives as long as `self`, and at a multiple of eight from the start of a page, as
             // all records are. The kernel writes it by whole words alone once `end` has passed it.
-            // Acquire: when it is not busy any more, the record is written.
-            let header = unsafe { header.cast::<AtomicU32>().as_ref() }.load(Acquire);
+            let header = unsafe { header.cast::<AtomicU32>().as_ref() }.load(Relaxed);
             if header & BUSY != 0 {
                 break;
             }
+            // It is not busy any more, so the record is written.
+            fence(Acquire);
             let record_len = (header & !DISCARDED) as usize;
             // A longer one cannot be; if it could, it would not be ours to read.
             if record_len > self.len {

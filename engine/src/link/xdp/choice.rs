@@ -341,7 +341,8 @@ fn native(facts: &Facts) -> Result<(), Refusal> {
 /// Whether the device sends what programs redirect to it, once a program of ours is attached, from as many threads as there will be.
 fn live(facts: &Facts, ask: &Ask) -> Result<(), Refusal> {
     let (interface, driver) = named(facts);
-    // A far end has a receive queue for each transmit queue of a near end that has a program.
+    // Where frames go is for the far end's queues, which cannot be asked for; a pair has as many at both ends unless somebody
+    // wanted it otherwise, and a far end with a program has no fewer.
     if let Some(channels) = facts.channels.filter(|_| is_driven_by(facts, "veth"))
         && channels.tx < u32::from(ask.receivers)
     {

@@ -14,25 +14,30 @@
 //! was not read.
 //!
 //! Who finds nothing says that it sleeps and looks once more; who wrote a lap asks whether it sleeps. With a full barrier in
-//! between on both sides one of them sees the other.
+//! between on both sides one of them sees the other. Who is woken in that last look takes the wake-up with it, so it asks whether
+//! it still sleeps before it waits for one.
 
 use std::sync::atomic::{
     AtomicU32,
-    Ordering::{self, Acquire, Release},
+    Ordering::{Acquire, Relaxed, Release},
+    fence,
 };
 
 use super::ring::Word;
 
 /// How often a place was written, as the program says.
 pub(crate) trait Lap {
-    /// Reads it.
-    fn load(&self, ordering: Ordering) -> u32;
+    /// Reads it; what was written before it is there afterwards.
+    fn acquire(&self) -> u32;
 }
 
 impl Lap for AtomicU32 {
+    /// By a plain load and a fence: the memory may be mapped for reading alone, where the language promises no other loads.
     #[inline]
-    fn load(&self, ordering: Ordering) -> u32 {
-        Self::load(self, ordering)
+    fn acquire(&self) -> u32 {
+        let lap = self.load(Relaxed);
+        fence(Acquire);
+        lap
     }
 }
 
@@ -62,8 +67,8 @@ impl Reader {
     /// Whether that was written, by the lap that it says.
     #[inline]
     pub(crate) fn is_written(&self, lap: &impl Lap) -> bool {
-        // Acquire: what was written before the lap is there. It wraps after 2^32 laps, and so does this.
-        lap.load(Acquire) == ((self.turn >> self.bits) as u32).wrapping_add(1)
+        // It wraps after 2^32 laps, and so does this.
+        lap.acquire() == ((self.turn >> self.bits) as u32).wrapping_add(1)
     }
 
     /// Goes on to the next turn; gives places back once they are a sixteenth of all, since each time a line of cache changes
@@ -98,17 +103,16 @@ mod tests {
         thread,
     };
 
-    use super::*;
-    use Ordering::{Relaxed, SeqCst};
+    use std::sync::atomic::Ordering::{self, SeqCst};
 
-    const BITS: u32 = 2;
-    const PLACES: u64 = 1 << BITS;
+    use super::{Acquire, Lap, Reader, Relaxed, Word};
+
     /// How many runs of the program there are at a time.
     const CPUS: u64 = 2;
 
     impl Lap for atomic::AtomicU32 {
-        fn load(&self, ordering: Ordering) -> u32 {
-            Self::load(self, ordering)
+        fn acquire(&self) -> u32 {
+            self.load(Acquire)
         }
     }
 
@@ -116,7 +120,7 @@ mod tests {
     struct Careless<'a, W>(&'a W);
 
     impl Lap for Careless<'_, atomic::AtomicU32> {
-        fn load(&self, _: Ordering) -> u32 {
+        fn acquire(&self) -> u32 {
             self.0.load(Relaxed)
         }
     }
@@ -131,127 +135,163 @@ mod tests {
         }
     }
 
+    /// What one of the sides forgets.
+    #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+    enum Forgets {
+        #[default]
+        Nothing,
+        /// The reader, what order it reads a lap in.
+        Acquire,
+        /// The reader, what order it gives places back in.
+        Release,
+        /// The program, that another CPU may claim what it has found room for.
+        Margin,
+        /// The reader, to look once more before it waits.
+        SecondLook,
+        /// The reader, to ask whether its last look has taken a wake-up.
+        Word,
+    }
+
     /// What both sides map.
     struct Shared {
+        forgets: Forgets,
+        bits: u32,
         taken: atomic::AtomicU64,
         claimed: atomic::AtomicU64,
         sleeps: atomic::AtomicU32,
-        laps: [atomic::AtomicU32; PLACES as usize],
+        laps: Vec<atomic::AtomicU32>,
         /// loom's: it panics when one side reads or writes and the other may write at the same time.
-        digests: [Cell<u64>; PLACES as usize],
-        /// Wake-ups of the reader.
+        digests: Vec<Cell<u64>>,
+        /// Wake-ups in the ring buffer that the reader has not taken out.
         wakes: atomic::AtomicU32,
     }
 
     impl Shared {
-        fn new() -> Self {
-            Self {
+        fn new(bits: u32, forgets: Forgets) -> Arc<Self> {
+            let places = 0..1 << bits;
+            Arc::new(Self {
+                forgets,
+                bits,
                 taken: atomic::AtomicU64::new(0),
                 claimed: atomic::AtomicU64::new(0),
                 sleeps: atomic::AtomicU32::new(0),
-                laps: std::array::from_fn(|_| atomic::AtomicU32::new(0)),
-                digests: std::array::from_fn(|_| Cell::new(u64::MAX)),
+                laps: places.clone().map(|_| atomic::AtomicU32::new(0)).collect(),
+                digests: places.map(|_| Cell::new(u64::MAX)).collect(),
                 wakes: atomic::AtomicU32::new(0),
-            }
+            })
         }
 
         /// `hand_up_digest` of receive.bpf.c, step by step; no, when there was no room. An atomic of BPF that gives back what
         /// was there is a full barrier, before and after.
         fn hand_up(&self, digest: u64) -> bool {
+            let margin = if self.forgets == Forgets::Margin { CPUS - 1 } else { CPUS };
             let held = self.claimed.load(Relaxed) as i64 - self.taken.load(Relaxed) as i64;
-            if held > PLACES as i64 - CPUS as i64 {
+            let places = 1_u64 << self.bits;
+            if held > places as i64 - margin as i64 {
                 return false;
             }
             fence(SeqCst);
             let turn = self.claimed.fetch_add(1, SeqCst);
             fence(SeqCst);
-            let place = (turn & (PLACES - 1)) as usize;
+            let place = (turn & (places - 1)) as usize;
             self.digests[place].set(digest);
             fence(SeqCst);
-            self.laps[place].swap((turn >> BITS) as u32 + 1, SeqCst);
+            self.laps[place].swap((turn >> self.bits) as u32 + 1, SeqCst);
             fence(SeqCst);
             if self.sleeps.load(Relaxed) != 0 {
                 self.sleeps.store(0, Relaxed);
-                self.wakes.fetch_add(1, Relaxed);
+                self.wakes.fetch_add(1, SeqCst);
             }
             true
         }
-    }
 
-    /// What the reader forgets.
-    #[derive(Clone, Copy, Default)]
-    struct Forgets {
-        acquire: bool,
-        release: bool,
-        second_look: bool,
-    }
-
-    /// The next digest, if it is there.
-    fn look(reader: &mut Reader, shared: &Shared, forgets: Forgets) -> Option<u64> {
-        let place = reader.place();
-        let lap = &shared.laps[place];
-        let is_written = if forgets.acquire {
-            reader.is_written(&Careless(lap))
-        } else {
-            reader.is_written(lap)
-        };
-        if !is_written {
-            return None;
+        /// The next digest, if it is there.
+        fn look(&self, reader: &mut Reader) -> Option<u64> {
+            let place = reader.place();
+            let lap = &self.laps[place];
+            let is_written = match self.forgets {
+                Forgets::Acquire => reader.is_written(&Careless(lap)),
+                _ => reader.is_written(lap),
+            };
+            if !is_written {
+                return None;
+            }
+            let digest = self.digests[place].get();
+            match self.forgets {
+                Forgets::Release => reader.pass(&Careless(&self.taken)),
+                _ => reader.pass(&self.taken),
+            }
+            Some(digest)
         }
-        let digest = shared.digests[place].get();
-        match forgets.release {
-            true => reader.pass(&Careless(&shared.taken)),
-            false => reader.pass(&shared.taken),
+
+        /// `XdpRx::receive`, as far as it finds nothing: whether it would wait now.
+        fn falls_asleep(&self, reader: &mut Reader, seen: &mut Vec<u64>) -> bool {
+            self.sleeps.store(1, SeqCst);
+            fence(SeqCst);
+            if self.forgets != Forgets::SecondLook {
+                seen.extend(self.look(reader));
+                // It goes through the ring buffer too.
+                self.wakes.swap(0, SeqCst);
+            }
+            let sleeps = self.forgets == Forgets::Word || self.sleeps.load(SeqCst) != 0;
+            let waits = seen.is_empty() && sleeps;
+            if !waits {
+                self.sleeps.store(0, SeqCst);
+            }
+            waits
         }
-        Some(digest)
     }
 
-    /// Two CPUs that hand up so many each, waiting for room, and one reader that has them all.
-    fn hand_up(each: u64, forgets: Forgets) {
-        let shared = Arc::new(Shared::new());
-        let cpus: Vec<_> = (0..CPUS)
-            .map(|cpu| {
-                let shared = Arc::clone(&shared);
-                thread::spawn(move || {
-                    for number in 0..each {
-                        while !shared.hand_up(cpu * 100 + number) {
-                            thread::yield_now();
-                        }
+    /// CPUs that hand up so many each as far as they find room, at most as often as told; what they did hand up.
+    fn cpus(shared: &Arc<Shared>, each: u64, tries: u64) -> Vec<thread::JoinHandle<Vec<u64>>> {
+        let cpu = |cpu| {
+            let shared = Arc::clone(shared);
+            thread::spawn(move || {
+                let mut handed = Vec::new();
+                for _ in 0..tries {
+                    let next = cpu * 100 + handed.len() as u64;
+                    match shared.hand_up(next) {
+                        true => handed.push(next),
+                        false => thread::yield_now(),
                     }
-                })
+                    if handed.len() as u64 == each {
+                        break;
+                    }
+                }
+                handed
             })
-            .collect();
-        let mut reader = Reader::new(BITS);
-        let mut seen = Vec::new();
-        while (seen.len() as u64) < CPUS * each {
-            match look(&mut reader, &shared, forgets) {
+        };
+        (0..CPUS).map(cpu).collect()
+    }
+
+    /// Two CPUs that hand up two each, which is each place twice, and a reader that looks while they do and once they are done.
+    fn hand_up(forgets: Forgets) {
+        let shared = Shared::new(1, forgets);
+        let cpus = cpus(&shared, 2, 3);
+        let (mut reader, mut seen) = (Reader::new(shared.bits), Vec::new());
+        for _ in 0..3 {
+            match shared.look(&mut reader) {
                 Some(digest) => seen.push(digest),
                 None => thread::yield_now(),
             }
         }
-        cpus.into_iter().for_each(|cpu| cpu.join().unwrap());
-        assert_eq!(look(&mut reader, &shared, forgets), None, "and none after the last");
-        for cpu in 0..CPUS {
-            let of_cpu = seen.iter().filter(|digest| *digest / 100 == cpu).copied();
-            assert!(of_cpu.eq(cpu * 100..cpu * 100 + each), "each once, in order: {seen:?}");
+        let handed: Vec<_> = cpus.into_iter().map(|cpu| cpu.join().unwrap()).collect();
+        seen.extend(std::iter::from_fn(|| shared.look(&mut reader)));
+        for (cpu, handed) in (0..).zip(handed) {
+            let of_cpu = seen.iter().copied().filter(|digest| digest / 100 == cpu);
+            assert!(of_cpu.eq(handed), "each once, in order: {seen:?}");
         }
     }
 
-    /// A reader that finds nothing and falls asleep, while two CPUs hand up one each.
+    /// A reader that falls asleep while two CPUs hand up one each.
     fn fall_asleep(forgets: Forgets) {
-        let shared = Arc::new(Shared::new());
-        let cpus: Vec<_> = (0..CPUS)
-            .map(|cpu| {
-                let shared = Arc::clone(&shared);
-                thread::spawn(move || assert!(shared.hand_up(cpu)))
-            })
-            .collect();
-        let mut reader = Reader::new(BITS);
-        shared.sleeps.store(1, SeqCst);
-        fence(SeqCst);
-        let sleeps = forgets.second_look || look(&mut reader, &shared, forgets).is_none();
-        cpus.into_iter().for_each(|cpu| cpu.join().unwrap());
-        assert!(!sleeps || shared.wakes.load(Relaxed) > 0, "nobody wakes it");
+        let shared = Shared::new(2, forgets);
+        let cpus = cpus(&shared, 1, 1);
+        let (mut reader, mut seen) = (Reader::new(shared.bits), Vec::new());
+        // Awake after two rounds it has been woken twice.
+        let waits = (0..2).any(|_| shared.falls_asleep(&mut reader, &mut seen));
+        cpus.into_iter().for_each(|cpu| assert_eq!(cpu.join().unwrap().len(), 1));
+        assert!(!waits || shared.wakes.load(SeqCst) > 0, "nobody wakes it");
     }
 
     /// Runs `test` in every order that the sides allow each other, with so many switches that nobody asked for at most.
@@ -263,37 +303,50 @@ mod tests {
 
     #[test]
     fn no_digest_is_lost_or_torn() {
-        in_every_order(2, || hand_up(2, Forgets::default()));
+        in_every_order(2, || hand_up(Forgets::Nothing));
     }
 
     #[test]
     fn who_sleeps_is_woken() {
-        in_every_order(3, || fall_asleep(Forgets::default()));
+        in_every_order(3, || fall_asleep(Forgets::Nothing));
     }
 
     #[test]
     #[should_panic(expected = "Causality violation")]
     fn loom_finds_a_digest_that_is_read_before_it_is_written() {
-        in_every_order(2, || hand_up(1, Forgets { acquire: true, ..Forgets::default() }));
+        in_every_order(2, || hand_up(Forgets::Acquire));
     }
 
     #[test]
     #[should_panic(expected = "Causality violation")]
     fn loom_finds_a_place_that_is_written_while_it_is_read() {
-        in_every_order(1, || hand_up(3, Forgets { release: true, ..Forgets::default() }));
+        in_every_order(2, || hand_up(Forgets::Release));
+    }
+
+    #[test]
+    #[should_panic(expected = "Causality violation")]
+    fn loom_finds_a_place_that_is_claimed_while_it_is_held() {
+        in_every_order(2, || hand_up(Forgets::Margin));
     }
 
     #[test]
     #[should_panic(expected = "nobody wakes it")]
-    fn loom_finds_a_reader_that_nobody_wakes() {
-        in_every_order(3, || fall_asleep(Forgets { second_look: true, ..Forgets::default() }));
+    fn loom_finds_a_reader_that_looks_too_early() {
+        in_every_order(3, || fall_asleep(Forgets::SecondLook));
+    }
+
+    #[test]
+    #[should_panic(expected = "nobody wakes it")]
+    fn loom_finds_a_reader_that_takes_its_wake_up_and_sleeps() {
+        in_every_order(3, || fall_asleep(Forgets::Word));
     }
 
     #[test]
     fn laps_are_counted_from_one_and_wrap() {
         let mut reader = Reader::new(1);
         let taken = std::sync::atomic::AtomicU64::new(0);
-        let says = |reader: &Reader, lap: u32| reader.is_written(&AtomicU32::new(lap));
+        let says =
+            |reader: &Reader, lap: u32| reader.is_written(&std::sync::atomic::AtomicU32::new(lap));
         assert!(!says(&reader, 0), "never written");
         for (turn, lap) in [(0, 1), (1, 1), (2, 2), (3, 2), (4, 3)] {
             assert_eq!(reader.place(), turn & 1);

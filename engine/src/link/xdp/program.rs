@@ -47,7 +47,7 @@ const RINGS: [&str; MAX_RECEIVERS as usize] = [
     "ring0", "ring1", "ring2", "ring3", "ring4", "ring5", "ring6", "ring7", "ring8", "ring9",
     "ring10", "ring11", "ring12", "ring13", "ring14", "ring15",
 ];
-/// What all rings together hold: ten thousand of the longest frames that come over Ethernet, and ten times as many short ones.
+/// What all rings together hold: ten thousand of the longest frames that come over Ethernet, or ten times as many short ones.
 const RINGS_LEN: u32 = 16 << 20;
 /// The least that one of many holds.
 const LEAST_RING: u32 = 256 << 10;
@@ -107,7 +107,7 @@ pub(super) struct Program {
 pub(super) struct Desk {
     /// What came whole.
     pub(super) records: RecordRing,
-    /// Where they are told of.
+    /// What came as digests; `None` where the program makes none.
     pub(super) digests: Option<DigestRing>,
     pub(super) words: ReceiverWords,
     ring: MapData,

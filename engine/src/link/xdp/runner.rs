@@ -63,13 +63,14 @@ struct State {
 }
 
 impl Runner {
-    /// Starts the threads, in the network namespace of the calling one; one that `stays` has a [`Seat`] while it sends. `check` is asked every 100 ms while frames are sent and
-    /// once after the last, and says an errno when the device can send no more.
+    /// Starts the threads, in the network namespace of the calling one. Over a veth with so many `queues` there is a [`Seat`] for
+    /// the call while it sends. `check` is asked every 100 ms while frames are sent and once after the last, and says an errno when
+    /// the device can send no more.
     pub(crate) fn start(
         words: Arc<RingWords>,
         program: ProgramFd,
         slot_len: usize,
-        stays: bool,
+        queues: Option<usize>,
         check: impl FnMut() -> Option<i32> + Send + 'static,
     ) -> io::Result<Self> {
         let interrupt = Interrupt::claim()?;
@@ -84,7 +85,7 @@ impl Runner {
         let (call_state, watch_state) = (Arc::clone(&state), Arc::clone(&state));
         let watcher = named("xdp-watch").spawn(move || {
             let watcher = thread::current();
-            let call = move || call(&call_state, &program, interrupt, slot_len, stays, &watcher);
+            let call = move || call(&call_state, &program, interrupt, slot_len, queues, &watcher);
             match named("xdp-send").spawn(call) {
                 Ok(caller) => {
                     let _ = tell.send(Ok(caller.thread().clone()));
@@ -159,7 +160,7 @@ fn call(
     program: &ProgramFd,
     interrupt: Interrupt,
     slot_len: usize,
-    stays: bool,
+    queues: Option<usize>,
     watcher: &Thread,
 ) {
     let errno = |error: io::Error| error.raw_os_error().unwrap_or(libc::EIO);
@@ -170,7 +171,7 @@ fn call(
     let frame = vec![0; slot_len];
     while state.has_frames(watcher) {
         // Where it cannot stay it sends all the same.
-        let _seat = stays.then(Seat::take).and_then(Result::ok);
+        let _seat = queues.and_then(|queues| Seat::take(queues).ok());
         match bpf::run_live(program.as_fd(), &frame, TIMES, MAX_BATCH as u32) {
             Err(error) if error.kind() != io::ErrorKind::Interrupted => {
                 return state.fail(errno(error));

@@ -205,6 +205,12 @@ impl XdpRx {
         fence(SeqCst);
     }
 
+    /// Whether nobody has woken us since. Asked after the last look: that takes the record by which we are woken too, out of the
+    /// ring where waiting would find it.
+    fn is_asleep(&self) -> bool {
+        self.desk.words.sleeps().load(SeqCst) != 0
+    }
+
     fn wake_up(&self) {
         self.desk.words.sleeps().store(0, SeqCst);
     }
@@ -284,7 +290,7 @@ impl Rx for XdpRx {
             }
             self.fall_asleep();
             let mut count = self.show(&mut take);
-            if count == 0 {
+            if count == 0 && self.is_asleep() {
                 let waited = self.wait(left);
                 self.wake_up();
                 waited?;

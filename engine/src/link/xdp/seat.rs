@@ -24,11 +24,13 @@ pub(super) struct Seat {
 }
 
 impl Seat {
-    /// The CPU that the calling thread is on, or the first that has no call of ours where this one has.
-    pub(super) fn take() -> io::Result<Self> {
+    /// The CPU that the calling thread is on, or the first whose queue of so many at the far end no call of ours has, where that of
+    /// this one is taken: a veth gives a frame to the queue whose number is the CPU's, modulo their number (veth_select_rxq,
+    /// linux/drivers/net/veth.c).
+    pub(super) fn take(queues: usize) -> io::Result<Self> {
         let before = Cpus::allowed()?;
         let mut taken = taken();
-        let cpu = choose(cpu::current()?, before.numbers(), &taken);
+        let cpu = choose(cpu::current()?, before.numbers(), &taken, queues.max(1));
         Cpus::one(cpu).ok_or(io::ErrorKind::InvalidInput)?.apply()?;
         taken.push(cpu);
         Ok(Self { cpu, before })
@@ -50,12 +52,18 @@ fn taken() -> MutexGuard<'static, Vec<usize>> {
     TAKEN.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn choose(here: usize, mut allowed: impl Iterator<Item = usize>, taken: &[usize]) -> usize {
-    if taken.contains(&here) {
-        allowed.find(|cpu| !taken.contains(cpu)).unwrap_or(here)
-    } else {
-        here
-    }
+fn choose(
+    here: usize,
+    allowed: impl Iterator<Item = usize> + Clone,
+    taken: &[usize],
+    queues: usize,
+) -> usize {
+    let has_queue = |cpu: &usize| taken.iter().all(|taken| taken % queues != cpu % queues);
+    let is_free = |cpu: &usize| !taken.contains(cpu);
+    let first = |is_right: &dyn Fn(&usize) -> bool| {
+        Some(here).filter(is_right).or_else(|| allowed.clone().find(is_right))
+    };
+    first(&has_queue).or_else(|| first(&is_free)).unwrap_or(here)
 }
 
 #[cfg(test)]
@@ -64,18 +72,28 @@ mod tests {
 
     #[test]
     fn calls_share_a_cpu_only_when_each_has_one() {
-        assert_eq!(choose(1, 0..4, &[]), 1);
-        assert_eq!(choose(1, 0..4, &[0]), 1);
-        assert_eq!(choose(1, 0..4, &[1]), 0);
-        assert_eq!(choose(1, 0..4, &[1, 0, 2]), 3);
-        assert_eq!(choose(1, 0..4, &[1, 0, 2, 3]), 1);
-        assert_eq!(choose(5, [5, 7].into_iter(), &[5]), 7);
+        for queues in [1, 4] {
+            assert_eq!(choose(1, 0..4, &[], queues), 1);
+            assert_eq!(choose(1, 0..4, &[0], queues), 1);
+            assert_eq!(choose(1, 0..4, &[1], queues), 0);
+            assert_eq!(choose(1, 0..4, &[1, 0, 2], queues), 3);
+            assert_eq!(choose(1, 0..4, &[1, 0, 2, 3], queues), 1);
+            assert_eq!(choose(5, [5, 7].into_iter(), &[5], queues), 7);
+        }
+    }
+
+    #[test]
+    fn calls_share_a_queue_only_when_each_has_one() {
+        assert_eq!(choose(2, 0..8, &[0], 2), 1);
+        assert_eq!(choose(2, 0..8, &[0, 3], 2), 2, "both are taken, and this CPU is not");
+        assert_eq!(choose(4, 0..8, &[1, 0], 4), 2);
+        assert_eq!(choose(4, (0..8).step_by(4), &[0], 4), 4);
     }
 
     #[test]
     fn a_seat_is_given_back() {
         let before: Vec<_> = Cpus::allowed().unwrap().numbers().collect();
-        let seat = Seat::take().unwrap();
+        let seat = Seat::take(2).unwrap();
         assert_eq!(Cpus::allowed().unwrap().numbers().collect::<Vec<_>>(), [seat.cpu]);
         assert_eq!(*taken(), [seat.cpu], "no other test has one");
         drop(seat);

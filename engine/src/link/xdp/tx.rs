@@ -43,8 +43,9 @@ const RING_TIMES: u64 = 4_000;
 ///
 /// That thread takes a whole CPU while frames are sent and none when for 30 ms there were none; from about a million frames a
 /// second it costs less than system calls do. The driver must take redirected frames (`ndo_xdp_xmit`). On a veth pair the thread
-/// stays on its CPU, and the far end must have an XDP program or GRO, and a queue for each sender: two that share one lose frames,
-/// for which reason [`choose`](super::choose) gives those packet sockets.
+/// stays on its CPU, and the far end must have an XDP program or GRO, and a queue for each sender: two that share one lose frames.
+/// [`choose`](super::choose) gives packet sockets to more senders than there are queues here, since those of the far end cannot be
+/// asked for.
 ///
 /// [`Tx::send`] takes frames into the ring, sleeping up to 1 s for room. What the device loses of them afterwards is told by
 /// [`Tx::lost`], and more than one in a thousand makes the sender slower until it is fewer. Dropping the sender waits up to
@@ -106,8 +107,11 @@ impl XdpTx {
             .map_err(io("mapping a ring of frames"))?;
         let (losses, check) = watch(interface.clone(), program.counts_losses())?;
         let fd = program.send().map_err(io("sharing a BPF program with a thread"))?;
-        let stays = driver::is_veth(interface.name());
-        let runner = Runner::start(Arc::clone(ring.words()), fd, slot_len, stays, check)
+        let queues = driver::is_veth(interface.name()).then(|| {
+            let told = driver::channels(interface.name()).ok().flatten();
+            told.map_or(1, |counts| counts.tx as usize)
+        });
+        let runner = Runner::start(Arc::clone(ring.words()), fd, slot_len, queues, check)
             .map_err(io("starting the threads of an XDP sender"))?;
         let clock = Clock::start();
         Ok(Self {

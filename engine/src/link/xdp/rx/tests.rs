@@ -136,9 +136,7 @@ fn a_reset_that_the_device_loses_is_told() {
     run(|| {
         let mut rx = open_one(&take(screen(true, true)));
         let far = far_end();
-        let mut segment = Segment::v4(SYN_ACK, 0);
-        segment.ack = (segment.cookie() as u32).wrapping_add(1);
-        send(&far, segment.frame());
+        send(&far, proved());
         assert_eq!(rx.receive(WAIT, |_| {}).unwrap(), 1);
         // The driver says so at the end of its poll, a moment after the digest is there.
         let end = rx.clock.now() + WAIT;
@@ -257,17 +255,54 @@ fn a_sleeping_receiver_is_woken_at_once() {
     });
 }
 
-/// However the sender and a receiver that goes to sleep all the time meet, no record is left lying.
+/// An answer that proves itself.
+fn proved() -> Vec<u8> {
+    let mut segment = Segment::v4(SYN_ACK, 0);
+    segment.ack = (segment.cookie() as u32).wrapping_add(1);
+    segment.frame()
+}
+
+/// The record by which it is woken is gone from the ring then, and waiting would find nothing.
 #[test]
-fn no_wake_up_is_lost() {
+fn who_is_woken_in_its_last_look_is_awake() {
+    run(|| {
+        let mut rx = open_one(&take(screen(true, false)));
+        let far = far_end();
+        rx.fall_asleep();
+        assert!(rx.is_asleep());
+        send(&far, proved());
+        let until = Now::now() + WAIT;
+        while rx.is_asleep() {
+            assert!(Now::now() < until, "nobody wakes it");
+        }
+        // What a look does that was at the digests before the answer came.
+        thread::sleep(Duration::from_millis(1));
+        assert_eq!(rx.desk.records.read(usize::MAX, |_| panic!("a digest is no record")), 0);
+        assert!(!rx.is_asleep());
+        assert_eq!(rx.receive(WAIT, |_| {}).unwrap(), 1);
+    });
+}
+
+#[test]
+fn no_wake_up_for_a_record_is_lost() {
+    check_wake_ups(&take(None), udp(PORT));
+}
+
+#[test]
+fn no_wake_up_for_a_digest_is_lost() {
+    check_wake_ups(&take(screen(true, false)), proved());
+}
+
+/// However the sender and a receiver that goes to sleep all the time meet, nothing is left lying.
+fn check_wake_ups(take: &Take, mut frame: Vec<u8>) {
     const COUNT: usize = 10_000;
     run(|| {
-        let mut rx = open_one(&take(None));
+        let mut rx = open_one(take);
         let far = far_end();
+        frame[..6].copy_from_slice(&interface("v0").mac().0);
         let (mut seen, mut longest) = (0, Duration::ZERO);
         thread::scope(|scope| {
             scope.spawn(|| {
-                let frame = udp(PORT);
                 for i in 0..COUNT {
                     far.send(&frame).unwrap();
                     // Now and then as long as the receiver takes to fall asleep, and more and less.

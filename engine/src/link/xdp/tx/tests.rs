@@ -181,6 +181,34 @@ fn check(slot_len: usize, longest: usize, turns: u64) {
     });
 }
 
+/// Down to a header, and over the length from which on the kernel copies.
+#[test]
+fn frames_of_every_length_arrive_octet_for_octet() {
+    let _alone = alone();
+    namespace::run(|| {
+        let Some(mut tx) = sender(300, true) else { return };
+        let far = FarEnd::open();
+        let frame = |len: usize| {
+            let mut frame = vec![0xff; 12];
+            frame.extend(EXPERIMENT.to_be_bytes());
+            frame.extend((HEADER..len).map(|at| (len * 31 + at) as u8));
+            frame
+        };
+        for len in HEADER..=300 {
+            tx.frame(0)[..len].copy_from_slice(&frame(len));
+            // What is behind it in the slot is not sent.
+            tx.frame(0)[len..].fill(0xee);
+            assert_eq!(tx.send(&[len as u16]).unwrap().sent, 1);
+        }
+        let received: Vec<_> = std::iter::from_fn(|| far.next()).collect();
+        assert_eq!(tx.lost(), 0);
+        assert_eq!(received.len(), 300 - HEADER + 1);
+        for (received, len) in received.iter().zip(HEADER..) {
+            assert!(*received == frame(len), "{len} octets: {received:02x?}");
+        }
+    });
+}
+
 #[test]
 fn short_frames_arrive_octet_for_octet_over_several_turns() {
     check(128, 128, 4);
@@ -382,7 +410,7 @@ fn the_device_is_looked_after_once_more_when_the_last_frame_is_gone() {
                 None
             }
         };
-        let runner = Runner::start(words, program.send().unwrap(), 64, false, check).unwrap();
+        let runner = Runner::start(words, program.send().unwrap(), 64, None, check).unwrap();
         let frame = expected(0, 64);
         for _ in 0..10 {
             ring.frame(0)[..frame.len()].copy_from_slice(&frame);
