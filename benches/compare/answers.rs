@@ -150,7 +150,7 @@ fn tell_missing(rows: &[Row<'_>], report: &mut Report) {
         let named =
             if named.is_empty() { String::new() } else { format!(" ({})", named.join(", ")) };
         format!(
-            "- {name}: {missing} of {answers} not found, {:.4} %{named}",
+            "- {name}: {missing} of {answers} not found, {:.4} % in the worst run{named}",
             100.0 * missing_share(runs)
         )
     });
@@ -208,7 +208,7 @@ fn goals(ours: Option<&[Done]>, masscan: Option<&[Done]>) -> [String; 5] {
         ),
         cell(ratio(|run| Some(run.rate())), |times| times >= TIMES_RATE, times),
         cell(
-            ours.map(|runs| missing_share(runs).abs()),
+            ours.map(missing_share),
             |share| share <= MISSING,
             |share| format!("{:.4} %", 100.0 * share),
         ),
@@ -223,10 +223,10 @@ fn counted(runs: &[Done]) -> (u64, u64) {
     (sum(|done| done.answers), sum(|done| done.hits))
 }
 
-/// The share of the answers that was not told of; below zero when more was told than answered.
+/// The share of the answers of a run that was not told of, or was told of and not answered, where it was largest.
 fn missing_share(runs: &[Done]) -> f64 {
-    let (answers, hits) = counted(runs);
-    (answers as f64 - hits as f64) / answers.max(1) as f64
+    let share = |done: &Done| done.answers.abs_diff(done.hits) as f64 / done.answers.max(1) as f64;
+    runs.iter().map(share).fold(0.0, f64::max)
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 // What the loader finds in an object: programs and constants by their sections, and maps by the older of its two forms, which
 // needs no BTF.
 
+#define INLINE static __attribute__((always_inline))
 #define SECTION(name) __attribute__((section(name), used))
 
 struct map_definition {

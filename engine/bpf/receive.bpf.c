@@ -23,9 +23,9 @@
 #include <linux/bpf.h>
 
 #include "object.h"
+#include "siphash.h"
 #include "wire.h"
 
-#define INLINE static __attribute__((always_inline))
 #define OUT_OF_LINE static __attribute__((noinline))
 
 // As many receivers as there can be: MAX_RECEIVERS of take.rs.
@@ -322,51 +322,9 @@ INLINE int pass(struct counts *sum)
     return XDP_PASS;
 }
 
-// SipHash-2-4, as cookie.rs has it.
-struct siphash {
-    __u64 v[4];
-};
-
-INLINE __u64 rotated(__u64 word, int by)
-{
-    return word << by | word >> (64 - by);
-}
-
-INLINE void sip_round(struct siphash *hash)
-{
-    __u64 *v = hash->v;
-    v[0] += v[1];
-    v[2] += v[3];
-    v[1] = rotated(v[1], 13) ^ v[0];
-    v[3] = rotated(v[3], 16) ^ v[2];
-    v[0] = rotated(v[0], 32) + v[3];
-    v[2] += v[1];
-    v[1] = rotated(v[1], 17) ^ v[2];
-    v[3] = rotated(v[3], 21) ^ v[0];
-    v[2] = rotated(v[2], 32);
-}
-
-INLINE void sip_word(struct siphash *hash, __u64 word)
-{
-    hash->v[3] ^= word;
-    sip_round(hash);
-    sip_round(hash);
-    hash->v[0] ^= word;
-}
-
 INLINE struct siphash sip_start(void)
 {
     return (struct siphash){{take.siphash[0], take.siphash[1], take.siphash[2], take.siphash[3]}};
-}
-
-INLINE __u64 sip_end(struct siphash *hash)
-{
-    hash->v[2] ^= 0xff;
-    sip_round(hash);
-    sip_round(hash);
-    sip_round(hash);
-    sip_round(hash);
-    return hash->v[0] ^ hash->v[1] ^ hash->v[2] ^ hash->v[3];
 }
 
 INLINE __u64 joined(__u32 low, __u32 high)
@@ -453,7 +411,9 @@ struct answer {
 // is; NULL when that cannot be.
 INLINE void *turned(struct xdp_md *frame, __u32 at, __u32 len)
 {
-    if (xdp_adjust_tail(frame, (int)(at + len) - (int)xdp_get_buff_len(frame)))
+    // A segment without options is as long already.
+    __u64 more = (__u64)frame->data_end - frame->data - at - len;
+    if (more && xdp_adjust_tail(frame, -(int)more))
         return 0;
     void *start = (void *)(long)frame->data;
     if (start + at + len > (void *)(long)frame->data_end)
@@ -554,7 +514,7 @@ INLINE void hand_up_digest(struct counts *sum, const struct ipv4 *ip, const stru
     __u64 turn = __sync_fetch_and_add(&receiver->claimed, 1);
     __u32 place = number << take.digest_bits | (turn & (places - 1));
     struct digest *digest = map_lookup(&digests, &place);
-    // It cannot be: the place is in the array. If it were, the receiver would wait for this turn for ever.
+    // It cannot be, as the place is in the array; if it could, the receiver would wait for this turn for ever.
     if (!digest)
         return;
     digest->remote = ip->from;

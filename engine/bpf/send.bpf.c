@@ -81,7 +81,7 @@ static long (*redirect_map)(void *map, __u64 key, __u64 flags) = (void *)BPF_FUN
 // A SYN lies in one line of cache, which the process has just written on another CPU. Word by word the fetching of it goes on
 // beside all else; the kernel's own copy, one instruction that moves octets, waits for it each time. The words lie anyhow, which
 // the verifier allows where the machine does: on x86-64 and arm64, and few others.
-static __attribute__((always_inline)) int copy(struct xdp_md *frame, const __u8 *from, __u32 len)
+INLINE int copy(struct xdp_md *frame, const __u8 *from, __u32 len)
 {
     if (len > SHORT)
         return !store_bytes(frame, 0, from, len);
@@ -151,7 +151,7 @@ SECTION("xdp") int send(struct xdp_md *frame)
 }
 
 // Takes `told` frames, `lost` of them not sent, off those that are on their way on this CPU; those of others are none of ours.
-static __attribute__((always_inline)) int account(__u32 told, __u32 lost)
+INLINE int account(__u32 told, __u32 lost)
 {
     __u32 key = 0;
     struct ring *r = map_lookup(&ring, &key);

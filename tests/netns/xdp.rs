@@ -149,6 +149,26 @@ fn every_answer_of_a_fast_far_end_is_counted_once() {
     }
 }
 
+/// Two threads that send live frames, each by a queue of its own, and share what comes back.
+#[test]
+fn two_threads_with_a_queue_each_count_every_answer_once() {
+    if !gate::permits(&[Need::Netns, Need::Bpf]) {
+        return;
+    }
+    let lab = Lab::builder().queues(2).start().unwrap();
+    let far = Synack::attach(lab.world(), "w0", 1_000).unwrap();
+    let scan = scan("198.19.0.0/16", "1-4").show(Show::NONE).link(Wish::Xdp).threads(2);
+    let scan = scan.cooldown(Duration::from_secs(2)).rate("max".parse().unwrap());
+    let (_, summary) = run(scan);
+    let (counts, far) = (summary.counts, far.counts().unwrap());
+    assert_eq!((summary.link, summary.threads), ("xdp", 2));
+    // A probe that the pair lost on a busy machine is sent again.
+    assert_eq!(counts.first, 4 * u64::from(HOSTS.last().to_bits() - HOSTS.first().to_bits() + 1));
+    assert_eq!(counts.probes, far.syns, "what we count left, arrived: {counts:?} {far:?}");
+    assert_eq!(counts.resets + counts.resets_skipped, counts.valid, "one reset a SYN-ACK");
+    assert_eq!(kernel_tcp("OutRsts"), 0);
+}
+
 fn start(words: &[&str]) -> Child {
     let mut command = bare_command(&syn("198.19.0.0/16", words));
     command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap()

@@ -47,21 +47,22 @@ fn made_otherwise_in(tree: &Tree, folder: &str) -> Vec<String> {
     let notes =
         sources.iter().filter_map(|source| tree.text(&format!("{}.built", object_of(source))));
     let wanted: Vec<_> = notes.filter_map(|note| value(note, "clang").map(major)).collect();
-    let installed = installed_clang();
-    let has_all = installed.as_deref().is_some_and(|installed| {
-        let installed = major(installed);
-        wanted.iter().all(|wanted| *wanted == installed)
-    });
-    if !has_all {
-        let wanted = wanted.join(" and ");
-        let is = installed.as_deref().unwrap_or("not installed");
+    // Debian has each under a name with its number.
+    let names = ["clang".to_owned(), format!("clang-{}", wanted.first().copied().unwrap_or("?"))];
+    let is_right = |name: &&String| {
+        let installed = installed_clang(name);
+        installed.is_some_and(|installed| wanted.iter().all(|it| *it == major(&installed)))
+    };
+    let Some(clang) = names.iter().find(is_right) else {
+        let [clang, wanted] = names;
+        let is = installed_clang(&clang).unwrap_or_else(|| "not installed".to_owned());
         println!(
-            "SKIPPED: the objects of {folder} built again: clang is {is}, and they are of clang {wanted}"
+            "SKIPPED: the objects of {folder} built again: clang is {is}, and they are of {wanted}"
         );
         return Vec::new();
-    }
+    };
     let made = tempfile::tempdir().expect("a folder to build in");
-    output(Command::new(top().join(folder).join(BUILD)).arg(made.path()));
+    output(Command::new(top().join(folder).join(BUILD)).arg(made.path()).env("CLANG", clang));
     let is_same = |object: &str| {
         let name = Path::new(object).file_name().expect("a name");
         let built = fs::read(made.path().join(name)).expect("the build makes every object");
@@ -132,8 +133,8 @@ fn major(version: &str) -> &str {
     version.split('.').next().unwrap_or(version)
 }
 
-fn installed_clang() -> Option<String> {
-    let output = Command::new("clang").arg("--version").stderr(Stdio::null()).output().ok()?;
+fn installed_clang(name: &str) -> Option<String> {
+    let output = Command::new(name).arg("--version").stderr(Stdio::null()).output().ok()?;
     clang_version(&String::from_utf8(output.stdout).ok()?)
 }
 
@@ -144,8 +145,8 @@ fn clang_version(text: &str) -> Option<String> {
     Some(after.chars().take_while(|c| is_part(*c)).collect())
 }
 
-/// SHA-256 of a file of the repository, in hexadecimal; by coreutils, so that no package is needed for it.
-/// The hash of these files, one behind the other.
+/// SHA-256 of these files of the repository, one behind the other, in hexadecimal; by coreutils, so that no package is needed for
+/// it.
 fn sha256(paths: &[String]) -> String {
     if paths.iter().any(|path| !top().join(path).exists()) {
         return "no file".to_owned();

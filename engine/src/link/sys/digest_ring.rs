@@ -79,8 +79,8 @@ mod tests {
 
     use super::*;
 
-    /// 24 pages of 4 KiB: as many of the other sizes that there are, up to 32 KiB, are whole too.
-    const BITS: u32 = 12;
+    /// Three pages of the longest that Linux has, which is 64 KiB: digests of a receiver are whole pages.
+    const BITS: u32 = 13;
     const PLACES: u64 = 1 << BITS;
 
     fn file() -> File {

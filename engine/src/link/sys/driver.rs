@@ -50,6 +50,17 @@ pub(crate) fn channels(device: &str) -> io::Result<Option<Counts>> {
     }))
 }
 
+/// Switches GRO of `device` on or off.
+#[cfg(test)]
+pub(crate) fn set_gro(device: &str, is_on: bool) -> io::Result<()> {
+    const SET_GRO: u32 = 0x2c;
+    let socket = Socket::new(Domain::UNIX, Type::DGRAM, None)?;
+    let mut room = Room::of(8)?;
+    room.put(0, SET_GRO);
+    room.put(4, is_on.into());
+    request(&socket, device, &mut room)
+}
+
 /// What the driver of `device` answers to `command`, in a structure of `len` octets; `None` when it has no answer.
 fn answered(device: &str, command: u32, len: usize) -> io::Result<Option<Room>> {
     let socket = Socket::new(Domain::UNIX, Type::DGRAM, None)?;

@@ -204,11 +204,16 @@ fn fitting(facts: &Facts, ask: &Ask) -> Choice {
     match all() {
         Ok(()) => all_of_it(facts, "the fastest here"),
         Err(refusal) => {
-            let mend = refusal.mend().map(|mend| format!(" ({mend})")).unwrap_or_default();
-            let choice = packet(&format!("since {}{mend}", refusal.reason()));
+            let choice = packet(&since(&refusal));
             Choice { falls_short: true, ..choice }
         }
     }
+}
+
+/// The reason for less than all of it, and what mends that.
+fn since(refusal: &Refusal) -> String {
+    let mend = refusal.mend().map(|mend| format!(" ({mend})")).unwrap_or_default();
+    format!("since {}{mend}", refusal.reason())
 }
 
 fn asked_for(facts: &Facts, ask: &Ask) -> Result<Choice, Refusal> {
@@ -230,7 +235,7 @@ fn asked_for(facts: &Facts, ask: &Ask) -> Result<Choice, Refusal> {
     enough_cpus(facts, ask)?;
     Ok(match native(facts).and_then(|()| live(facts, ask)) {
         Ok(()) => all_of_it(facts, "asked for"),
-        Err(refusal) => choice(&format!("since {}", refusal.reason()), true),
+        Err(refusal) => choice(&since(&refusal), true),
     })
 }
 

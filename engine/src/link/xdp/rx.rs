@@ -177,26 +177,34 @@ impl XdpRx {
     /// Shows what is there.
     fn show(&mut self, take: &mut impl FnMut(Frame<'_>)) -> usize {
         let now = self.clock.now();
-        let Desk { digests, records, words, .. } = &mut self.desk;
-        let digests = digests.as_mut().map_or(0, |digests| {
-            // A digest has no time: reading the clock would cost as much as the rest of it.
-            digests.read(words, AT_ONCE, |bytes| {
-                let wire_len = bytes.len() as u32;
-                take(Frame { bytes, at: now, wire_len, form: Form::Digest });
-            })
-        });
-        let stamps = &self.stamps;
-        let records = records.read(AT_ONCE, |record| {
-            // One without a head would be the program's mistake; it is no frame.
-            if let Some(frame) = read(record, stamps) {
-                take(frame);
-            }
-        });
+        let digests = self.show_digests(take, now);
+        let records = self.show_records(take);
         let count = digests + records;
         if count > 0 {
             self.rhythm.saw(count, digests.max(records) < AT_ONCE, now);
         }
         count
+    }
+
+    /// A digest has no time: reading the clock would cost as much as the rest of it. So it came at `now`.
+    fn show_digests(&mut self, take: &mut impl FnMut(Frame<'_>), now: Instant) -> usize {
+        let Desk { digests, words, .. } = &mut self.desk;
+        digests.as_mut().map_or(0, |digests| {
+            digests.read(words, AT_ONCE, |bytes| {
+                let wire_len = bytes.len() as u32;
+                take(Frame { bytes, at: now, wire_len, form: Form::Digest });
+            })
+        })
+    }
+
+    fn show_records(&mut self, take: &mut impl FnMut(Frame<'_>)) -> usize {
+        let stamps = &self.stamps;
+        self.desk.records.read(AT_ONCE, |record| {
+            // One without a head would be the program's mistake; it is no frame.
+            if let Some(frame) = read(record, stamps) {
+                take(frame);
+            }
+        })
     }
 
     /// From here on the program wakes us. What came before that may not have, so who calls this looks once more.
@@ -205,10 +213,10 @@ impl XdpRx {
         fence(SeqCst);
     }
 
-    /// Whether nobody has woken us since. Asked after the last look: that takes the record by which we are woken too, out of the
-    /// ring where waiting would find it.
-    fn is_asleep(&self) -> bool {
-        self.desk.words.sleeps().load(SeqCst) != 0
+    /// Whether it may wait, after a last look that showed so much. Not when it was woken meanwhile: that look has taken the record
+    /// by which it was out of the ring, where waiting would find it.
+    fn may_wait(&self, shown: usize) -> bool {
+        shown == 0 && self.desk.words.sleeps().load(SeqCst) != 0
     }
 
     fn wake_up(&self) {
@@ -290,13 +298,12 @@ impl Rx for XdpRx {
             }
             self.fall_asleep();
             let mut count = self.show(&mut take);
-            if count == 0 && self.is_asleep() {
-                let waited = self.wait(left);
-                self.wake_up();
-                waited?;
+            let waits = self.may_wait(count);
+            let waited = if waits { self.wait(left) } else { Ok(()) };
+            self.wake_up();
+            waited?;
+            if waits {
                 count = self.show(&mut take);
-            } else {
-                self.wake_up();
             }
             if count > 0 {
                 return Ok(count);

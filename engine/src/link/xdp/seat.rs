@@ -24,9 +24,9 @@ pub(super) struct Seat {
 }
 
 impl Seat {
-    /// The CPU that the calling thread is on, or the first whose queue of so many at the far end no call of ours has, where that of
-    /// this one is taken: a veth gives a frame to the queue whose number is the CPU's, modulo their number (veth_select_rxq,
-    /// linux/drivers/net/veth.c).
+    /// The CPU that the calling thread is on, or where its queue is taken the first whose queue no call of ours has. A veth gives a
+    /// frame to the far end's queue whose number is the CPU's, modulo their number (veth_select_rxq, linux/drivers/net/veth.c): of
+    /// so many `queues`, as this end has to send by; more at the far end may be shared all the same.
     pub(super) fn take(queues: usize) -> io::Result<Self> {
         let before = Cpus::allowed()?;
         let mut taken = taken();
@@ -69,6 +69,7 @@ fn choose(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::link::xdp::tx::tests::alone;
 
     #[test]
     fn calls_share_a_cpu_only_when_each_has_one() {
@@ -92,6 +93,7 @@ mod tests {
 
     #[test]
     fn a_seat_is_given_back() {
+        let _alone = alone();
         let before: Vec<_> = Cpus::allowed().unwrap().numbers().collect();
         let seat = Seat::take(2).unwrap();
         assert_eq!(Cpus::allowed().unwrap().numbers().collect::<Vec<_>>(), [seat.cpu]);

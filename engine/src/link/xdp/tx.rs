@@ -283,4 +283,4 @@ fn watch(
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -262,23 +262,26 @@ fn proved() -> Vec<u8> {
     segment.frame()
 }
 
-/// The record by which it is woken is gone from the ring then, and waiting would find nothing.
+/// An answer that comes between the two halves of the last look: the second takes the record by which the receiver is woken.
 #[test]
-fn who_is_woken_in_its_last_look_is_awake() {
+fn who_is_woken_in_its_last_look_does_not_wait() {
     run(|| {
         let mut rx = open_one(&take(screen(true, false)));
         let far = far_end();
         rx.fall_asleep();
-        assert!(rx.is_asleep());
+        let now = rx.clock.now();
+        assert_eq!(rx.show_digests(&mut |_| panic!("nothing was sent"), now), 0);
+        assert!(rx.may_wait(0));
         send(&far, proved());
+        // The word is taken back before the record is there.
         let until = Now::now() + WAIT;
-        while rx.is_asleep() {
+        while rx.poll.poll(&mut rx.events, Some(WAIT)).is_ok() && rx.events.is_empty() {
             assert!(Now::now() < until, "nobody wakes it");
         }
-        // What a look does that was at the digests before the answer came.
-        thread::sleep(Duration::from_millis(1));
-        assert_eq!(rx.desk.records.read(usize::MAX, |_| panic!("a digest is no record")), 0);
-        assert!(!rx.is_asleep());
+        assert_eq!(rx.show_records(&mut |_| panic!("a digest is no record")), 0);
+        rx.poll.poll(&mut rx.events, Some(Duration::from_millis(10))).unwrap();
+        assert!(rx.events.is_empty(), "waiting would find nothing");
+        assert!(!rx.may_wait(0));
         assert_eq!(rx.receive(WAIT, |_| {}).unwrap(), 1);
     });
 }
@@ -370,6 +373,19 @@ fn the_last_receiver_takes_the_program_off() {
         receivers.truncate(1);
         assert!(has_xdp());
         drop(receivers);
+        wait_until_off();
+    });
+}
+
+#[test]
+fn a_panic_takes_the_program_off() {
+    run(|| {
+        let panics = || {
+            let _receivers = open(&take(None), Mode::Native).unwrap();
+            assert!(has_xdp());
+            panic!("on purpose");
+        };
+        thread::scope(|scope| scope.spawn(panics).join().unwrap_err());
         wait_until_off();
     });
 }

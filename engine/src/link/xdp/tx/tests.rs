@@ -2,7 +2,6 @@
 
 use std::{
     fs,
-    process::Command,
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
@@ -22,7 +21,7 @@ const HEADER: usize = 14;
 const LONGEST: usize = 1514;
 
 /// Each sender takes a CPU, and threads are told by their names: one test at a time.
-fn alone() -> MutexGuard<'static, ()> {
+pub(in crate::link::xdp) fn alone() -> MutexGuard<'static, ()> {
     static ALONE: Mutex<()> = Mutex::new(());
     ALONE.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -56,14 +55,7 @@ fn sender(slot_len: usize, is_taking: bool) -> Option<XdpTx> {
     ip("link add s0 type veth peer name w0");
     ip("link set s0 up");
     ip("link set w0 up");
-    let switch = |to| Command::new("ethtool").args(["-K", "w0", "gro", to]).status();
-    match switch(if is_taking { "on" } else { "off" }) {
-        Ok(status) if status.success() => {}
-        result => {
-            println!("\nSKIPPED: this test needs ethtool and a veth with GRO: {result:?}");
-            return None;
-        }
-    }
+    driver::set_gro("w0", is_taking).unwrap();
     match XdpTx::open(&Interface::by_name("s0").unwrap(), slot_len, Rate::Max) {
         Ok(tx) => Some(tx),
         Err(error @ LinkError::NoBpf) => {
