@@ -76,30 +76,76 @@ static long (*adjust_tail)(struct xdp_md *frame, int by) = (void *)BPF_FUNC_xdp_
 static long (*store_bytes)(struct xdp_md *frame, __u32 at, const void *from, __u32 len) = (void *)BPF_FUNC_xdp_store_bytes;
 static long (*redirect_map)(void *map, __u64 key, __u64 flags) = (void *)BPF_FUNC_redirect_map;
 
-// Writes a frame of `len` octets, FRAME_LEN_LEAST or more, over that of the kernel, which is cut to that length already.
+// Copies one `word`, if that many octets are left and lie before `end`.
+#define COPY(word, at)                                                                                                         \
+    do {                                                                                                                       \
+        if (to + (at) + sizeof(word) > end)                                                                                    \
+            return 0;                                                                                                          \
+        *(word *)(to + (at)) = *(const word *)(from + (at));                                                                   \
+    } while (0)
+
+// The octets behind the last whole word: fewer than eight.
+INLINE int copy_rest(void *to, const __u8 *from, __u32 left, const void *end)
+{
+    if (left >= 4) {
+        COPY(__u32, 0);
+        if (left >= 6)
+            COPY(__u16, 4);
+        if (left == 5)
+            COPY(__u8, 4);
+        if (left == 7)
+            COPY(__u8, 6);
+    } else {
+        if (left >= 2)
+            COPY(__u16, 0);
+        if (left == 1)
+            COPY(__u8, 0);
+        if (left == 3)
+            COPY(__u8, 2);
+    }
+    return 1;
+}
+
+// Copies the word at `at`, or what is left behind the one before it, and is done. The comment, another each time, keeps the
+// compiler from joining them all, for which it would compute the place after all.
+#define WORD(at)                                                                                                               \
+    do {                                                                                                                       \
+        if (len < (at) + sizeof(__u64)) {                                                                                      \
+            void *to_rest = to + (at);                                                                                         \
+            const __u8 *rest = from + (at);                                                                                    \
+            asm volatile("# " #at : "+r"(to_rest), "+r"(rest));                                                                \
+            return copy_rest(to_rest, rest, len - (at), end);                                                                  \
+        }                                                                                                                      \
+        COPY(__u64, at);                                                                                                       \
+    } while (0)
+
+// Writes a frame of `len` octets over that of the kernel, which is cut to that length already.
 //
 // A SYN lies in one line of cache, which the process has just written on another CPU. Word by word the fetching of it goes on
 // beside all else; the kernel's own copy, one instruction that moves octets, waits for it each time. The words lie anyhow, which
-// the verifier allows where the machine does: on x86-64 and arm64, and few others.
+// the verifier allows where the machine does: on x86-64 and arm64, and few others. All places are constants, since to compute
+// one in a packet takes CAP_PERFMON.
 INLINE int copy(struct xdp_md *frame, const __u8 *from, __u32 len)
 {
     if (len > SHORT)
         return !store_bytes(frame, 0, from, len);
     void *to = (void *)(long)frame->data, *end = (void *)(long)frame->data_end;
-    // The last word first, which may go over a part of the one before it. What the compiler knows, the verifier has to see.
-    __u64 last = len - sizeof(__u64);
-    asm volatile("" : "+r"(last));
-    if (last > SHORT || to + last + sizeof(__u64) > end)
-        return 0;
-    *(__u64 *)(to + last) = *(const __u64 *)(from + last);
-#pragma unroll
-    for (__u32 at = 0; at < SHORT; at += sizeof(__u64)) {
-        if (at + sizeof(__u64) >= len)
-            break;
-        if (to + at + sizeof(__u64) > end)
-            return 0;
-        *(__u64 *)(to + at) = *(const __u64 *)(from + at);
-    }
+    WORD(0);
+    WORD(8);
+    WORD(16);
+    WORD(24);
+    WORD(32);
+    WORD(40);
+    WORD(48);
+    WORD(56);
+    WORD(64);
+    WORD(72);
+    WORD(80);
+    WORD(88);
+    WORD(96);
+    WORD(104);
+    WORD(112);
+    WORD(120);
     return 1;
 }
 
