@@ -109,9 +109,9 @@ mod tests {
         thread,
     };
 
-    use std::sync::atomic::Ordering::{self, SeqCst};
+    use std::sync::atomic::Ordering::SeqCst;
 
-    use super::{Acquire, Lap, Reader, Relaxed, Word};
+    use super::{super::ring::tests::Careless, Acquire, Lap, Reader, Relaxed};
 
     /// How many runs of the program there are at a time.
     const CPUS: u64 = 2;
@@ -126,25 +126,12 @@ mod tests {
         }
     }
 
-    /// Words whose reader or writer forgot what order it needs: loom must find out.
-    struct Careless<'a, W>(&'a W);
-
     impl Lap for Careless<'_, atomic::AtomicU32> {
         fn load(&self) -> u32 {
             self.0.load(Relaxed)
         }
 
         fn acquire() {}
-    }
-
-    impl Word for Careless<'_, atomic::AtomicU64> {
-        fn load(&self, _: Ordering) -> u64 {
-            self.0.load(Relaxed)
-        }
-
-        fn store(&self, value: u64, _: Ordering) {
-            self.0.store(value, Relaxed);
-        }
     }
 
     /// What one of the sides forgets.

@@ -1,7 +1,7 @@
 //! The receiving program: loaded with what it takes, and put on an interface.
 //!
 //! ```text
-//! receive.bpf.o + Take  ->  Program { desks, counters }  ->  attach: a link, until it is dropped
+//! receive.bpf.o + Take  ->  Program { inboxes, counters }  ->  attach: a link, until it is dropped
 //! ```
 //!
 //! Never stays behind: the kernel takes it off the interface when the last handle of its bpf_link is closed, which the end of the
@@ -99,12 +99,12 @@ impl Counts {
 pub(super) struct Program {
     ebpf: Ebpf,
     /// One a receiver.
-    pub(super) desks: Vec<Desk>,
+    pub(super) inboxes: Vec<Inbox>,
     pub(super) counters: Counters,
 }
 
 /// Where the program puts down what is for one receiver.
-pub(super) struct Desk {
+pub(super) struct Inbox {
     /// What came whole.
     pub(super) records: RecordRing,
     /// What came as digests; `None` where the program makes none.
@@ -113,7 +113,7 @@ pub(super) struct Desk {
     ring: MapData,
 }
 
-impl AsRawFd for Desk {
+impl AsRawFd for Inbox {
     /// It is readable when the program has woken its receiver.
     fn as_raw_fd(&self) -> RawFd {
         self.ring.fd().as_fd().as_raw_fd()
@@ -159,12 +159,12 @@ impl Program {
         let Map::Array(words) = map(RECEIVERS)? else { return Err(lacks(RECEIVERS)) };
         let Map::Array(digests) = map(DIGESTS)? else { return Err(lacks(DIGESTS)) };
         let mapping = |source| LinkError::Io { what: MAPPING, source };
-        let desks = RINGS[..receivers].iter().enumerate().map(|(number, name)| {
+        let inboxes = RINGS[..receivers].iter().enumerate().map(|(number, name)| {
             let Map::RingBuf(ring) = map(name)? else { return Err(lacks(name)) };
             let words = ReceiverWords::open(words.fd().as_fd(), number).map_err(mapping)?;
             let digests =
                 take.digest_bits().map(|bits| DigestRing::open(digests.fd().as_fd(), bits, number));
-            Ok(Desk {
+            Ok(Inbox {
                 records: RecordRing::open(ring.fd().as_fd(), ring_len(receivers))
                     .map_err(mapping)?,
                 digests: digests.transpose().map_err(mapping)?,
@@ -172,9 +172,9 @@ impl Program {
                 ring,
             })
         });
-        let desks = desks.collect::<Result<_, _>>()?;
+        let inboxes = inboxes.collect::<Result<_, _>>()?;
         let counters = Counters(PerCpuArray::try_from(map(COUNTS)?).map_err(refused)?);
-        let mut program = Self { ebpf, desks, counters };
+        let mut program = Self { ebpf, inboxes, counters };
         program.xdp()?.load().map_err(refused)?;
         Ok(program)
     }

@@ -116,7 +116,7 @@ impl Producer {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use loom::{
         cell::Cell,
         sync::{
@@ -143,9 +143,9 @@ mod tests {
     }
 
     /// A word whose reader or writer forgot what order it needs: loom must find out.
-    struct Careless<'a>(&'a atomic::AtomicU64);
+    pub(in crate::link::xdp) struct Careless<'a, W>(pub(in crate::link::xdp) &'a W);
 
-    impl Word for Careless<'_> {
+    impl Word for Careless<'_, atomic::AtomicU64> {
         fn load(&self, _: Ordering) -> u64 {
             self.0.load(Ordering::Relaxed)
         }

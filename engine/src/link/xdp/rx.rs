@@ -16,7 +16,7 @@ use mio::{Events, Interest, Poll, Token, unix::SourceFd};
 use socket2::Socket;
 
 use super::{
-    program::{Counters, Counts, Desk, Program},
+    program::{Counters, Counts, Inbox, Program},
     rhythm::{self, Rhythm},
     stamps::Stamps,
     take::Take,
@@ -64,7 +64,7 @@ pub enum Mode {
 /// A receiver that waits costs nothing. One that gets much naps and then looks, which no record has to wake it for: for 250 us
 /// where the kernel proves what it hands up, for up to 2 ms where frames come whole.
 pub struct XdpRx {
-    desk: Desk,
+    inbox: Inbox,
     /// Which of the receivers it is.
     number: usize,
     attached: Arc<Attached>,
@@ -122,7 +122,7 @@ impl XdpRx {
             mode == Mode::Native && take.screen.as_ref().is_some_and(|screen| screen.resets);
         let lost_resets = tells.then(|| program.count_lost_resets(interface)).flatten();
         let link = program.attach(interface, mode)?;
-        let Program { desks, counters, .. } = program;
+        let Program { inboxes, counters, .. } = program;
         // A screen stands for a SYN scan, whose resets, if the program does not make them, are owed at once.
         let longest_nap = if take.screen.is_some() { rhythm::SHORTEST } else { LONG_NAP };
         let name = interface.name().to_owned();
@@ -134,18 +134,18 @@ impl XdpRx {
             _link: link,
         });
         let mut first_watch = Some(first_watch);
-        desks
+        inboxes
             .into_iter()
             .enumerate()
-            .map(|(number, desk)| {
+            .map(|(number, inbox)| {
                 let watch = first_watch.take().map_or_else(|| watch(interface), Ok)?;
-                Self::of(desk, number, Arc::clone(&attached), watch, clock)
+                Self::of(inbox, number, Arc::clone(&attached), watch, clock)
             })
             .collect()
     }
 
     fn of(
-        desk: Desk,
+        inbox: Inbox,
         number: usize,
         attached: Arc<Attached>,
         watch: Socket,
@@ -153,13 +153,13 @@ impl XdpRx {
     ) -> Result<Self, LinkError> {
         let io = |what| move |source| LinkError::Io { what, source };
         let poll = Poll::new().map_err(io("making an epoll instance"))?;
-        for (token, file) in [desk.as_raw_fd(), watch.as_raw_fd()].into_iter().enumerate() {
+        for (token, file) in [inbox.as_raw_fd(), watch.as_raw_fd()].into_iter().enumerate() {
             poll.registry()
                 .register(&mut SourceFd(&file), Token(token), Interest::READABLE)
                 .map_err(io(WAITING))?;
         }
         Ok(Self {
-            desk,
+            inbox,
             number,
             watch,
             poll,
@@ -188,7 +188,7 @@ impl XdpRx {
 
     /// A digest has no time: reading the clock would cost as much as the rest of it. So it came at `now`.
     fn show_digests(&mut self, take: &mut impl FnMut(Frame<'_>), now: Instant) -> usize {
-        let Desk { digests, words, .. } = &mut self.desk;
+        let Inbox { digests, words, .. } = &mut self.inbox;
         digests.as_mut().map_or(0, |digests| {
             digests.read(words, AT_ONCE, |bytes| {
                 let wire_len = bytes.len() as u32;
@@ -199,7 +199,7 @@ impl XdpRx {
 
     fn show_records(&mut self, take: &mut impl FnMut(Frame<'_>)) -> usize {
         let stamps = &self.stamps;
-        self.desk.records.read(AT_ONCE, |record| {
+        self.inbox.records.read(AT_ONCE, |record| {
             // One without a head would be the program's mistake; it is no frame.
             if let Some(frame) = read(record, stamps) {
                 take(frame);
@@ -209,18 +209,18 @@ impl XdpRx {
 
     /// From here on the program wakes us. What came before that may not have, so who calls this looks once more.
     fn fall_asleep(&self) {
-        self.desk.words.sleeps().store(1, SeqCst);
+        self.inbox.words.sleeps().store(1, SeqCst);
         fence(SeqCst);
     }
 
     /// Whether it may wait, after a last look that showed so much. Not when it was woken meanwhile: that look has taken the record
     /// by which it was out of the ring, where waiting would find it.
     fn may_wait(&self, shown: usize) -> bool {
-        shown == 0 && self.desk.words.sleeps().load(SeqCst) != 0
+        shown == 0 && self.inbox.words.sleeps().load(SeqCst) != 0
     }
 
     fn wake_up(&self) {
-        self.desk.words.sleeps().store(0, SeqCst);
+        self.inbox.words.sleeps().store(0, SeqCst);
     }
 
     /// Waits until the program wakes us, at most `wait`.

@@ -39,11 +39,11 @@ impl Program {
     /// What was put down for one receiver.
     fn records(&mut self, receiver: usize) -> Vec<Vec<u8>> {
         let mut records = Vec::new();
-        let desk = &mut self.desks[receiver];
-        if let Some(digests) = &mut desk.digests {
-            digests.read(&desk.words, usize::MAX, |digest| records.push(digest.to_vec()));
+        let inbox = &mut self.inboxes[receiver];
+        if let Some(digests) = &mut inbox.digests {
+            digests.read(&inbox.words, usize::MAX, |digest| records.push(digest.to_vec()));
         }
-        desk.records.read(usize::MAX, |record| records.push(record.to_vec()));
+        inbox.records.read(usize::MAX, |record| records.push(record.to_vec()));
         records
     }
 
