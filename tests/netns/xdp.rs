@@ -161,6 +161,7 @@ fn two_threads_with_a_queue_each_count_every_answer_once() {
     let scan = scan.cooldown(Duration::from_secs(2)).rate("max".parse().unwrap());
     let (_, summary) = run(scan);
     let (counts, far) = (summary.counts, far.counts().unwrap());
+    assert_eq!(summary.choice.as_ref().unwrap().send, Send::Live);
     assert_eq!((summary.link, summary.threads), ("xdp", 2));
     // A probe that the pair lost on a busy machine is sent again.
     assert_eq!(counts.first, 4 * u64::from(HOSTS.last().to_bits() - HOSTS.first().to_bits() + 1));
